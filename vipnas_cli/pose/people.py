@@ -1,0 +1,58 @@
+"""The people of one frame.
+
+Shapes: P people, K keypoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import DataError
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class People:
+    """All poses of one frame, in frame pixels; (0, 0) is the centre of the top-left pixel.
+
+    ids (P,) int64, never reused within a clip; boxes_frame (P, 4) xyxy; points_frame (P, K, 2) x then y;
+    scores (P, K) in 0–1, one per keypoint.
+    """
+
+    ids: NDArray[np.int64]
+    boxes_frame: Floats
+    points_frame: Floats
+    scores: Floats
+
+    def __post_init__(self) -> None:
+        people, keypoints = self.scores.shape
+        expected = {"ids": (people,), "boxes_frame": (people, 4), "points_frame": (people, keypoints, 2)}
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise DataError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, keep: NDArray[np.int64] | NDArray[np.bool_] | slice) -> People:
+        """The people that an index array, a mask or a slice selects."""
+        return People(self.ids[keep], self.boxes_frame[keep], self.points_frame[keep], self.scores[keep])
+
+    @property
+    def person_scores(self) -> Floats:
+        """Mean keypoint score of each person (P,)."""
+        return self.scores.mean(axis=1, dtype=np.float32) if len(self) else np.zeros(0, np.float32)
+
+    @staticmethod
+    def nobody(keypoints: int) -> People:
+        """A frame without people."""
+        return People(
+            np.zeros(0, np.int64),
+            np.zeros((0, 4), np.float32),
+            np.zeros((0, keypoints, 2), np.float32),
+            np.zeros((0, keypoints), np.float32),
+        )
