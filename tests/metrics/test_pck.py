@@ -1,0 +1,39 @@
+"""PCK on cases small enough to compute by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck
+from vipnas_cli.pose import COCO17, POSETRACK15
+
+
+def test_twelve_limb_joints_exist_in_both_skeletons() -> None:
+    for skeleton in (COCO17, POSETRACK15):
+        assert len({skeleton.index(name) for name in LIMB_JOINTS}) == 12
+
+
+def test_size_is_the_longer_side_around_the_labelled_points() -> None:
+    points = np.array([[[0.0, 0.0], [30.0, 40.0], [500.0, 1.0]]] * 3)
+    labelled = np.array([[True, True, False], [True, True, True], [False, False, False]])
+    assert limb_sizes(points, labelled).tolist() == [40, 500, 0]
+
+
+def test_pck_by_hand() -> None:
+    true = np.zeros((2, 3, 2))
+    predicted = np.array([[[20.0, 0], [0, 21.0], [999, 999]], [[3.0, 4.0], [0, 0], [0, 0.0]]])
+    labelled = np.array([[True, True, False], [True, False, False]])
+    # Reach at 0.2 is 20 pixels for the first person and 10 for the second; errors are 20, 21 and 5.
+    scores = pck(true, predicted, labelled, np.array([100.0, 50.0]), (0.2, 0.1, 0.05, 0.21))
+    np.testing.assert_allclose(scores, [200 / 3, 100 / 3, 0, 100])
+
+
+def test_truth_is_right_and_what_is_not_finite_is_wrong() -> None:
+    points = np.random.default_rng(0).uniform(0, 100, (4, 12, 2))
+    labelled = np.ones((4, 12), bool)
+    assert pck(points, points, labelled, limb_sizes(points, labelled)).tolist() == [100, 100, 100]
+    assert pck(points, points * np.nan, labelled, limb_sizes(points, labelled)).tolist() == [0, 0, 0]
+
+
+def test_nothing_labelled_is_undefined() -> None:
+    assert np.isnan(pck(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), np.zeros((2, 3), bool), np.ones(2))).all()

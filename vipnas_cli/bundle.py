@@ -1,0 +1,157 @@
+"""Pipelines on disk: a folder of ONNX networks and a manifest that says what each is and what it costs.
+
+The manifest is JSON and the networks are ONNX, so loading never runs code. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.spec import Plan, Schedule
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """One ONNX network of a bundle; `macs` are multiply-accumulates of one crop."""
+
+    path: Path
+    sha256: str
+    macs: int
+    parameters: int
+    plan: Plan
+
+    def read(self) -> bytes:
+        """The file's content; WeightsError if it is missing or was changed."""
+        return read_checked(self.path, self.sha256)
+
+
+@dataclass(frozen=True)
+class DetectorFile:
+    """The person detector of a bundle; `macs` are those of a square picture of `side` pixels."""
+
+    path: Path
+    sha256: str
+    macs: int
+    side: int
+    threshold: float
+
+    def read(self) -> bytes:
+        """The file's content; WeightsError if it is missing or was changed."""
+        return read_checked(self.path, self.sha256)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A schedule with its trained networks, one per position of the cycle."""
+
+    name: str
+    networks: tuple[NetworkFile, ...]
+    scores: dict[str, float]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The plans in the order of the cycle."""
+        return Schedule(tuple(network.plan for network in self.networks))
+
+    @property
+    def macs_per_person_frame(self) -> float:
+        """Mean cost per person and frame over one cycle."""
+        return sum(network.macs for network in self.networks) / len(self.networks)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """All pipelines of a folder and their detector."""
+
+    folder: Path
+    skeleton: str
+    pipelines: tuple[Pipeline, ...]
+    detector: DetectorFile | None
+
+    @cached_property
+    def by_cost(self) -> tuple[Pipeline, ...]:
+        """The pipelines from cheap to dear."""
+        return tuple(sorted(self.pipelines, key=lambda pipeline: pipeline.macs_per_person_frame))
+
+    def within(self, macs: float) -> Pipeline:
+        """The best pipeline whose mean cost per person and frame is at most `macs`; BudgetError names the cheapest."""
+        affordable = [pipeline for pipeline in self.pipelines if pipeline.macs_per_person_frame <= macs]
+        if not affordable:
+            cheapest = self.by_cost[0]
+            raise BudgetError(
+                f"no pipeline costs at most {macs / 1e9:.3g} GFLOPs per person and frame",
+                f"the cheapest is {cheapest.name} with {cheapest.macs_per_person_frame / 1e9:.3f} GFLOPs",
+            )
+        return max(affordable, key=lambda p: (p.scores.get("selection", 0.0), -p.macs_per_person_frame))
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """The content of a file whose checksum must match; WeightsError otherwise."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "restore the file or install again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WeightsError(f"{path} is damaged or was changed: its checksum differs", "restore it or install again")
+    return data
+
+
+def bundled_weights() -> Path:
+    """The folder of the weights that come with the package (in a source checkout: `weights/` beside it)."""
+    package = Path(str(resources.files("vipnas_cli")))
+    inside = package / "weights"
+    return inside if (inside / MANIFEST).is_file() else package.parent / "weights"
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Reads the manifest of a folder; WeightsError if it is missing, foreign or of another format."""
+    path = folder / MANIFEST
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no {MANIFEST}", "name a folder that `vipnas export` wrote") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not readable: {error}", "restore the file or export again") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise WeightsError(f"{path} is not a vipnas manifest of format {FORMAT}", "export the pipelines again")
+    try:
+        return _bundle(folder, data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is incomplete: {error!r}", "restore the file or export again") from error
+
+
+def _bundle(folder: Path, data: dict[str, Any]) -> Bundle:
+    networks = {
+        name: NetworkFile(
+            _inside(folder, row["file"]), row["sha256"], row["macs"], row["parameters"], Plan.from_json(row["plan"])
+        )
+        for name, row in data["networks"].items()
+    }
+    pipelines = tuple(
+        Pipeline(row["name"], tuple(networks[name] for name in row["cycle"]), dict(row["scores"]))
+        for row in data["pipelines"]
+    )
+    found = data["detector"]
+    detector = found and DetectorFile(
+        _inside(folder, found["file"]), found["sha256"], found["macs"], found["side"], found["threshold"]
+    )
+    if not pipelines:
+        raise ValueError("no pipelines")
+    return Bundle(folder, data["skeleton"], pipelines, detector or None)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the bundle; names that lead out of the folder are refused."""
+    if Path(name).name != name:
+        raise WeightsError(f"{folder / MANIFEST} names a file outside its folder: {name!r}", "do not use this bundle")
+    return folder / name

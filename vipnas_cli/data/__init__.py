@@ -1,0 +1,1 @@
+"""Labels, images, augmentation and synthetic people; no torch."""

@@ -1,0 +1,120 @@
+"""Random crops of labelled people and random looks of a crop.
+
+Shapes: K keypoints, H, W crop pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.pose import COCO17, CropTransform
+
+Images = NDArray[np.uint8]
+_UPPER = np.array([name.split("_")[-1] not in ("hip", "knee", "ankle") for name in COCO17.keypoints])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far crops vary (paper section 2.5) and how strongly their looks do; probabilities in 0–1, angles in degrees."""
+
+    flip: float = 0.5
+    scale: tuple[float, float] = (0.75, 1.33)
+    rotation: float = 45.0
+    rotation_probability: float = 0.6
+    shift: float = 0.12
+    half_body: float = 0.2
+    colour: float = 0.7
+    blur: float = 0.15
+    occlusion: float = 0.3
+
+
+NO_AUGMENTATION = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0)
+
+
+def draw_transform(
+    person: LabelledPerson, size: tuple[int, int], options: Augmentation, generator: np.random.Generator
+) -> tuple[CropTransform, bool]:
+    """A random crop of height, width `size` around a person, and whether it is mirrored."""
+    box = person.box_frame
+    if generator.random() < options.half_body:
+        box = _half_body_box(person, generator)
+    width, height = box[2] - box[0], box[3] - box[1]
+    moved = box + np.tile(generator.uniform(-1, 1, 2) * options.shift * (width, height), 2)
+    angle = 0.0
+    if generator.random() < options.rotation_probability:
+        angle = float(np.radians(np.clip(generator.normal(0, options.rotation / 1.5), -1.5 * options.rotation, None)))
+    flip = bool(generator.random() < options.flip)
+    padding = 1.25 * np.exp(generator.uniform(*np.log(options.scale)))
+    return CropTransform.from_box(moved, *size, float(padding), angle, flip), flip
+
+
+def _half_body_box(person: LabelledPerson, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A box around the upper or the lower half of a person with enough labelled joints, else the whole box."""
+    half = _UPPER if generator.random() < 0.6 else ~_UPPER
+    points = person.points_frame[half & (person.weights > 0)]
+    if (person.weights > 0).sum() <= 8 or len(points) < 3:
+        return person.box_frame
+    low, high = points.min(0), points.max(0)
+    grow = 0.25 * max(*(high - low), 8.0)
+    return np.concatenate([low - grow, high + grow]).astype(np.float32)
+
+
+def crop_person(
+    image: Images, person: LabelledPerson, transform: CropTransform, flip: bool
+) -> tuple[Images, NDArray[np.float32], NDArray[np.float32]]:
+    """The crop (H, W, 3), points_crop (K, 2) and weights (K,); joints outside the crop weigh nothing."""
+    points = transform.to_crop(person.points_frame)
+    weights = person.weights
+    if flip:
+        order = list(COCO17.flip_order)
+        points, weights = points[order], weights[order]
+    inside = ((points > -0.5) & (points < np.array([transform.width, transform.height]) - 0.5)).all(-1)
+    return transform.warp(image), points, (weights * inside).astype(np.float32)
+
+
+def vary_look(crop: Images, options: Augmentation, generator: np.random.Generator) -> Images:
+    """The crop with another colour, blur or a hidden patch; geometry stays."""
+    height, width = crop.shape[:2]
+    if generator.random() < options.blur:
+        if generator.random() < 0.5:
+            factor = generator.uniform(0.35, 0.8)
+            small = cv2.resize(crop, (int(width * factor), int(height * factor)), interpolation=cv2.INTER_AREA)
+            crop = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        else:
+            crop = np.asarray(cv2.filter2D(crop, -1, _motion_kernel(height // 24, generator)), np.uint8)
+    if generator.random() < options.colour:
+        crop = _vary_colour(crop, generator)
+    if generator.random() < options.occlusion:
+        size = generator.uniform(0.08, 0.3, 2) * (height, width)
+        top, left = generator.integers(0, height), generator.integers(0, width)
+        crop = crop.copy()
+        crop[top : top + int(size[0]), left : left + int(size[1])] = generator.integers(0, 256, 3, dtype=np.uint8)
+    return crop
+
+
+def _vary_colour(crop: Images, generator: np.random.Generator) -> Images:
+    """One look-up table per channel: gain, offset and gamma; sometimes grey."""
+    ramp = np.linspace(0, 1, 256) ** np.exp(generator.uniform(-0.35, 0.35))
+    gains = generator.uniform(0.75, 1.3) * generator.uniform(0.85, 1.15, 3)
+    tables = ramp[:, None] * gains + generator.uniform(-0.12, 0.12)
+    table = (np.clip(tables, 0, 1) * 255).astype(np.uint8)[None]
+    varied = np.asarray(cv2.LUT(crop, table), np.uint8)
+    if generator.random() < 0.1:
+        varied = np.repeat(varied.mean(2, keepdims=True).astype(np.uint8), 3, 2)
+    return varied
+
+
+def _motion_kernel(reach: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """A line through the centre along which a moving camera smears."""
+    size = 2 * max(reach, 1) + 1
+    kernel = np.zeros((size, size), np.float32)
+    angle = generator.uniform(0, np.pi)
+    for t in np.linspace(-1, 1, 2 * size):
+        x, y = np.round(size // 2 + t * (size // 2) * np.array([np.cos(angle), np.sin(angle)])).astype(int)
+        kernel[y, x] = 1
+    return kernel / kernel.sum()

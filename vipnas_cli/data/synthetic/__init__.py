@@ -1,0 +1,1 @@
+"""Synthetic people: rendered stills and clips with exact truth."""

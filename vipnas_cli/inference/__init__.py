@@ -1,0 +1,1 @@
+"""From frames to poses; works without torch except for the torch back end."""

@@ -1,0 +1,57 @@
+"""Signs in the picture that the people of the last key frame may not be all of it: cuts, and movement at the border.
+
+Shapes: h, w cells of a small grey picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = (18, 32)
+Thumbnail = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ChangeOptions:
+    """Thresholds as shares of the grey range."""
+
+    cut: float = 0.22
+    border: float = 0.12
+    border_cells: int = 3
+
+
+def thumbnail(image: NDArray[np.uint8]) -> Thumbnail:
+    """A grey picture (18, 32) in 0–1 of an RGB frame (H, W, 3)."""
+    # Every fourth pixel is enough for cell means and spares reading the whole frame.
+    coarse = image[::4, ::4] if min(image.shape[:2]) >= 4 * max(CELLS) else image
+    small = cv2.resize(coarse, CELLS[::-1], interpolation=cv2.INTER_AREA)
+    return (cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) / np.float32(255)).astype(np.float32)
+
+
+def is_cut(before: Thumbnail, now: Thumbnail, options: ChangeOptions) -> bool:
+    """Whether most of the picture was replaced; a change of brightness alone is none."""
+    change = now - before
+    return bool(np.abs(change - np.median(change)).mean() > options.cut)
+
+
+def moves_at_border(
+    before: Thumbnail, now: Thumbnail, boxes_frame: NDArray[np.float32], size: tuple[int, int], options: ChangeOptions
+) -> bool:
+    """Whether something that is none of the known people moves where the frame (height, width `size`) ends.
+
+    A moving camera changes all cells alike, so the usual change of the picture is subtracted.
+    """
+    change = np.abs(now - before)
+    excess = change - np.median(change)
+    strange = np.zeros_like(change, bool)
+    edge = 2
+    strange[:, :edge] = strange[:, -edge:] = True
+    strange[:edge] = strange[-edge:] = True
+    scale = np.array([CELLS[1] / size[1], CELLS[0] / size[0]] * 2)
+    for x0, y0, x1, y1 in boxes_frame * scale:
+        strange[max(int(y0) - 1, 0) : int(y1) + 2, max(int(x0) - 1, 0) : int(x1) + 2] = False
+    return int((strange & (excess > options.border)).sum()) >= options.border_cells

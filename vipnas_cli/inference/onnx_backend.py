@@ -1,0 +1,100 @@
+"""ONNX Runtime back end.
+
+Shapes: P people, K keypoints, H, W pixels, h, w cells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from vipnas_cli.bundle import DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.pose import COCO17, Skeleton
+from vipnas_cli.spec import Schedule
+
+METADATA = "vipnas"
+# What the runtime raises for data that is no network, or one that it cannot run.
+_LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding."""
+
+    threads: int = 0
+
+    @property
+    def resolved_threads(self) -> int:
+        """Threads per network: one of three cores is left to decoding, drawing and encoding."""
+        return self.threads or max(1, min(8, (len(os.sched_getaffinity(0)) * 2 + 2) // 3))
+
+
+def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.InferenceSession:
+    """A session on the CPU; WeightsError if the file is no ONNX network that this runtime can load."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.resolved_threads
+    settings.inter_op_num_threads = 1
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Spinning workers would starve the decoding and encoding threads.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 3
+    try:
+        return ort.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+    except _LOAD_ERRORS as error:
+        raise WeightsError(f"{name} is not a network that ONNX Runtime can load", "restore or export it again") from error
+
+
+def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, object]:
+    """What the network says of itself; WeightsError if it was not exported by vipnas."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    if text is None:
+        raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+class OnnxEstimator:
+    """The networks of a pipeline; a network that serves several positions is loaded once."""
+
+    skeleton: Skeleton = COCO17
+
+    def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
+        self.schedule: Schedule = pipeline.schedule
+        sessions: dict[NetworkFile, ort.InferenceSession] = {}
+        for network in pipeline.networks:
+            if network not in sessions:
+                sessions[network] = open_session(network.read(), str(network.path), options)
+        self._sessions = [sessions[network] for network in pipeline.networks]
+
+    def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
+        """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
+        session = self._sessions[position % len(self._sessions)]
+        inputs: dict[str, NDArray[np.generic]] = {"images": crops}
+        if self.schedule.plan(position).fusion.operation != "none":
+            if previous is None:
+                raise WeightsError(f"position {position} of the cycle needs previous heatmaps", "start with a key frame")
+            inputs["previous_heatmaps"] = previous
+        heatmaps: Heatmaps = session.run(["heatmaps"], inputs)[0]
+        return heatmaps
+
+
+class OnnxDetector:
+    """The person detector of a bundle."""
+
+    def __init__(self, file: DetectorFile, options: RuntimeOptions) -> None:
+        self.side = file.side
+        self.threshold = file.threshold
+        self._session = open_session(file.read(), str(file.path), options)
+
+    def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
+        scores, boxes = self._session.run(["scores", "boxes"], {"images": picture[None]})
+        return scores[0], boxes[0]

@@ -1,0 +1,203 @@
+"""Pose propagation: key frames find people, follower frames carry their heatmaps on (paper section 3.1).
+
+Shapes: P people, K keypoints, h, w heatmap cells, N boxes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
+from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
+from vipnas_cli.inference.people_source import PeopleSource
+from vipnas_cli.metrics.oks import iou, oks_nms
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.realign import realign
+from vipnas_cli.tracking.ids import IdentityTracker
+
+Image = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
+
+
+@dataclass(frozen=True)
+class PropagationOptions:
+    """When to trust a pose and when to look again; scores in 0–1.
+
+    `lost_score`: a person below it is dropped. `falling_factor`: a key frame comes early when a person's score falls
+    below this share of the score at the last key frame. `same_person_oks`: poses closer than this are one person.
+    """
+
+    max_people: int = 20
+    point_score: float = 0.2
+    lost_score: float = 0.12
+    falling_factor: float = 0.6
+    same_person_oks: float = 0.9
+    early_keys: bool = True
+    fusion: bool = True
+    changes: ChangeOptions = ChangeOptions()
+
+
+@dataclass(frozen=True)
+class Step:
+    """The people of a frame, the position that computed them, why a key frame was taken, and whose crops ran."""
+
+    people: People
+    position: int
+    reason: KeyReason | None
+    crops: int
+
+
+@dataclass
+class _Memory:
+    """What the next frame needs of this one; `next_key` is set when this frame already asks for a key frame."""
+
+    position: int
+    people: People
+    transforms: list[CropTransform]
+    heatmaps: Heatmaps
+    key_scores: dict[int, float]
+    thumbnail: Thumbnail
+    next_key: KeyReason | None = None
+
+
+@dataclass
+class Propagator:
+    """Runs a schedule over the frames of one video; its only state is the memory of the last frame and the tracker."""
+
+    estimator: PoseEstimator
+    source: PeopleSource
+    tracker: IdentityTracker = field(default_factory=IdentityTracker)
+    options: PropagationOptions = PropagationOptions()
+    _memory: _Memory | None = None
+
+    def reset(self) -> None:
+        """Forgets everything, as before the first frame."""
+        self._memory = None
+        self.tracker.reset()
+
+    def step(self, image: Image, frame_index: int, time_s: float) -> Step:
+        """The people of the next RGB frame (H, W, 3) at `time_s` seconds."""
+        small = thumbnail(image)
+        reason = self._reason(small, image.shape[:2])
+        return self._key(image, frame_index, time_s, small, reason) if reason else self._follow(image, time_s, small)
+
+    def _reason(self, small: Thumbnail, size: tuple[int, ...]) -> KeyReason | None:
+        """Why this frame has to be a key frame, if it has to."""
+        memory, changes = self._memory, self.options.changes
+        if memory is None or (memory.position + 1) % len(self.estimator.schedule) == 0:
+            return "cycle"
+        if not self.options.early_keys:
+            return None
+        if is_cut(memory.thumbnail, small, changes):
+            return "cut"
+        if memory.next_key:
+            return memory.next_key
+        border = moves_at_border(memory.thumbnail, small, memory.people.boxes_frame, (size[0], size[1]), changes)
+        return "border" if border else None
+
+    def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
+        """Finds people anew; those whom the source missed but whose pose was good stay."""
+        found, _ = self.source.boxes(image, frame_index)
+        memory = self._memory
+        if memory is not None and reason != "cut" and len(memory.people):
+            kept = self._carried_boxes(memory)
+            missed = iou(kept, found).max(1, initial=0) < 0.3
+            found = np.concatenate([found, kept[missed]])
+        transforms, heatmaps, people = self._estimate(0, image, found[: self.options.max_people], None)
+        believed = people.person_scores >= self.options.lost_score
+        distinct = oks_nms(
+            people.points_frame,
+            people.person_scores,
+            _areas(people.boxes_frame),
+            self.estimator.skeleton.sigmas,
+            self.options.same_person_oks,
+        )
+        keep = np.array([index for index in sorted(distinct) if believed[index]], np.int64)
+        people = people[keep]
+        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s)
+        people = People(ids, people.boxes_frame, people.points_frame, people.scores)
+        key_scores = dict(zip(ids.tolist(), people.person_scores.tolist(), strict=True))
+        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], key_scores, small)
+        return Step(people, 0, reason, len(transforms))
+
+    def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
+        """Carries everyone on by one frame."""
+        memory = self._memory
+        assert memory is not None
+        position = memory.position + 1
+        boxes = self._carried_boxes(memory)
+        transforms, heatmaps, people = self._estimate(position, image, boxes, memory)
+        scores = people.person_scores
+        at_key = np.array([memory.key_scores[int(i)] for i in people.ids], np.float32)
+        believed = scores >= self.options.lost_score
+        next_key: KeyReason | None = None
+        if not believed.all():
+            next_key = "lost"
+        elif (scores < self.options.falling_factor * at_key).any():
+            next_key = "falling"
+        keep = np.flatnonzero(believed)
+        people = people[keep]
+        self.tracker.observe(people, time_s)
+        kept = [transforms[i] for i in keep]
+        self._memory = _Memory(position, people, kept, heatmaps[keep], memory.key_scores, small, next_key)
+        return Step(people, position, None, len(transforms))
+
+    def _estimate(
+        self, position: int, image: Image, boxes: Boxes, memory: _Memory | None
+    ) -> tuple[list[CropTransform], Heatmaps, People]:
+        """Crops, heatmaps and poses of boxes (P, 4); all people of the frame are one batch."""
+        plan = self.estimator.schedule.plan(position)
+        codec = HeatmapCodec(plan.arch.height, plan.arch.width)
+        keypoints = len(self.estimator.skeleton.keypoints)
+        transforms = [CropTransform.from_box(box, codec.height, codec.width) for box in boxes]
+        if not transforms:
+            return [], np.zeros((0, keypoints, codec.rows, codec.columns), np.float32), People.nobody(keypoints)
+        previous = None
+        if memory is not None and plan.fusion.operation != "none":
+            previous = realign(memory.heatmaps, memory.transforms, transforms)
+            if not self.options.fusion:
+                previous = np.zeros_like(previous)
+        crops = np.stack([transform.warp(image) for transform in transforms])
+        heatmaps = self.estimator.estimate(position, crops, previous)
+        points_crop, scores = codec.decode(heatmaps)
+        points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
+        ids = memory.people.ids if memory is not None else np.full(len(boxes), -1, np.int64)
+        return transforms, heatmaps, People(ids, boxes.astype(np.float32), points, scores)
+
+    def _carried_boxes(self, memory: _Memory) -> Boxes:
+        """Boxes (P, 4) for the next frame, grown from the poses of this one."""
+        people = memory.people
+        pairs = zip(people.boxes_frame, people.points_frame, people.scores, strict=True)
+        rows = [grown_box(box, points, scores, self.options.point_score) for box, points, scores in pairs]
+        return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
+
+
+# Keypoints end at ankles, wrists and eyes; feet, hands and hair lie outside. As shares of the keypoints' box.
+GROWTH = 0.12
+
+
+def grown_box(box: Boxes, points: NDArray[np.float32], scores: NDArray[np.float32], point_score: float) -> Boxes:
+    """The next box (4,) of a person from the last box and pose: half of what the pose says of the size, all of the place.
+
+    With fewer than four trusted keypoints the last box stays.
+    """
+    trusted = points[scores >= point_score]
+    if len(trusted) < 4:
+        return box
+    low, high = trusted.min(0), trusted.max(0)
+    margin = GROWTH * max(high[0] - low[0], high[1] - low[1])
+    size = ((high - low + 2 * margin) + (box[2:] - box[:2])) / 2
+    middle = (low + high) / 2
+    # A pose that shows only a part of the body must not pull the box off the rest at once.
+    middle = (middle + (box[:2] + box[2:]) / 2) / 2 if (high - low + 2 * margin < 0.6 * (box[2:] - box[:2])).any() else middle
+    return np.concatenate([middle - size / 2, middle + size / 2]).astype(np.float32)
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float32]:
+    """Areas (N,) of boxes (N, 4)."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -1,0 +1,39 @@
+"""Torch back end: the same protocol as the ONNX Runtime back end, for checkpoints and for comparison.
+
+Shapes: P people, K keypoints, H, W crop pixels, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.pose import COCO17, Skeleton
+from vipnas_cli.spec import Plan, Schedule
+
+
+class TorchEstimator:
+    """Networks of a schedule, one per position of the cycle."""
+
+    skeleton: Skeleton = COCO17
+
+    def __init__(self, networks: Sequence[PoseNet], device: torch.device) -> None:
+        self.schedule = Schedule(tuple(Plan(network.arch, network.fusion_spec) for network in networks))
+        self._device = device
+        self._networks = [network.to(device, memory_format=torch.channels_last).eval() for network in networks]
+
+    @torch.inference_mode()
+    def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
+        """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
+        network = self._networks[position % len(self._networks)]
+        if network.fusion is not None and previous is None:
+            raise WeightsError(f"position {position} of the cycle needs previous heatmaps", "start with a key frame")
+        images = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
+        normalised = ((images.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+        carried = None if previous is None else torch.from_numpy(previous).to(self._device)
+        heatmaps: Heatmaps = network(normalised, carried).cpu().numpy()
+        return heatmaps

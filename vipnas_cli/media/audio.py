@@ -1,0 +1,198 @@
+"""The sound of a video on its way into another: copied where the container can carry it, else encoded as AAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Discard
+
+from vipnas_cli.media.decoding import Damage, read_packets
+from vipnas_cli.media.source import audio_codecs, clock_start, open_container
+
+# What players expect in a container; FFmpeg would put more into it (PCM in mp4) that few of them play.
+PLAYABLE = {
+    "mp4": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}),
+    "mov": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"}),
+}
+AAC_BITS_PER_CHANNEL = 96_000
+
+AudioPacket: TypeAlias = "Packet[AudioStream]"
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """What becomes of a track: its codec in the source and in the output, None if it cannot be read."""
+
+    source: str
+    output: str | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The part of the sound that is wanted, in seconds of the output, which begins `shift_s` later in the source."""
+
+    shift_s: Fraction
+    first_s: Fraction | None
+    end_s: Fraction | None
+
+
+class AudioFeed:
+    """Moves all audio tracks of a file into an output, a little at a time, so that sound and pictures interleave.
+
+    `tracks` says what becomes of each.
+    """
+
+    def __init__(self, output: OutputContainer, path: Path) -> None:
+        self._output = output
+        self._container = open_container(path)
+        self._moves: dict[int, _Move] = {}
+        for stream, codec in zip(self._container.streams.audio, audio_codecs(self._container), strict=True):
+            if codec != "unknown":
+                self._moves[stream.index] = _connect(output, stream, codec)
+        for other in self._container.streams:
+            if other.index not in self._moves:
+                other.discard = Discard.all
+        self._ready: Iterator[AudioPacket] = iter(())
+        self._pending: AudioPacket | None = None
+
+    @property
+    def tracks(self) -> tuple[AudioTrack, ...]:
+        """What becomes of each track of the source."""
+        found = zip(self._container.streams.audio, audio_codecs(self._container), strict=True)
+        return tuple(
+            AudioTrack(codec, self._moves[stream.index].codec if stream.index in self._moves else None)
+            for stream, codec in found
+        )
+
+    def begin(self, origin_s: Fraction, end_s: Fraction | None) -> None:
+        """Take the sound from `origin_s` to `end_s` of the source; the output begins at `origin_s`."""
+        shift_s = origin_s + clock_start(self._container)
+        # Sound before the first picture can stay where the container has edit lists; others would delay the pictures.
+        early = not origin_s and self._output.format.name != "matroska"
+        cut = Cut(shift_s, None if early else Fraction(0), None if end_s is None else end_s - origin_s)
+        if origin_s:
+            with suppress(av.error.FFmpegError):  # what cannot seek is read from its beginning
+                self._container.seek(int(shift_s * av.time_base))
+        self._ready = self._moved(cut)
+
+    def advance(self, until_s: Fraction | None) -> None:
+        """Write the packets up to a time of the output, all of them for None."""
+        while (packet := self._pending or next(self._ready, None)) is not None:
+            self._pending = None
+            if until_s is not None and (packet.pts or 0) * packet.time_base > until_s:
+                self._pending = packet
+                return
+            self._output.mux(packet)
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._container.close()
+
+    def _moved(self, cut: Cut) -> Iterator[AudioPacket]:
+        streams = [stream for stream in self._container.streams.audio if stream.index in self._moves]
+        unfinished = set(self._moves)
+        for packet in read_packets(self._container, streams, Damage()) if streams else ():
+            index = packet.stream.index
+            if _is_past(packet, cut):
+                unfinished.discard(index)
+            else:
+                yield from self._moves[index].take(packet, cut)
+            if not unfinished:
+                break
+        for move in self._moves.values():
+            yield from move.flush()
+
+
+def _is_past(packet: AudioPacket, cut: Cut) -> bool:
+    return cut.end_s is not None and packet.pts is not None and packet.pts * packet.time_base - cut.shift_s >= cut.end_s
+
+
+def _shifted(pts: int, time_base: Fraction, cut: Cut) -> int | None:
+    """The pts in the output, None before its beginning."""
+    shifted = pts - round(cut.shift_s / time_base)
+    return None if cut.first_s is not None and shifted * time_base < cut.first_s else shifted
+
+
+class _Move(Protocol):
+    """One track on its way."""
+
+    codec: str
+
+    def take(self, packet: AudioPacket, cut: Cut) -> Iterator[AudioPacket]: ...
+
+    def flush(self) -> Iterator[AudioPacket]: ...
+
+
+def _connect(output: OutputContainer, stream: AudioStream, codec: str) -> _Move:
+    """A track in the output for one of the source."""
+    if codec in PLAYABLE.get(output.format.name, {codec}):
+        with suppress(ValueError):  # the container cannot carry the codec
+            return _Copy(output.add_stream_from_template(stream), stream, codec)
+    return _Encode(output, stream)
+
+
+def _describe(target: AudioStream, source: AudioStream) -> None:
+    target.metadata.update({key: source.metadata[key] for key in ("language", "title") if key in source.metadata})
+    target.disposition = source.disposition
+
+
+class _Copy:
+    """Packets as they are."""
+
+    def __init__(self, target: AudioStream, source: AudioStream, codec: str) -> None:
+        self.codec = codec
+        self._target = target
+        self._last_dts: int | None = None
+        _describe(target, source)
+
+    def take(self, packet: AudioPacket, cut: Cut) -> Iterator[AudioPacket]:
+        if packet.pts is None or packet.dts is None:  # the empty packet at the end
+            return
+        pts = _shifted(packet.pts, packet.time_base, cut)
+        if pts is None:
+            return
+        dts = pts - packet.pts + packet.dts
+        if self._last_dts is not None and dts <= self._last_dts:  # joined or damaged recordings; muxers refuse it
+            return
+        self._last_dts = dts
+        packet.pts, packet.dts, packet.stream = pts, dts, self._target
+        yield packet
+
+    def flush(self) -> Iterator[AudioPacket]:
+        return iter(())
+
+
+class _Encode:
+    """Packets decoded and encoded as AAC, mono or stereo."""
+
+    codec = "aac"
+
+    def __init__(self, output: OutputContainer, source: AudioStream) -> None:
+        encoder = av.Codec("aac", "w")
+        rate = source.codec_context.sample_rate
+        self._target = output.add_stream("aac", rate if rate in (encoder.audio_rates or ()) else 48_000)
+        channels = min(2, source.codec_context.layout.nb_channels)
+        self._target.codec_context.layout = "stereo" if channels == 2 else "mono"
+        self._target.bit_rate = AAC_BITS_PER_CHANNEL * channels
+        _describe(self._target, source)
+
+    def take(self, packet: AudioPacket, cut: Cut) -> Iterator[AudioPacket]:
+        try:
+            for frame in packet.decode():
+                frame.pts = None if frame.pts is None else _shifted(frame.pts, packet.time_base, cut)
+                if frame.pts is not None:
+                    yield from self._target.encode(frame)
+        except (av.error.FFmpegError, ValueError):  # damaged, or of another layout than the track began with
+            return
+
+    def flush(self) -> Iterator[AudioPacket]:
+        yield from self._target.encode(None)

@@ -1,0 +1,72 @@
+"""What travels through a run: pictures in, poses out, and the facts about the video they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.pose.people import People
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: RGB (H, W, 3), upright; `index` counts delivered frames, `pts` is in units of `time_base`."""
+
+    index: int
+    pts: int
+    time_base: Fraction
+    image: Image
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How a video says its YUV values are meant, as the numbers of ITU-T H.273; 2 is unspecified."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts about a video; `width` and `height` are those of the upright picture.
+
+    `average_rate` is for display only: time is pts and `time_base`. `frames` estimates what will be delivered.
+    `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied.
+    `pixel_aspect` is the width of a pixel over its height.
+    """
+
+    path: Path
+    width: int
+    height: int
+    time_base: Fraction
+    average_rate: Fraction
+    frames: int | None = None
+    duration_s: float | None = None
+    rotation: int = 0
+    audio: tuple[str, ...] = ()
+    codec: str = ""
+    pixel_aspect: Fraction = Fraction(1)
+    color: ColorTags = ColorTags()
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The poses of one frame; `key` says that the key network ran on it."""
+
+    frame_index: int
+    pts: int
+    time_s: float
+    people: People
+    key: bool

@@ -1,0 +1,313 @@
+"""Where the poses of a run go: a tidy CSV, JSON Lines, a video with the poses drawn in; the first two come back, too.
+
+Coordinates are pixels of the upright picture, (0, 0) the centre of its top-left pixel; scores are heatmap peaks.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import DataError, OutputError
+from vipnas_cli.media.drawing import draw_caption, draw_people
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.media.outputs import PartialFile
+from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import Skeleton
+
+SCHEMA = 1
+COLUMNS = ("frame", "time_s", "person", "keypoint", "x", "y", "score")
+COORDINATES = "display pixels after rotation, x to the right and y down; 0,0 is the centre of the top-left pixel"
+SCORE = "peak of the keypoint's heatmap, 0 to 1"
+
+
+@dataclass(frozen=True)
+class ResultHeader:
+    """What a result file says about itself: source file name, size of the upright picture, how the poses were made."""
+
+    source: str
+    width: int
+    height: int
+    time_base: Fraction
+    pipeline: str
+    smoothing: str = "none"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A result file read back; `keypoints` are the names in the order of the arrays."""
+
+    header: ResultHeader
+    keypoints: tuple[str, ...]
+    frames: tuple[FrameResult, ...]
+
+
+class ResultSink(Protocol):
+    """Takes the poses of each frame, in order, with the picture (None where only poses are wanted)."""
+
+    def write(self, result: FrameResult, image: Image | None, /) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class _RowFile:
+    """A text file that is flushed with every write and keeps its partial name until closed; `-` is stdout.
+
+    An exception in the `with` block closes it too if any frame was written, so that its rows stay.
+    """
+
+    def __init__(self, path: Path | str, opening: str) -> None:
+        self.path = Path(path)
+        self._file = None if str(path) == "-" else PartialFile(self.path)
+        self._stream: TextIO = sys.stdout if self._file is None else self._file.partial.open("w", encoding="utf-8")
+        self._closed = self._any = False
+        self._put(opening)
+
+    def _add_frame(self, text: str) -> None:
+        self._any = True
+        self._put(text)
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}", "Check the space there.") from error
+
+    def close(self) -> None:
+        """Give the file its name."""
+        self._finish(keep=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish(keep=kind is None or self._any)
+
+    def _finish(self, keep: bool) -> None:
+        if self._closed or self._file is None:
+            return
+        self._closed = True
+        self._stream.close()
+        if keep:
+            self._file.keep()
+        else:
+            self._file.discard()
+
+
+class CsvSink(_RowFile):
+    """One row per frame, person and keypoint; frames without people have none. The header stands in `#` lines."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        facts = {
+            "schema": SCHEMA,
+            "source": header.source,
+            "size": f"{header.width} x {header.height}",
+            "time_base": header.time_base,
+            "pipeline": header.pipeline,
+            "smoothing": header.smoothing,
+            "keypoints": " ".join(skeleton.keypoints),
+            "coordinates": COORDINATES,
+            "score": SCORE,
+        }
+        lines = [f"# {key}: {' '.join(str(value).split())}" for key, value in facts.items()]
+        self._names = skeleton.keypoints
+        super().__init__(path, "\n".join([*lines, ",".join(COLUMNS), ""]))
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the rows of a frame; the picture is not needed."""
+        people = result.people
+        points, scores = people.points_frame.tolist(), people.scores.tolist()
+        self._add_frame(
+            "".join(
+                f"{result.frame_index},{result.time_s:.6f},{person},{name},{x:.2f},{y:.2f},{score:.3f}\n"
+                for person, pose, peaks in zip(people.ids.tolist(), points, scores, strict=True)
+                for name, (x, y), score in zip(self._names, pose, peaks, strict=True)
+            )
+        )
+
+
+class JsonlSink(_RowFile):
+    """A header object, then one object per frame, with boxes, and also for frames without people."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        facts = {
+            "schema": SCHEMA,
+            "source": header.source,
+            "width": header.width,
+            "height": header.height,
+            "time_base": str(header.time_base),
+            "pipeline": header.pipeline,
+            "smoothing": header.smoothing,
+            "skeleton": skeleton.name,
+            "keypoints": skeleton.keypoints,
+            "coordinates": COORDINATES,
+            "score": SCORE,
+        }
+        super().__init__(path, json.dumps(facts) + "\n")
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the object of a frame; the picture is not needed."""
+        people = result.people
+        listed = [
+            {"id": person, "box": box, "keypoints": keypoints}
+            for person, box, keypoints in zip(
+                people.ids.tolist(), _rounded(people.boxes_frame), _keypoints(people), strict=True
+            )
+        ]
+        frame = {"frame": result.frame_index, "pts": result.pts, "time_s": round(result.time_s, 6), "key": result.key}
+        self._add_frame(json.dumps({**frame, "people": listed}, separators=(",", ":")) + "\n")
+
+
+def _rounded(pixels: NDArray[np.float32]) -> list[Any]:
+    rounded: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
+    return rounded
+
+
+def _keypoints(people: People) -> list[list[list[float]]]:
+    scores = np.round(people.scores.astype(np.float64), 3).tolist()
+    return [
+        [[x, y, score] for (x, y), score in zip(pose, peaks, strict=True)]
+        for pose, peaks in zip(_rounded(people.points_frame), scores, strict=True)
+    ]
+
+
+class OverlaySink:
+    """Draws the poses into a copy of each picture and writes it; `caption` makes the line in its corner."""
+
+    def __init__(
+        self,
+        writer: VideoWriter,
+        skeleton: Skeleton,
+        min_score: float = 0.3,
+        caption: Callable[[FrameResult], str] | None = None,
+    ) -> None:
+        self.writer = writer
+        self._skeleton, self._min_score, self._caption = skeleton, min_score, caption
+
+    def write(self, result: FrameResult, image: Image | None, /) -> None:
+        """Add a frame; OutputError without its picture."""
+        if image is None:
+            raise OutputError(f"{self.writer.path} needs the picture of frame {result.frame_index}")
+        drawn = draw_people(image.copy(), result.people, self._skeleton, self._min_score)
+        if self._caption is not None:
+            draw_caption(drawn, self._caption(result))
+        self.writer.write(drawn, result.pts)
+
+    def close(self) -> None:
+        """Finish the video."""
+        self.writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.writer.__exit__(kind, error, trace)
+
+
+def read_csv(path: Path | str) -> Results:
+    """What a CsvSink wrote; DataError if it is something else.
+
+    A CSV holds neither boxes nor key frames: boxes are those around the keypoints, `key` is False.
+    """
+    path = Path(path)
+    lines = _lines(path)
+    facts = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    try:
+        width, height = facts["size"].split(" x ")
+        header = ResultHeader(
+            facts["source"],
+            int(width),
+            int(height),
+            Fraction(facts["time_base"]),
+            facts["pipeline"],
+            facts["smoothing"],
+        )
+        names = tuple(facts["keypoints"].split())
+        rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+        frames = tuple(
+            _frame_of_rows(list(group), header, names) for _, group in groupby(rows, lambda row: row["frame"])
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} is not a CSV of poses as `run` writes it ({error})", "Give a file of `run`."
+        ) from error
+    return Results(header, names, frames)
+
+
+def _frame_of_rows(rows: Sequence[dict[str, str]], header: ResultHeader, names: tuple[str, ...]) -> FrameResult:
+    poses = {person: list(group) for person, group in groupby(rows, lambda row: row["person"])}
+    for pose in poses.values():
+        if tuple(row["keypoint"] for row in pose) != names:
+            raise ValueError(f"frame {rows[0]['frame']} does not hold each keypoint once")
+    values = [[[float(row[column]) for column in ("x", "y", "score")] for row in pose] for pose in poses.values()]
+    array = np.array(values, np.float32)
+    points = array[..., :2]
+    boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+    people = People(np.array([int(person) for person in poses], np.int64), boxes, points, array[..., 2])
+    time_s = rows[0]["time_s"]
+    return FrameResult(int(rows[0]["frame"]), round(Fraction(time_s) / header.time_base), float(time_s), people, False)
+
+
+def read_jsonl(path: Path | str) -> Results:
+    """What a JsonlSink wrote; DataError if it is something else."""
+    path = Path(path)
+    try:
+        facts, *frames = (json.loads(line) for line in _lines(path))
+        if facts["schema"] != SCHEMA:
+            raise ValueError(f"schema {facts['schema']}, known is {SCHEMA}")
+        header = ResultHeader(
+            facts["source"],
+            facts["width"],
+            facts["height"],
+            Fraction(facts["time_base"]),
+            facts["pipeline"],
+            facts["smoothing"],
+        )
+        names = tuple(facts["keypoints"])
+        return Results(header, names, tuple(_frame_of_object(frame, len(names)) for frame in frames))
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} is not JSON Lines of poses as `run` writes it ({error})", "Give a file of `run`."
+        ) from error
+
+
+def _frame_of_object(frame: dict[str, Any], keypoints: int) -> FrameResult:
+    listed = frame["people"]
+    array = np.array([person["keypoints"] for person in listed], np.float32).reshape(len(listed), keypoints, 3)
+    people = People(
+        np.array([person["id"] for person in listed], np.int64),
+        np.array([person["box"] for person in listed], np.float32).reshape(len(listed), 4),
+        array[..., :2],
+        array[..., 2],
+    )
+    return FrameResult(frame["frame"], frame["pts"], frame["time_s"], people, frame["key"])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", "Check the path.") from error

@@ -1,0 +1,113 @@
+"""COCO's keypoint scores by way of faster-coco-eval, whose numbers equal those of pycocotools."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vipnas_cli.errors import DataError, VipnasError
+from vipnas_cli.pose import COCO17
+
+
+@dataclass(frozen=True)
+class KeypointScores:
+    """COCO's ten numbers in percent: average precision and recall, by OKS threshold and by area.
+
+    NaN where the ground truth has nobody to judge by, for example no one of medium area.
+    """
+
+    AP: float
+    AP50: float
+    AP75: float
+    APM: float
+    APL: float
+    AR: float
+    AR50: float
+    AR75: float
+    ARM: float
+    ARL: float
+
+
+def evaluate_coco(
+    ground_truth: Mapping[str, Any] | Path,
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float] = COCO17.sigmas,
+) -> KeypointScores:
+    """Score results (image_id, category_id, keypoints 3K long, score) against COCO annotations or their file.
+
+    The file may be .json or .json.gz. DataError for unreadable or contradictory data, VipnasError without the extra
+    `eval`.
+    """
+    truth = _read_annotations(ground_truth) if isinstance(ground_truth, Path) else ground_truth
+    origin = str(ground_truth) if isinstance(ground_truth, Path) else "the ground truth"
+    _check(truth, results, len(sigmas), origin)
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError as error:
+        raise VipnasError(
+            "scoring by the COCO rules needs the package faster-coco-eval, which is not installed",
+            "Install it with: pip install 'vipnas[eval]'",
+        ) from error
+
+    # Ids count from 1 as 0 means "unmatched" to the evaluator; copies, as it writes into what it is given.
+    annotations = [{**person, "id": number} for number, person in enumerate(truth["annotations"], start=1)]
+    coco = COCO({**truth, "annotations": annotations})
+    found = coco.loadRes([dict(result) for result in results])
+    evaluator = COCOeval_faster(coco, found, "keypoints", kpt_oks_sigmas=list(sigmas))
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    # The evaluator says -1 for undefined.
+    return KeypointScores(*(100 * float(value) if value >= 0 else math.nan for value in evaluator.stats))
+
+
+def _read_annotations(path: Path) -> dict[str, Any]:
+    try:
+        raw = path.read_bytes()
+        document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}", "Give a COCO keypoint file.") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path} holds no COCO document", "Give a COCO keypoint file.")
+    return document
+
+
+def _check(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], keypoints: int, origin: str) -> None:
+    """DataError naming the first entry that could not be scored."""
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(truth.get(part), list):
+            raise DataError(f"{origin} has no list {part!r}", "Give a COCO keypoint file.")
+    images = {image["id"] for image in truth["images"]}
+    for person in truth["annotations"]:
+        name = f"annotation {person.get('id')} of {origin}"
+        _check_entry(name, person, ("image_id", "category_id", "area", "bbox", "iscrowd", "num_keypoints"), images)
+        _check_keypoints(name, person, keypoints)
+    for position, result in enumerate(results):
+        name = f"result {position}"
+        _check_entry(name, result, ("image_id", "category_id", "score"), images)
+        _check_keypoints(name, result, keypoints)
+        if not math.isfinite(result["score"]):
+            raise DataError(f"{name} has the score {result['score']}", "Give a finite score.")
+
+
+def _check_entry(name: str, entry: Mapping[str, Any], keys: Sequence[str], images: set[int]) -> None:
+    for key in keys:
+        if key not in entry:
+            raise DataError(f"{name} lacks {key!r}", "Give data in COCO's keypoint format.")
+    if entry["image_id"] not in images:
+        hint = "Give results for the images of the annotation file."
+        raise DataError(f"{name} is for image {entry['image_id']}, which is not in the list of images", hint)
+
+
+def _check_keypoints(name: str, entry: Mapping[str, Any], keypoints: int) -> None:
+    values = np.asarray(entry.get("keypoints", ()), np.float64)
+    if values.shape != (3 * keypoints,) or not np.isfinite(values).all():
+        hint = "Give x, y and visibility or confidence for every keypoint."
+        raise DataError(f"{name} has {values.size} keypoint values, expected {3 * keypoints} finite ones", hint)

@@ -1,0 +1,58 @@
+"""How alike boxes and poses are, by the definitions of COCO.
+
+Shapes: N and M people, K keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.floating]
+Floats = NDArray[np.float64]
+
+
+def iou(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), both xyxy; 0 where both are empty."""
+    a, b = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
+    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
+    areas_a, areas_b = (np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (a, b))
+    union = areas_a + areas_b - common
+    overlap: Floats = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
+    return overlap
+
+
+def oks(
+    points_a: Numbers, points_b: Numbers, areas: Numbers, sigmas: Sequence[float], labelled: NDArray[np.bool_]
+) -> Floats:
+    """Object keypoint similarity (N, M) of poses (N, K, 2) with poses (M, K, 2); 0 where nothing is labelled.
+
+    areas: square pixels, (N,) or one per pair (N, M); sigmas (K,); labelled (N, K): the keypoints of `points_a` that
+    count. A point that is not finite is infinitely far away.
+    """
+    pair_areas = areas[:, None] if areas.ndim == 1 else areas
+    offsets = points_a.astype(np.float64)[:, None] - points_b.astype(np.float64)[None]
+    squares = np.where(np.isfinite(offsets).all(-1), (offsets**2).sum(-1), np.inf)
+    # The smallest float keeps an empty area from dividing by zero, as in COCO's own code.
+    spreads = 2 * (2 * np.array(sigmas)) ** 2 * (pair_areas.astype(np.float64) + np.spacing(1.0))[..., None]
+    counts = labelled.sum(1, keepdims=True)
+    similarity: Floats = (np.exp(-squares / spreads) * labelled[:, None]).sum(-1) / np.maximum(counts, 1)
+    return similarity
+
+
+def oks_nms(
+    points: Numbers, scores: Numbers, areas: Numbers, sigmas: Sequence[float], threshold: float = 0.9
+) -> NDArray[np.int64]:
+    """Indices of the poses (N, K, 2) left, best score (N,) first, when each removes those with OKS above `threshold`.
+
+    The area of a pair is the mean of the two areas (N,).
+    """
+    pair_areas = np.add.outer(areas, areas) / 2
+    alike = oks(points, points, pair_areas, sigmas, np.ones(points.shape[:2], np.bool_)) > threshold
+    left: list[int] = []
+    for candidate in np.argsort(-scores, kind="stable"):
+        if not alike[candidate, left].any():
+            left.append(int(candidate))
+    return np.array(left, np.int64)

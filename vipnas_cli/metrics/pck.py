@@ -1,0 +1,49 @@
+"""Percentage of correct keypoints, measured in sizes of the person.
+
+Shapes: N people, K keypoints, T thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.floating]
+Floats = NDArray[np.float64]
+
+LIMB_JOINTS = tuple(
+    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
+PCK_THRESHOLDS = (0.2, 0.1, 0.05)
+
+
+def limb_sizes(points: Numbers, labelled: NDArray[np.bool_]) -> Floats:
+    """Longer side in pixels (N,) of the tight box around the labelled points (N, K, 2) of each person; 0 without any.
+
+    Give the limb joints only: face and head points are not part of this size.
+    """
+    seen = labelled[..., None]
+    low = np.where(seen, points, np.inf).min(1)
+    high = np.where(seen, points, -np.inf).max(1)
+    sides: Floats = np.maximum((high - low).max(1), 0.0)
+    return sides
+
+
+def pck(
+    points_true: Numbers,
+    points_predicted: Numbers,
+    labelled: NDArray[np.bool_],
+    sizes: Numbers,
+    thresholds: Sequence[float] = PCK_THRESHOLDS,
+) -> Floats:
+    """Percentage (T,) of the labelled keypoints whose error is at most threshold times size; NaN without any.
+
+    points (N, K, 2), labelled (N, K), sizes (N,) in pixels. A prediction that is not finite is wrong.
+    """
+    if not labelled.any():
+        return np.full(len(thresholds), np.nan)
+    errors = np.linalg.norm(points_predicted.astype(np.float64) - points_true, axis=-1)[labelled]
+    reach = np.broadcast_to(sizes[:, None], labelled.shape)[labelled]
+    return np.array([100 * np.mean(errors <= threshold * reach) for threshold in thresholds])

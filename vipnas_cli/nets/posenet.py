@@ -1,0 +1,149 @@
+"""The pose network of every family, written once.
+
+Shapes: B batch, K keypoints, C channels, H, W input pixels.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from vipnas_cli.nets.blocks import Bottleneck, ConvNorm, InvertedResidual, activation, convolution, upsampling
+from vipnas_cli.nets.fusion import TemporalFusion
+from vipnas_cli.spec import ArchSpec, FusionSpec
+
+HEATMAP_STRIDE = 4
+# A heatmap of 64 rows has Gaussians of σ 2 (paper section 1.4); other sizes keep the same share of the crop.
+SIGMA_PER_ROW = 2 / 64
+
+
+def _stage(arch: ArchSpec, index: int) -> nn.Sequential:
+    """The blocks of one stage."""
+    spec, rules = arch.stages[index], arch.rules
+    inputs = arch.stages[index - 1].width if index else arch.stem.width
+    stride = rules.strides[index]
+    blocks: list[nn.Module] = []
+    for middle in arch.middle_widths(index):
+        widths, groups = (inputs, middle, spec.width), middle // spec.group_width
+        if rules.block == "bottleneck":
+            blocks.append(Bottleneck(widths, spec.kernel, stride, groups, spec.attention, rules.norm_eps))
+        else:
+            # Without expansion the first block keeps its input as it is (paper section 2.1, stage 1).
+            expands = spec.expansion > 1 or inputs != middle
+            style = (rules.activations[index], rules.norm_eps, expands)
+            blocks.append(InvertedResidual(widths, spec.kernel, stride, groups, spec.attention, style))
+        inputs, stride = spec.width, 1
+    return nn.Sequential(*blocks)
+
+
+class DeconvolutionHead(nn.Sequential):
+    """Three deconvolutions from stride 32 to 4 (paper section 1.4)."""
+
+    def __init__(self, arch: ArchSpec) -> None:
+        head, inputs = arch.head, arch.stages[-1].width
+        layers = []
+        for _ in range(3):
+            deconvolution = upsampling(inputs, head.width, head.kernel, head.width // head.group_width)
+            layers.append(ConvNorm(deconvolution, head.width, arch.rules.norm_eps, "relu"))
+            inputs = head.width
+        super().__init__(*layers)
+
+
+class LateralHead(nn.Module):
+    """Upsampling from stride 32 that takes in the features at 16, 8 and, for `steps` 3, at 4 on the way."""
+
+    def __init__(self, arch: ArchSpec, steps: int = 3) -> None:
+        super().__init__()
+        head, eps = arch.head, arch.rules.norm_eps
+        width, groups = head.width, head.width // head.group_width
+        self.project = ConvNorm(convolution(arch.tap_width(4), width, 1), width, eps, "relu6")
+        taps = (3, 2, 1)[:steps]
+        self.up = nn.ModuleList([ConvNorm(upsampling(width, width, head.kernel, groups), width, eps) for _ in taps])
+        self.lateral = nn.ModuleList([ConvNorm(convolution(arch.tap_width(t), width, 1), width, eps) for t in taps])
+        self.refine = nn.ModuleList([_refinement(width, head.refine, eps) for _ in taps])
+        self.act = activation("relu6")
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Features F1 … F4 to one map (B, C, h, w) at stride 4 (8 for two steps)."""
+        out = self.project(features[3])
+        finer = features[2::-1][: len(self.up)]
+        for up, lateral, refine, feature in zip(self.up, self.lateral, self.refine, finer, strict=True):
+            out = refine(self.act(up(out) + lateral(feature)))
+        return out
+
+
+def _refinement(width: int, kernel: int, eps: float) -> nn.Module:
+    if not kernel:
+        return nn.Identity()
+    depthwise = ConvNorm(convolution(width, width, kernel, groups=width), width, eps, "relu6")
+    return nn.Sequential(depthwise, ConvNorm(convolution(width, width, 1), width, eps, "relu6"))
+
+
+class Trunk(nn.Module):
+    """Stem and stages of a family: features at strides 4, 8, 16 and 32."""
+
+    def __init__(self, arch: ArchSpec) -> None:
+        super().__init__()
+        rules = arch.rules
+        self.arch = arch
+        stem = convolution(3, arch.stem.width, arch.stem.kernel, 2)
+        self.stem = ConvNorm(stem, arch.stem.width, rules.norm_eps, rules.stem_activation)
+        self.pool = nn.MaxPool2d(3, 2, 1) if rules.stem_pool else nn.Identity()
+        self.stages = nn.ModuleList([_stage(arch, index) for index in range(len(arch.stages))])
+
+    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:
+        """The feature F1 … F4 (`fusion_stage` 1 … 4) that the later stages see; here just itself."""
+        return feature
+
+    def features(self, images: Tensor, previous: Tensor | None = None) -> list[Tensor]:
+        """The features F1 … F4 of images (B, 3, H, W)."""
+        out, found = self.pool(self.stem(images)), []
+        for index, stage in enumerate(self.stages):
+            out = stage(out)
+            if index in self.arch.rules.taps:
+                out = self.fuse(out, previous, len(found) + 1)
+                found.append(out)
+        return found
+
+
+class PoseNet(Trunk):
+    """Heatmaps of one person crop; a follower also takes the previous frame's heatmaps."""
+
+    def __init__(self, arch: ArchSpec, keypoints: int = 17, fusion: FusionSpec | None = None) -> None:
+        super().__init__(arch)
+        self.fusion_spec = fusion or FusionSpec()
+        self.head = LateralHead(arch) if arch.rules.lateral else DeconvolutionHead(arch)
+        self.final = nn.Conv2d(arch.head.width, keypoints, 1)
+        self.fusion: TemporalFusion | None = None
+        if self.fusion_spec.operation != "none":
+            self.fusion = TemporalFusion(self.fusion_spec, keypoints, arch.tap_width(self.fusion_spec.stage))
+
+    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:
+        """The feature with the previous heatmaps (B, K, H/4, W/4) at the stage where this network fuses them."""
+        if self.fusion is None or previous is None or fusion_stage != self.fusion_spec.stage:
+            return feature
+        fused: Tensor = self.fusion(feature, previous)
+        return fused
+
+    def raw(self, images: Tensor, previous: Tensor | None = None) -> Tensor:
+        """The last layer's output (B, K, H/4, W/4), before it becomes heatmaps."""
+        features = self.features(images, previous)
+        out = self.head(features) if self.arch.rules.lateral else self.head(features[-1])
+        result: Tensor = self.final(out)
+        return result
+
+    def forward(self, images: Tensor, previous_heatmaps: Tensor | None = None) -> Tensor:
+        """Heatmaps (B, K, H/4, W/4) with peaks in 0 … 1 from normalised images (B, 3, H, W)."""
+        raw = self.raw(images, previous_heatmaps)
+        return heatmaps_from_raw(raw, self.arch.rules.output)
+
+
+def heatmaps_from_raw(raw: Tensor, output: str) -> Tensor:
+    """Heatmaps with peaks in 0 … 1 from the last layer's output (B, K, H, W).
+
+    A softmax over positions is scaled so that a confident Gaussian of the training σ reaches 1.
+    """
+    if output == "linear":
+        return raw
+    sigma = SIGMA_PER_ROW * raw.shape[2]
+    probability = raw.flatten(2).softmax(-1).view_as(raw)
+    return (probability * (2 * math.pi * sigma**2)).clamp(max=1)

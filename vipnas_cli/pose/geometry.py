@@ -1,0 +1,96 @@
+"""The one mapping between a frame and a person's crop.
+
+Shapes: N points or boxes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+PADDING = 1.25
+# Below this many crop pixels per frame pixel, bilinear sampling alone would skip pixels and alias.
+SHRINK_BELOW = 0.5
+
+
+@dataclass(frozen=True)
+class CropTransform:
+    """An affine map from frame pixels to the pixels of a crop of `height` × `width`; matrix (2, 3)."""
+
+    matrix: NDArray[np.float64]
+    height: int
+    width: int
+
+    @staticmethod
+    def from_box(
+        box_frame: Floats, height: int, width: int, padding: float = PADDING, rotation: float = 0.0, flip: bool = False
+    ) -> CropTransform:
+        """The crop around an xyxy box: grown to the crop's aspect ratio, then by `padding`; rotation in radians."""
+        x0, y0, x1, y1 = (float(v) for v in box_frame)
+        box_width, box_height = max(x1 - x0, 1e-3), max(y1 - y0, 1e-3)
+        # Box edges and crop edges lie half a pixel outside the centres of the outermost pixels.
+        scale = min(height / box_height, width / box_width) / padding
+        cos, sin = scale * np.cos(rotation), scale * np.sin(rotation)
+        linear = np.array([[cos, -sin], [sin, cos]])
+        if flip:
+            linear[0] *= -1
+        centre_frame = np.array([(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2])
+        centre_crop = np.array([(width - 1) / 2, (height - 1) / 2])
+        return CropTransform(np.column_stack([linear, centre_crop - linear @ centre_frame]), height, width)
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        """The matrix (2, 3) from crop pixels to frame pixels."""
+        linear = np.linalg.inv(self.matrix[:, :2])
+        return np.column_stack([linear, -linear @ self.matrix[:, 2]])
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per frame pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def to_crop(self, points_frame: Floats) -> NDArray[np.float32]:
+        """Points (…, 2) of the frame in crop pixels."""
+        return (points_frame @ self.matrix[:, :2].T + self.matrix[:, 2]).astype(np.float32)
+
+    def to_frame(self, points_crop: Floats) -> NDArray[np.float32]:
+        """Points (…, 2) of the crop in frame pixels."""
+        inverse = self.inverse
+        return (points_crop @ inverse[:, :2].T + inverse[:, 2]).astype(np.float32)
+
+    def warp(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The crop (height, width, 3) of an RGB image (H, W, 3); what lies outside the image is black."""
+        matrix = self.matrix
+        if self.scale < SHRINK_BELOW:
+            image, matrix = self._shrunk(image)
+        crop = cv2.warpAffine(image, matrix, (self.width, self.height), flags=cv2.INTER_LINEAR)
+        return np.asarray(crop, np.uint8)
+
+    def _shrunk(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The part of the image that the crop shows, averaged down by a whole factor, and the matrix for it."""
+        corners = np.array([[-1, -1], [self.width, -1], [-1, self.height], [self.width, self.height]], np.float64)
+        found = self.to_frame(corners)
+        low = np.clip(np.floor(found.min(0)), 0, [image.shape[1], image.shape[0]]).astype(int)
+        high = np.clip(np.ceil(found.max(0)) + 1, 0, [image.shape[1], image.shape[0]]).astype(int)
+        part = image[low[1] : high[1], low[0] : high[0]]
+        if part.size == 0:
+            return image[:1, :1] * 0, self.matrix
+        factor = int(1 / self.scale)
+        size = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
+        ratio = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
+        small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        # Small pixel s covers the part's pixels around (s + 0.5) · ratio − 0.5.
+        linear = self.matrix[:, :2] * ratio
+        offset = self.matrix[:, :2] @ (low + (ratio - 1) / 2) + self.matrix[:, 2]
+        return np.asarray(small, np.uint8), np.column_stack([linear, offset])
+
+
+def between(source: CropTransform, target: CropTransform) -> NDArray[np.float64]:
+    """The matrix (2, 3) from the pixels of one crop to those of another of the same frame."""
+    back = np.vstack([source.inverse, [0, 0, 1]])
+    return target.matrix @ back

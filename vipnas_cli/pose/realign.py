@@ -1,0 +1,55 @@
+"""Heatmaps of one crop as another crop of the same person sees them.
+
+Shapes: P people, K keypoints, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import SpecError
+from vipnas_cli.pose.geometry import CropTransform, between
+from vipnas_cli.pose.heatmaps import HeatmapCodec
+
+
+def interpolation_weights(
+    scale: NDArray[np.float64], offset: NDArray[np.float64], source_cells: int, target_cells: int
+) -> NDArray[np.float32]:
+    """Bilinear sampling along one axis as matrices (P, target_cells, source_cells); outside the source is zero.
+
+    Target cell i takes its value at source position scale · i + offset; scale and offset are (P,).
+    """
+    positions = scale[:, None] * np.arange(target_cells) + offset[:, None]
+    distance = np.abs(positions[:, :, None] - np.arange(source_cells))
+    return np.maximum(1 - distance, 0).astype(np.float32)
+
+
+def realignment_weights(
+    sources: Sequence[CropTransform], targets: Sequence[CropTransform]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Row weights (P, h', h) and column weights (P, w', w) that carry heatmaps of `sources` to `targets`.
+
+    The crops of a pair may differ in place, scale and size but not in rotation or mirroring; SpecError otherwise.
+    """
+    rows, columns = [], []
+    for source, target in zip(sources, targets, strict=True):
+        matrix = between(target, source)  # where in the source each target pixel looks
+        if abs(matrix[0, 1]) > 1e-6 or abs(matrix[1, 0]) > 1e-6:
+            raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
+        old, new = HeatmapCodec(source.height, source.width), HeatmapCodec(target.height, target.width)
+        origin = old.to_heatmap(new.to_crop(np.zeros(2)) * matrix.diagonal() + matrix[:, 2])
+        scale = matrix.diagonal()
+        columns.append(interpolation_weights(scale[:1], origin[:1], old.columns, new.columns)[0])
+        rows.append(interpolation_weights(scale[1:], origin[1:], old.rows, new.rows)[0])
+    return np.stack(rows), np.stack(columns)
+
+
+def realign(
+    heatmaps: NDArray[np.float32], sources: Sequence[CropTransform], targets: Sequence[CropTransform]
+) -> NDArray[np.float32]:
+    """Heatmaps (P, K, h, w) of the crops `sources` as heatmaps (P, K, h', w') of the crops `targets`."""
+    rows, columns = realignment_weights(sources, targets)
+    return np.matmul(np.matmul(rows[:, None], heatmaps), columns.transpose(0, 2, 1)[:, None])

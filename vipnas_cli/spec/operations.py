@@ -1,0 +1,5 @@
+"""Names of the fusion operations."""
+
+from typing import Literal
+
+FusionOperation = Literal["none", "add", "mul", "cat"]

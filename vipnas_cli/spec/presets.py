@@ -1,0 +1,95 @@
+"""Named architectures: the two networks that the paper's authors released, and our own starting point."""
+
+from vipnas_cli.errors import SpecError
+from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
+
+
+def _stages(rows: tuple[tuple[int, int, int, int, int, bool], ...]) -> tuple[StageSpec, ...]:
+    """Stages from rows of width, depth, kernel, channels per group, expansion, attention."""
+    return tuple(StageSpec(*row) for row in rows)
+
+
+S_VIPNET_MOBILENETV3 = ArchSpec(
+    family="mobilenetv3",
+    height=256,
+    width=192,
+    stem=StemSpec(16, 3),
+    stages=_stages(
+        (
+            (16, 1, 3, 2, 1, True),
+            (24, 4, 7, 1, 5, True),
+            (40, 4, 7, 8, 4, False),
+            (80, 4, 5, 4, 5, True),
+            (112, 4, 7, 2, 5, True),
+            (160, 4, 5, 4, 6, True),
+        )
+    ),
+    head=HeadSpec(160, 4, 1),
+)
+
+S_VIPNET_RES50 = ArchSpec(
+    family="resnet",
+    height=256,
+    width=192,
+    stem=StemSpec(48, 7),
+    stages=_stages(
+        (
+            (80, 4, 3, 5, 1, True),
+            (160, 6, 5, 10, 1, False),
+            (304, 7, 5, 19, 1, True),
+            (608, 3, 5, 38, 1, True),
+        )
+    ),
+    head=HeadSpec(144, 4, 9),
+)
+
+# The trunk has the shape of EfficientNet-Lite0 up to its sixth stage, so that ImageNet weights fit it.
+FAST_BASE = ArchSpec(
+    family="fast",
+    height=256,
+    width=192,
+    stem=StemSpec(32, 3),
+    stages=_stages(
+        (
+            (16, 1, 3, 1, 1, False),
+            (24, 2, 3, 1, 6, False),
+            (40, 2, 5, 1, 6, False),
+            (80, 3, 3, 1, 6, False),
+            (112, 3, 5, 1, 6, False),
+            (192, 4, 5, 1, 6, False),
+        )
+    ),
+    head=HeadSpec(96, 4, 1, refine=5),
+)
+
+# The trunk of the person detector: half of Lite0's middle channels, fewer late blocks, 0.30 G MACs at 320×320.
+DETECTOR = ArchSpec(
+    family="fast",
+    height=320,
+    width=320,
+    stem=StemSpec(32, 3),
+    stages=_stages(
+        (
+            (16, 1, 3, 1, 1, False),
+            (24, 2, 3, 1, 3, False),
+            (40, 2, 5, 1, 3, False),
+            (80, 3, 3, 1, 3, False),
+            (112, 2, 5, 1, 3, False),
+            (192, 2, 5, 1, 3, False),
+        )
+    ),
+    head=HeadSpec(64, 4, 1, refine=5),
+)
+
+PRESETS: dict[str, ArchSpec] = {
+    "s-vipnet-mobilenetv3": S_VIPNET_MOBILENETV3,
+    "s-vipnet-res50": S_VIPNET_RES50,
+    "fast-base": FAST_BASE,
+}
+
+
+def preset(name: str) -> ArchSpec:
+    """The architecture of that name; SpecError lists the known ones."""
+    if name not in PRESETS:
+        raise SpecError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
+    return PRESETS[name]

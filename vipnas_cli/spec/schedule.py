@@ -1,0 +1,87 @@
+"""A schedule: which network runs at which position of the cycle, and how followers fuse the previous heatmaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from vipnas_cli.errors import SpecError
+from vipnas_cli.spec.arch import ArchSpec, JsonObject, _fields, key_of
+from vipnas_cli.spec.operations import FusionOperation
+
+
+@dataclass(frozen=True)
+class FusionSpec:
+    """How a follower takes in the previous frame's heatmaps (paper section 3.1): operation and stage F1 … F4.
+
+    `stage` is 0 exactly when the operation is "none".
+    """
+
+    operation: FusionOperation = "none"
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if self.operation not in get_args(FusionOperation):
+            raise SpecError(f"fusion: operation must be one of {get_args(FusionOperation)}, not {self.operation!r}")
+        if self.operation == "none" and self.stage != 0:
+            raise SpecError(f"fusion: stage must be 0 without fusion, not {self.stage!r}")
+        if self.operation != "none" and self.stage not in (1, 2, 3, 4):
+            raise SpecError(f"fusion: stage must be 1, 2, 3 or 4, not {self.stage!r}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One position of the cycle: an architecture and a fusion."""
+
+    arch: ArchSpec
+    fusion: FusionSpec = FusionSpec()
+
+    def to_json(self) -> JsonObject:
+        """A JSON object that `from_json` turns back into an equal plan."""
+        return {"arch": self.arch.to_json(), "fusion": {"operation": self.fusion.operation, "stage": self.fusion.stage}}
+
+    @staticmethod
+    def from_json(data: JsonObject) -> Plan:
+        """The plan of a JSON object; SpecError names a wrong field."""
+        fields = _fields("plan", data, Plan)
+        return Plan(ArchSpec.from_json(fields["arch"]), FusionSpec(**_fields("fusion", fields["fusion"], FusionSpec)))
+
+    @property
+    def key(self) -> str:
+        """A short name that equal plans share in every process."""
+        return key_of(self.to_json())
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A key frame's plan and those of its T followers; the cycle has T + 1 frames and T = 0 is legal."""
+
+    plans: tuple[Plan, ...]
+
+    def __post_init__(self) -> None:
+        if not self.plans:
+            raise SpecError("schedule: at least the key frame's plan is needed")
+        if self.plans[0].fusion.operation != "none":
+            raise SpecError("schedule: the key frame sees no previous heatmaps, so its fusion must be none")
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def plan(self, position: int) -> Plan:
+        """The plan at a frame counted from the last key frame; positions repeat with the cycle."""
+        return self.plans[position % len(self.plans)]
+
+    def to_json(self) -> JsonObject:
+        """A JSON object that `from_json` turns back into an equal schedule."""
+        return {"plans": [plan.to_json() for plan in self.plans]}
+
+    @staticmethod
+    def from_json(data: JsonObject) -> Schedule:
+        """The schedule of a JSON object; SpecError names a wrong field."""
+        fields = _fields("schedule", data, Schedule)
+        return Schedule(tuple(Plan.from_json(plan) for plan in fields["plans"]))
+
+    @property
+    def key(self) -> str:
+        """A short name that equal schedules share in every process."""
+        return key_of(self.to_json())

@@ -1,0 +1,47 @@
+"""How alike remembered and newly found people are.
+
+Shapes: N remembered people, M found people, K keypoints.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def body_sizes(boxes_frame: NDArray[np.floating]) -> Floats:
+    """Side in pixels of the square with the same area as each box (N, 4); at least one pixel."""
+    sides = np.maximum(boxes_frame[:, 2:] - boxes_frame[:, :2], 0).astype(np.float64)
+    return np.maximum(np.sqrt(sides[:, 0] * sides[:, 1]), 1.0)
+
+
+def box_overlap(boxes_a: NDArray[np.floating], boxes_b: NDArray[np.floating], margins: Floats) -> Floats:
+    """IoU (N, M) of boxes (N, 4) with boxes (M, 4), both grown on all sides by `margins` (N,) pixels."""
+    grow = np.multiply.outer(margins, np.array([-1.0, -1.0, 1.0, 1.0]))[:, None]
+    a, b = boxes_a[:, None] + grow, boxes_b[None] + grow
+    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
+    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - common
+    overlap: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return overlap
+
+
+def keypoint_weights(points_frame: NDArray[np.floating], scores: NDArray[np.floating]) -> Floats:
+    """Scores (N, K) as weights from 0 to 1; points or scores that are not finite weigh nothing."""
+    known = np.isfinite(points_frame).all(-1) & np.isfinite(scores)
+    return np.where(known, np.clip(np.nan_to_num(scores), 0, 1), 0.0)
+
+
+def finite(points_frame: NDArray[np.floating]) -> Floats:
+    """The points with 0 in place of what is not finite; `keypoint_weights` gives those no weight."""
+    return np.nan_to_num(points_frame.astype(np.float64), nan=0, posinf=0, neginf=0)
+
+
+def pose_agreement(distances: Floats, weights: Floats, spreads: Floats) -> Floats:
+    """OKS (N, M) from keypoint distances in body sizes, weights and standard deviations, each (N, M, K).
+
+    Pairs without a common keypoint agree with 0.
+    """
+    alike = np.exp(-0.5 * (distances / spreads) ** 2)
+    total = weights.sum(-1)
+    agreement: Floats = np.divide((weights * alike).sum(-1), total, out=np.zeros_like(total), where=total > 0)
+    return agreement

@@ -1,0 +1,1 @@
+"""Training loops; needs torch, imports no video library."""

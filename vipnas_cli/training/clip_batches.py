@@ -1,0 +1,138 @@
+"""Batches of clips: a key frame and T followers of one person, with what re-aligns heatmaps from frame to frame.
+
+Shapes: B batch, T followers, K keypoints, H, W crop pixels, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipnas_cli.data.augment import Augmentation, crop_person, vary_look
+from vipnas_cli.data.clips import PersonClip
+from vipnas_cli.data.image_store import ImageStore
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.pose import CropTransform
+from vipnas_cli.pose.realign import realignment_weights
+from vipnas_cli.training.batches import StillSource
+
+Arrays = tuple[NDArray[np.generic], ...]
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """key_crops (B, H, W, 3) and crops (T, B, H', W', 3) uint8; points_crop (T, B, K, 2); weights (T, B, K);
+    rows (T, B, h', h) and columns (T, B, w', w): where followers find the previous frame's heatmaps."""
+
+    key_crops: Tensor
+    crops: tuple[Tensor, ...]
+    points_crop: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    rows: tuple[Tensor, ...]
+    columns: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Crop sizes (height, width) of key frame and followers, their number, and how far boxes err from frame to frame.
+
+    `stills` is the share of clips that are simulated from one still image.
+    """
+
+    key_size: tuple[int, int]
+    size: tuple[int, int]
+    followers: int
+    batch_size: int
+    box_shift: float = 0.05
+    box_scale: float = 0.08
+    stills: float = 0.35
+    longest_stride: int = 2
+
+
+@dataclass(frozen=True)
+class ClipBatches:
+    """Clips of real video mixed with clips simulated from stills."""
+
+    clips: Sequence[PersonClip]
+    clip_store: ImageStore
+    stills: StillSource
+    options: ClipOptions
+    augmentation: Augmentation
+    seed: int
+
+    def batch(self, step: int) -> ClipBatch:
+        """The batch of `step`, drawn from a generator of its own."""
+        generator = np.random.default_rng((self.seed, step))
+        samples = [self._sample(generator) for _ in range(self.options.batch_size)]
+        key = torch.from_numpy(np.stack([sample[0] for sample in samples]))
+        columns = zip(*(sample[1] for sample in samples), strict=True)
+        frames = [[torch.from_numpy(np.stack(part)) for part in zip(*column, strict=True)] for column in columns]
+        return ClipBatch(key, *(tuple(parts) for parts in zip(*frames, strict=True)))
+
+    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], list[Arrays]]:
+        """The key crop, and per follower: crop, points, weights, row weights, column weights."""
+        people, images = self._draw(generator)
+        rotation, flip = self._orientation(generator)
+        sizes = [self.options.key_size, *[self.options.size] * self.options.followers]
+        padding = 1.25 * float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
+        transforms = [
+            CropTransform.from_box(_erring(person.box_frame, self.options, generator), *size, padding, rotation, flip)
+            for person, size in zip(people, sizes, strict=True)
+        ]
+        look = int(generator.integers(2**32))
+        frames = []
+        for person, image, transform in zip(people, images, transforms, strict=True):
+            crop, points, weights = crop_person(image, person, transform, flip)
+            # One seed for all frames: light and blur stay as they are within a clip.
+            frames.append((vary_look(crop, self.augmentation, np.random.default_rng(look)), points, weights))
+        rows, columns = [], []
+        for source, target in zip(transforms[:-1], transforms[1:], strict=True):
+            row, column = realignment_weights([source], [target])
+            rows.append(row[0])
+            columns.append(column[0])
+        key = frames[0][0]
+        return key, [(*frame, r, c) for frame, r, c in zip(frames[1:], rows, columns, strict=True)]
+
+    def _draw(self, generator: np.random.Generator) -> tuple[list[LabelledPerson], list[NDArray[np.uint8]]]:
+        """A person in consecutive frames."""
+        count = self.options.followers + 1
+        if generator.random() < self.options.stills:
+            person = self.stills.draw(generator)
+            return _moving_crops(person, count, generator), [self.stills.store[person.image]] * count
+        clip = self.clips[int(generator.integers(len(self.clips)))].frames
+        stride = int(generator.integers(1, self.options.longest_stride + 1))
+        stride = max(1, min(stride, (len(clip) - 1) // (count - 1)))
+        first = int(generator.integers(len(clip) - stride * (count - 1)))
+        people = list(clip[first : first + stride * count : stride])[:count]
+        if generator.random() < 0.5:
+            people.reverse()
+        return people, [self.clip_store[person.image] for person in people]
+
+    def _orientation(self, generator: np.random.Generator) -> tuple[float, bool]:
+        options = self.augmentation
+        turned = generator.random() < options.rotation_probability
+        angle = np.clip(generator.normal(0, options.rotation / 1.5), -1.5 * options.rotation, 1.5 * options.rotation)
+        return (float(np.radians(angle)) if turned else 0.0), bool(generator.random() < options.flip)
+
+
+def _erring(
+    box: NDArray[np.float32], options: ClipOptions, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """A box as a detector or the last pose would give it: a little off in place and size."""
+    size = box[2:] - box[:2]
+    middle = (box[:2] + box[2:]) / 2 + generator.normal(0, options.box_shift, 2) * size
+    half = size / 2 * np.exp(generator.normal(0, options.box_scale, 2))
+    return np.concatenate([middle - half, middle + half]).astype(np.float32)
+
+
+def _moving_crops(person: LabelledPerson, count: int, generator: np.random.Generator) -> list[LabelledPerson]:
+    """The same still person seen by a box that wanders, as if camera or person moved between frames."""
+    size = person.box_frame[2:] - person.box_frame[:2]
+    step = generator.normal(0, 0.06, 2) * size
+    boxes = [person.box_frame + np.tile(step * index, 2).astype(np.float32) for index in range(count)]
+    return [replace(person, box_frame=box) for box in boxes]

@@ -1,0 +1,140 @@
+"""Batches and losses of the person detector.
+
+Shapes: B batch, H, W input pixels, h, w cells of the detector's map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipnas_cli.data.augment import Augmentation, vary_look
+from vipnas_cli.data.coco import LabelledImage
+from vipnas_cli.data.image_store import ImageStore
+from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Pictures (B, H, W, 3) uint8; heat (B, h, w) with 1 at centres; boxes (B, h, w, 4) xyxy in input pixels;
+    box_weights (B, h, w) where a box is to be predicted; heat_weights (B, h, w), 0 in regions to ignore."""
+
+    crops: Tensor
+    heat: Tensor
+    boxes: Tensor
+    box_weights: Tensor
+    heat_weights: Tensor
+
+
+@dataclass(frozen=True)
+class DetectionBatches:
+    """Randomly scaled and placed pictures from several data sets with their shares of a batch."""
+
+    store: ImageStore
+    sets: tuple[tuple[list[LabelledImage], float], ...]
+    side: int
+    batch_size: int
+    look: Augmentation
+    seed: int
+
+    def batch(self, step: int) -> DetectionBatch:
+        """The batch of `step`, drawn from a generator of its own."""
+        generator = np.random.default_rng((self.seed, step))
+        rows = [self._sample(generator) for _ in range(self.batch_size)]
+        return DetectionBatch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+
+    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Floats, Floats, Floats, Floats]:
+        shares = np.array([share for _, share in self.sets])
+        images = self.sets[int(generator.choice(len(self.sets), p=shares / shares.sum()))][0]
+        label = images[int(generator.integers(len(images)))]
+        image = self.store[label.image]
+        matrix = _placement(image.shape[0], image.shape[1], self.side, generator)
+        size = (self.side, self.side)
+        border = tuple(int(v) for v in generator.integers(0, 256, 3))
+        placed = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border)
+        boxes, ignored = _moved(label.boxes_frame, matrix), _moved(label.ignored_frame, matrix)
+        targets = detection_targets(boxes, ignored, self.side)
+        return (vary_look(np.asarray(placed, np.uint8), self.look, generator), *targets)
+
+
+def _placement(height: int, width: int, side: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """A random scale, place and mirror; the scale is relative to the letterboxed picture."""
+    scale = side / max(height, width) * np.exp(generator.uniform(np.log(0.4), np.log(1.6)))
+    room = side - np.array([width, height]) * scale
+    offset = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
+    matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
+    if generator.random() < 0.5:
+        matrix[0] = [-scale, 0, side - 1 - offset[0]]
+    return matrix
+
+
+def _moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
+    """Boxes (N, 4) xyxy through a matrix without rotation."""
+    corners = boxes.reshape(-1, 2, 2) @ matrix[:, :2].T + matrix[:, 2]
+    return np.concatenate([corners.min(1), corners.max(1)], -1).astype(np.float32)
+
+
+def detection_targets(boxes: Floats, ignored: Floats, side: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Heat, boxes, box weights and heat weights of a square picture; see DetectionBatch.
+
+    Persons cut by the picture's edge keep the part that shows; less than a third showing is ignored.
+    """
+    cells = side // DETECTOR_STRIDE
+    centre = (np.arange(cells, dtype=np.float32) + 0.5) * DETECTOR_STRIDE
+    heat, box_weights = np.zeros((cells, cells), np.float32), np.zeros((cells, cells), np.float32)
+    heat_weights = np.ones((cells, cells), np.float32)
+    target = np.zeros((cells, cells, 4), np.float32)
+    shown = np.clip(boxes, 0, side)
+    areas = (shown[:, 2] - shown[:, 0]) * (shown[:, 3] - shown[:, 1])
+    whole = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept = (areas > whole / 3) & (areas > 36)
+    for x0, y0, x1, y1 in (*np.clip(ignored, 0, side), *shown[~kept]):
+        heat_weights[np.ix_((centre > y0) & (centre < y1), (centre > x0) & (centre < x1))] = 0
+    order = np.argsort(-areas)
+    for x0, y0, x1, y1 in shown[order[kept[order]]]:
+        middle_x, middle_y, width, height = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+        sigma_x, sigma_y = max(0.1 * width, 4.0), max(0.1 * height, 4.0)
+        across = np.exp(-((centre - middle_x) ** 2) / (2 * sigma_x**2))
+        down = np.exp(-((centre - middle_y) ** 2) / (2 * sigma_y**2))
+        blob = down[:, None] * across
+        # The nearest cell is the positive one, wherever the middle falls in it.
+        blob /= blob.max()
+        near = (blob > 0.4) & (blob >= heat)
+        target[near], box_weights[near] = (x0, y0, x1, y1), blob[near]
+        heat = np.maximum(heat, blob)
+        heat_weights[blob > 0.9] = 1
+    return heat, target, box_weights, heat_weights
+
+
+def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
+    """Focal loss of the centres (as in CornerNet and CenterNet) plus generalised IoU of the boxes."""
+    logits, distances = raw
+    positive = batch.heat >= 0.999
+    score = logits.sigmoid()
+    hit = -F.logsigmoid(logits) * (1 - score) ** 2 * positive
+    miss = -F.logsigmoid(-logits) * score**2 * (1 - batch.heat) ** 4 * ~positive
+    centres = ((hit + miss) * batch.heat_weights).sum() / positive.sum().clamp(min=1)
+    overlap = generalised_iou(boxes_from_distances(distances), batch.boxes)
+    boxes = ((1 - overlap) * batch.box_weights).sum() / batch.box_weights.sum().clamp(min=1)
+    return centres + 2 * boxes
+
+
+def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Generalised IoU (…) of boxes (…, 4) xyxy, pair by pair; 1 for equal boxes, negative when far apart."""
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    hull_low, hull_high = torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    together = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
+    hull = (hull_high - hull_low).prod(-1).clamp(min=1e-6)
+    return shared / together.clamp(min=1e-6) - (hull - together) / hull
+
+
+__all__ = ["DetectionBatch", "DetectionBatches", "detection_loss", "detection_targets", "generalised_iou"]

@@ -1,0 +1,44 @@
+"""Losses on heatmaps, and the targets they compare with, rendered on the device.
+
+Shapes: B batch, K keypoints, h, w heatmap cells.
+"""
+
+import torch
+from torch import Tensor
+
+from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW
+
+
+def gaussian_targets(points_crop: Tensor, rows: int, columns: int) -> Tensor:
+    """Heatmaps (B, K, rows, columns) with peak 1 at points (B, K, 2) in crop pixels, σ as the codec has it."""
+    cells = (points_crop + 0.5) / HEATMAP_STRIDE - 0.5
+    sigma = SIGMA_PER_ROW * rows
+    x = torch.arange(columns, device=cells.device, dtype=cells.dtype)
+    y = torch.arange(rows, device=cells.device, dtype=cells.dtype)
+    across = torch.exp(-((x - cells[..., 0, None]) ** 2) / (2 * sigma**2))
+    down = torch.exp(-((y - cells[..., 1, None]) ** 2) / (2 * sigma**2))
+    return down[..., :, None] * across[..., None, :]
+
+
+def position_cross_entropy(raw: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy between the softmax over positions and the normalised target, mean over weighted joints.
+
+    raw and targets (B, K, h, w), weights (B, K).
+    """
+    log_probability = raw.flatten(2).log_softmax(-1)
+    wanted = targets.flatten(2)
+    wanted = wanted / wanted.sum(-1, keepdim=True).clamp(min=1e-6)
+    per_joint = -(wanted * log_probability).sum(-1)
+    return (per_joint * weights).sum() / weights.sum().clamp(min=1)
+
+
+def mean_squared_error(raw: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The paper's loss (section 2.5): squared difference of heatmaps, per joint weighted, mean over all."""
+    return ((raw - targets) ** 2 * weights[..., None, None]).mean()
+
+
+def heatmap_loss(raw: Tensor, points_crop: Tensor, weights: Tensor, output: str) -> Tensor:
+    """The loss that belongs to the family's way from the last layer to heatmaps."""
+    targets = gaussian_targets(points_crop, raw.shape[2], raw.shape[3])
+    loss = position_cross_entropy if output == "softmax" else mean_squared_error
+    return loss(raw, targets, weights)
