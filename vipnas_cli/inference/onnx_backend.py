@@ -5,9 +5,12 @@ Shapes: P people, K keypoints, H, W pixels, h, w cells.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -18,7 +21,7 @@ from vipnas_cli.bundle import DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.pose import COCO17, Skeleton
-from vipnas_cli.spec import Schedule
+from vipnas_cli.spec import Plan, Schedule
 
 METADATA = "vipnas"
 # What the runtime raises for data that is no network, or one that it cannot run.
@@ -52,13 +55,29 @@ def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.Inferen
         raise WeightsError(f"{name} is not a network that ONNX Runtime can load", "restore or export it again") from error
 
 
-def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, object]:
+def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
     """What the network says of itself; WeightsError if it was not exported by vipnas."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA)
     if text is None:
         raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
-    found: dict[str, object] = json.loads(text)
+    found: dict[str, Any] = json.loads(text)
     return found
+
+
+def pipeline_from_onnx(path: Path) -> Pipeline:
+    """A pipeline of one exported image network; WeightsError if it is foreign or needs previous heatmaps."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    facts = read_metadata(open_session(data, str(path), RuntimeOptions(1)), str(path))
+    if "plan" not in facts:
+        raise WeightsError(f"{path} is no pose network", "name a pose network or a folder of pipelines")
+    plan = Plan.from_json(facts["plan"])
+    if plan.fusion.operation != "none":
+        raise WeightsError(f"{path} is a follower and cannot start a cycle", "name a folder of pipelines")
+    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts["macs"], facts["parameters"], plan)
+    return Pipeline(path.stem, (file,), {})
 
 
 class OnnxEstimator:

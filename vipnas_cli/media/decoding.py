@@ -21,6 +21,7 @@ StreamT = TypeVar("StreamT", bound=Stream)
 READ_ATTEMPTS = 100
 # Time stamps that go back by more than this belong to another recording, joined to the first.
 JOINED_S = 1
+FLOAT_SLACK_S = Fraction(1, 1_000_000)
 
 
 @dataclass
@@ -88,10 +89,14 @@ def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: 
 
 
 class PictureClock:
-    """Gives each decoded picture its pts: that of the file, less `start` seconds, and always larger than the last."""
+    """Gives each decoded picture its pts: that of the file, less `start` seconds, and always larger than the last.
 
-    def __init__(self, time_base: Fraction, rate: Fraction, start: Fraction) -> None:
+    `regular` is for files (AVI) whose time stamps are in the order of decoding: only key frames are believed then.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction, start: Fraction, regular: bool = False) -> None:
         self.time_base = time_base
+        self._regular = regular
         self.step = max(1, round(1 / (rate * time_base)))
         self._origin = round(start / time_base)
         self._last: int | None = None
@@ -99,7 +104,8 @@ class PictureClock:
     def stamp(self, frame: VideoFrame) -> int:
         """The pts of the next picture in the order of presentation."""
         due = 0 if self._last is None else self._last + self.step
-        pts = due if frame.pts is None else self.of_file(frame.pts)
+        guess = frame.pts is None or (self._regular and self._last is not None and not frame.key_frame)
+        pts = due if guess else self.of_file(frame.pts or 0)
         if self._last is not None and pts <= self._last:
             if (self._last - pts) * self.time_base > JOINED_S:
                 self._origin += pts - due
@@ -114,8 +120,8 @@ class PictureClock:
         self._last = None
 
     def ticks(self, seconds: float) -> int:
-        """The first pts at or after a time."""
-        return math.ceil(Fraction(seconds) / self.time_base)
+        """The first pts at or after a time, give or take what a float cannot say (0.2 is a little more than 1/5)."""
+        return math.ceil((Fraction(seconds) - FLOAT_SLACK_S) / self.time_base)
 
     def of_file(self, stamp: int) -> int:
         """The pts for a time stamp of the file."""

@@ -85,8 +85,8 @@ def _looks(skeleton: Skeleton) -> _Looks:
 def _width(image: Image, box: NDArray[np.float32]) -> int:
     """Limb width in pixels: by the picture's size, thinner on small people."""
     person = float(max(box[2] - box[0], box[3] - box[1]))
-    height, width = image.shape[:2]
-    return max(1, round(min(height / 250, width / 250, person / 60)))
+    width: float = min(min(image.shape[:2]) / 250, person / 60)
+    return max(1, round(width))
 
 
 def _font(image: Image) -> tuple[float, int]:

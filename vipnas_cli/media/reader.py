@@ -54,8 +54,12 @@ class VideoReader:
         try:
             self._stream = source.picture_stream(self._container, path)
             self._stream.thread_type = "AUTO"
-            rate, start = source.average_rate(self._stream), source.clock_start(self._container)
-            self._clock = PictureClock(self._stream.time_base or Fraction(1, 90_000), rate, start)
+            self._clock = PictureClock(
+                self._stream.time_base or Fraction(1, 90_000),
+                source.average_rate(self._stream),
+                source.clock_start(self._container),
+                regular=self._container.format.name == "avi",
+            )
             pictures = self._from_start()
             first = next(pictures, None)
             if first is None or self._beyond_end(first[0]):
@@ -134,9 +138,11 @@ class VideoReader:
         if not self._start_s:
             return self._stamped()
         wanted = self._clock.ticks(self._start_s)
-        for lead_s in SEEK_LEADS_S:
+        timed = self._stream.start_time is not None  # a bare H.264 stream is not, and frames can only be counted
+        for lead_s in SEEK_LEADS_S if timed else (None,):
             target = 0 if lead_s is None else max(0, self._clock.ticks(self._start_s - lead_s))
-            _seek(self._container, self._stream, self._clock.in_file(target))
+            if timed:
+                _seek(self._container, self._stream, self._clock.in_file(target))
             self._clock.restart()
             self._damage.forget()
             certain = lead_s is None  # that no wanted picture lies before the place where decoding began

@@ -36,16 +36,16 @@ class Body:
         return vertices + shift, keypoints_of(posture, self.look.proportions), posture
 
 
-def body_of(look: Look, generator: np.random.Generator) -> Body:
-    """Build the surface of a person; the generator draws creases and blotches."""
+def body_of(look: Look, generator: np.random.Generator, detail: float = 1.0) -> Body:
+    """Build the surface of a person; the generator draws creases and blotches, `detail` scales the number of faces' rows."""
     angles = np.zeros((BONES, 3))
     # Binding with half raised arms and slightly spread legs keeps shoulders and crotch in shape at both extremes.
     angles[[Bone.LEFT_UPPER_ARM, Bone.RIGHT_UPPER_ARM], 1] = np.radians(45.0)
     angles[[Bone.LEFT_THIGH, Bone.RIGHT_THIGH], 1] = np.radians(6.0)
     bind = posture_of(Pose(angles), look.proportions)
-    limbs = [*arm_meshes(look, bind, generator), *leg_meshes(look, bind, generator)]
-    meshes = [torso_mesh(look, bind, generator), *limbs, *(limb.mirrored() for limb in limbs)]
-    meshes += head_meshes(look, bind, generator)
+    limbs = [*arm_meshes(look, bind, generator, detail), *leg_meshes(look, bind, generator, detail)]
+    meshes = [torso_mesh(look, bind, generator, detail), *limbs, *(limb.mirrored() for limb in limbs)]
+    meshes += head_meshes(look, bind, generator, detail)
     if look.skirt:
-        meshes.append(skirt_mesh(look, bind, generator))
+        meshes.append(skirt_mesh(look, bind, generator, detail))
     return Body(look, joined(meshes), bind)

@@ -35,22 +35,21 @@ _HAIRLINE_OF = {
 }
 _THICKNESS = {"bald": 0.0, "buzz": 0.0015, "short": 0.006, "medium": 0.010, "long": 0.009, "ponytail": 0.004, "bun": 0.004}
 _THICKNESS |= {"afro": 0.030, "cap": 0.008, "hat": 0.010, "beanie": 0.009}
-_SEGMENTS = 24
 # Metres by which the patches of a face lie above each other, as a part of the body height.
 _LAYER = 0.0002
 _MIDDLE = np.array([0.0, 0.055, 0.008])
 
 
-def head_meshes(look: Look, bind: Posture, generator: np.random.Generator) -> list[Mesh]:
+def head_meshes(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> list[Mesh]:
     """All that moves with the head, in the bind pose."""
     size = look.proportions.height * look.proportions.head
-    pieces = [_skull(look, generator), _nose(look), _decals(look), *_headwear(look, generator), *_hair_piece(look, generator)]
+    pieces = [_skull(look, generator, detail), _nose(look), _decals(look), *_headwear(look, generator), *_hair_piece(look, generator)]
     ear = _ear(look).attached(Bone.HEAD, bind, size)
     return [*(piece.attached(Bone.HEAD, bind, size) for piece in pieces), ear, ear.mirrored()]
 
 
-def _skull(look: Look, generator: np.random.Generator) -> Mesh:
-    tube = Tube(refined(_SKULL, 22), _SEGMENTS)
+def _skull(look: Look, generator: np.random.Generator, detail: float) -> Mesh:
+    tube = Tube(refined(_SKULL, round(22 * detail)), round(24 * detail))
     covers = look.style in ("cap", "hat", "beanie")
     hairline = _HAIRLINES[_HAIRLINE_OF[look.style]]
     line = np.interp(np.pi - np.abs(tube.angles - np.pi), _HAIRLINE_ANGLES, hairline)

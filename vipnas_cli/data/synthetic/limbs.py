@@ -65,14 +65,14 @@ _FINGER = ((0.004, 0.0050, 0.0055, 0.0055, 0.0), (-0.018, 0.0050, 0.0052, 0.0052
 _FINGER_LENGTH = 0.046
 
 
-def torso_mesh(look: Look, bind: Posture, generator: np.random.Generator) -> Mesh:
+def torso_mesh(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> Mesh:
     """Trunk and neck with shirt and the upper part of the trousers."""
-    rings = _shaped_torso(look)
+    rings = _shaped_torso(look, detail)
     collar, hem = 0.312, look.hem
     rings[:, 1:4] += np.where(rings[:, :1] < collar, look.ease, 0.0)
     if hem < 0.05:
         rings = covered(rings, hem, 0.004, 0.004)
-    tube = Tube(rings, 22)
+    tube = Tube(rings, round(22 * detail))
     around, height = tube.face_angles, tube.face_heights
     noise = tube.noise(generator, 4.0)
     bare = height > collar - look.neckline * np.maximum(0.0, np.cos(around)) ** 4
@@ -88,14 +88,14 @@ def torso_mesh(look: Look, bind: Posture, generator: np.random.Generator) -> Mes
     return mesh.attached(Bone.PELVIS, bind, look.proportions.height)
 
 
-def arm_meshes(look: Look, bind: Posture, generator: np.random.Generator) -> list[Mesh]:
+def arm_meshes(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> list[Mesh]:
     """The left arm with its sleeve, and the hand."""
     proportions = look.proportions
-    rings = refined(_ARM, 16).copy()
+    rings = refined(_ARM, round(16 * detail)).copy()
     rings[:, 1:4] *= proportions.bulk**0.7 * (1.06 - 0.16 * proportions.feminine)
     if look.sleeve:
         rings = covered(rings, -look.sleeve, look.ease, 0.006 if look.sleeve < 0.25 else 0.001)
-    tube = Tube(rings, 10)
+    tube = Tube(rings, round(10 * detail))
     height, noise = tube.face_heights, tube.noise(generator, 3.0)
     dressed = (height > -look.sleeve - 1e-6) & (look.sleeve > 0)
     colours = _dressed(look, look.shirt, dressed, tube, noise)
@@ -106,15 +106,15 @@ def arm_meshes(look: Look, bind: Posture, generator: np.random.Generator) -> lis
     return [mesh, _hand(look).attached(Bone.LEFT_HAND, bind, proportions.height)]
 
 
-def leg_meshes(look: Look, bind: Posture, generator: np.random.Generator) -> list[Mesh]:
+def leg_meshes(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> list[Mesh]:
     """The left leg with its trouser leg and sock, and the shoe."""
     proportions = look.proportions
-    rings = refined(_LEG, 20).copy()
+    rings = refined(_LEG, round(20 * detail)).copy()
     girth = proportions.bulk**0.7 * (0.98 + 0.06 * proportions.feminine * np.clip(rings[:, :1] / 0.2 + 1.2, 0.0, 1.0))
     rings[:, 1:4] *= girth
     if look.leg > 0.02:
         rings = covered(rings, -look.leg, look.ease + 0.001, look.flare)
-    tube = Tube(rings, 12)
+    tube = Tube(rings, round(12 * detail))
     height, noise = tube.face_heights, tube.noise(generator, 3.0)
     dressed = height > -max(look.leg, 0.02) - 1e-6
     colours = _dressed(look, look.trousers, dressed, tube, noise)
@@ -129,14 +129,14 @@ def leg_meshes(look: Look, bind: Posture, generator: np.random.Generator) -> lis
     return [mesh, _shoe(look).attached(Bone.LEFT_FOOT, bind, proportions.height)]
 
 
-def skirt_mesh(look: Look, bind: Posture, generator: np.random.Generator) -> Mesh:
+def skirt_mesh(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> Mesh:
     """A skirt that hangs from the waist and follows both thighs."""
     drop = np.linspace(0.0, 1.0, 12)
     girth = look.proportions.bulk**0.8
     hips = 0.086 + 0.026 * np.clip(drop * (look.skirt + 0.09) / 0.09, 0.0, 1.0) + look.flare * drop
     depth = 0.8 * hips + 0.004
     rings = np.stack([0.09 - drop * (look.skirt + 0.09), hips * girth, depth * girth, depth * girth, 0.0 * drop], axis=1)
-    tube = Tube(rings, 22)
+    tube = Tube(rings, round(22 * detail))
     around, noise = tube.face_angles, tube.noise(generator, 1.5)
     colours = look.trousers.paint(around, tube.face_heights, noise) * (1.0 + 0.16 * noise[:, None])
     follow = np.clip((0.03 - tube.vertices[:, 1]) / 0.16, 0.0, 0.9)
@@ -149,9 +149,9 @@ def skirt_mesh(look: Look, bind: Posture, generator: np.random.Generator) -> Mes
     return replace(mesh, open_faces=np.ones_like(mesh.open_faces))
 
 
-def _shaped_torso(look: Look) -> Reals:
+def _shaped_torso(look: Look, detail: float) -> Reals:
     proportions = look.proportions
-    rings = refined(_TORSO, 24).copy()
+    rings = refined(_TORSO, round(24 * detail)).copy()
     y, half, front = rings[:, 0], rings[:, 1], rings[:, 2]
     feminine, bulk = proportions.feminine, proportions.bulk
     trunk = np.clip((0.33 - y) / 0.03, 0.0, 1.0)

@@ -93,9 +93,11 @@ def _shadowed(backdrop: Image, casters: Sequence[_Caster], scene: Scene, camera:
     slope = scene.light.direction / scene.light.direction[1]
     for caster in casters:
         pixels, depths = camera.project(caster.points - caster.points[:, 1:2] * slope)
+        if depths.min() < 0.3:
+            continue
         corners = np.clip(pixels * 4.0, -1e5, 1e5).astype(np.int32)
         for group in caster.groups:
-            if len(group) and depths[group].min() > 0.3:
+            if len(group):
                 cv2.fillConvexPoly(shadow, cv2.convexHull(corners[group]), 255, cv2.LINE_8, 3)
     depth = 0.8 * scene.light.direct / (scene.light.direct + scene.light.ambient)
     soft = cv2.GaussianBlur(shadow, (0, 0), max(0.8, camera.height / 320.0))

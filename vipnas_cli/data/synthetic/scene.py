@@ -7,7 +7,7 @@ Shapes: F faces, H and W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -142,23 +142,26 @@ def random_light(generator: np.random.Generator) -> Light:
 
 def box(centre: Reals, size: Reals, turn: float, colour: Reals, cell: float = 0.35) -> list[Reals]:
     """Corners (F, 4, 3) and colours (F, 3) of a box whose faces are cut into cells of about `cell` metres."""
-    corners, tones = [], []
+    unit = _unit_box(tuple(max(1, round(float(side) / cell)) for side in size))
     spin = np.array([[np.cos(turn), 0.0, np.sin(turn)], [0.0, 1.0, 0.0], [-np.sin(turn), 0.0, np.cos(turn)]])
+    return [unit * size @ spin.T + centre, np.tile(colour, (len(unit), 1))]
+
+
+@cache
+def _unit_box(cells: tuple[int, ...]) -> Reals:
+    """Corners (F, 4, 3) of the faces of a cube of edge 1, each cut into cells."""
+    faces = []
     for axis in range(3):
         for sign in (1.0, -1.0):
-            u, v = (axis + 1) % 3, (axis + 2) % 3
-            if sign < 0:
-                u, v = v, u
-            nu, nv = (max(1, round(size[a] / cell)) for a in (u, v))
-            i, j = (grid.ravel() for grid in np.meshgrid(np.arange(nu), np.arange(nv), indexing="ij"))
-            face = np.zeros((nu * nv, 4, 3))
-            face[:, :, axis] = sign / 2
+            # The order of the two other axes makes the face look outwards.
+            u, v = ((axis + 1) % 3, (axis + 2) % 3)[:: int(sign)]
+            i, j = (grid.ravel() for grid in np.meshgrid(np.arange(cells[u]), np.arange(cells[v]), indexing="ij"))
+            face = np.full((len(i), 4, 3), sign / 2)
             for corner, (di, dj) in enumerate(((0, 0), (1, 0), (1, 1), (0, 1))):
-                face[:, corner, u] = (i + di) / nu - 0.5
-                face[:, corner, v] = (j + dj) / nv - 0.5
-            corners.append(face * size @ spin.T + centre)
-            tones.append(np.tile(colour, (nu * nv, 1)))
-    return [np.concatenate(corners), np.concatenate(tones)]
+                face[:, corner, u] = (i + di) / cells[u] - 0.5
+                face[:, corner, v] = (j + dj) / cells[v] - 0.5
+            faces.append(face)
+    return np.concatenate(faces)
 
 
 def column(centre: Reals, radius: float, height: float, colours: Reals) -> list[Reals]:

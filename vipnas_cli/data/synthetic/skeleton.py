@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class Proportions:
     shoulders: float = 1.0
     hips: float = 1.0
 
-    @property
+    @cached_property
     def offsets(self) -> Reals:
         """Joint positions (J, 3) in the parents' frames, in metres."""
         offsets = np.zeros((BONES, 3))

@@ -15,13 +15,16 @@ from vipnas_cli.data.synthetic.scene import Camera, Image, Surface
 from vipnas_cli.data.synthetic.skeleton import Pose, Reals
 from vipnas_cli.data.synthetic.surroundings import random_prop, random_scene
 
+# Coarse enough to be quick, fine enough for a picture of a few hundred pixels.
+_DETAIL = 0.75
+
 
 def render_still(generator: np.random.Generator, height: int, width: int) -> SyntheticFrame:
     """One picture of `height` × `width` pixels with one to three random people in random poses and surroundings.
 
     Mostly whole bodies, sometimes cut by the border; the same state of the generator gives the same picture.
     """
-    scene = random_scene(generator, grain=float(generator.uniform(20.0, 45.0)))
+    scene = random_scene(generator, grain=float(generator.uniform(18.0, 36.0)))
     people = int(generator.choice([1, 2, 3], p=[0.55, 0.32, 0.13]))
     # The first person is what the camera looks at; the others stand where they do not touch the first.
     places = _places(generator, people, scene.wall_distance)
@@ -33,7 +36,7 @@ def render_still(generator: np.random.Generator, height: int, width: int) -> Syn
 
 
 def _random_actor(generator: np.random.Generator, index: int, place: Reals) -> Actor:
-    body = body_of(random_look(generator), generator)
+    body = body_of(random_look(generator), generator, _DETAIL)
     return Actor(index, body, _random_pose(generator).facing(float(generator.uniform(-np.pi, np.pi))), place)
 
 

@@ -49,6 +49,12 @@ def _tinted(base: Reals | tuple[float, float, float], lightness: Reals) -> Image
     return cv2.merge([cv2.convertScaleAbs(bright, alpha=255.0 * float(channel)) for channel in base]).astype(np.uint8)
 
 
+def _colour(generator: np.random.Generator) -> Reals:
+    """A colour as walls and things have it, seldom a bright one."""
+    grey = generator.uniform(0.1, 0.9)
+    return np.clip(grey + generator.normal(0.0, 0.05 + 0.25 * generator.random() ** 2, 3), 0.04, 0.96)
+
+
 def floor_picture(kind: str, generator: np.random.Generator, grain: float) -> Image:
     """A square floor of 12 metres."""
     side = round(12 * grain)
@@ -129,8 +135,8 @@ def _hang(picture: Image, generator: np.random.Generator) -> None:
     tall, wide = int(generator.uniform(0.12, 0.5) * height), int(generator.uniform(0.03, 0.12) * width)
     x = int(generator.integers(0, width - wide))
     y = int(generator.integers(height // 5, height - tall)) if generator.random() < 0.6 else height - tall
-    frame = [int(v) for v in generator.uniform(20, 250, 3) * 0.3 + generator.uniform(10, 170)]
-    inside = generator.uniform(0.1, 0.95, 3)
+    frame = [int(v) for v in 255 * _colour(generator)]
+    inside = _colour(generator)
     panel = _tinted(inside, 0.35 * noise_of(generator, tall, wide, generator.uniform(4, 60)))
     picture[y : y + tall, x : x + wide] = panel
     cv2.rectangle(picture, (x, y), (x + wide, y + tall), frame, int(generator.integers(1, 5)))
@@ -189,7 +195,7 @@ def _city(generator: np.random.Generator, height: int, width: int) -> Image:
         step_y, step_x = (int(v) for v in generator.integers(9, 30, 2))
         rows, columns = np.arange(tall)[:, None], np.arange(wide)[None]
         window = (rows % step_y > step_y * 0.4) & (columns % step_x > step_x * 0.35) & (rows < tall * 0.85)
-        block[window] = (np.array(generator.uniform(0.1, 0.7, 3)) * 255).astype(np.uint8)
+        block[window] = (0.8 * _colour(generator) * 255).astype(np.uint8)
         end = min(width, x + wide)
         picture[height - tall :, x:end] = block[:, : end - x]
         x += wide
@@ -207,11 +213,11 @@ def _stand(generator: np.random.Generator, height: int, width: int, grain: float
     x = 0
     while x < width:
         wide = int(generator.uniform(1.5, 5.0) * grain)
-        board = _tinted(generator.uniform(0.05, 0.95, 3), 0.03 * noise_of(generator, height - rows, wide, 20.0))
+        board = _tinted(_colour(generator), 0.03 * noise_of(generator, height - rows, wide, 20.0))
         for place in range(wide // 6, wide * 5 // 6, max(4, wide // 9)):
             if generator.random() < 0.75:
                 size = (int(generator.integers(2, max(3, wide // 12))), (height - rows) // 4)
-                cv2.ellipse(board, (place, (height - rows) // 2), size, 0, 0, 360, [int(v) for v in generator.integers(0, 255, 3)], 3)
+                cv2.ellipse(board, (place, (height - rows) // 2), size, 0, 0, 360, [int(v) for v in 255 * _colour(generator)], 3)
         end = min(width, x + wide)
         picture[rows:, x:end] = board[:, : end - x]
         x += wide
@@ -223,7 +229,7 @@ def _mosaic(generator: np.random.Generator, height: int, width: int) -> Image:
     base = np.stack([noise_of(generator, height, width, generator.uniform(10, 120)) for _ in range(3)], axis=2)
     picture = np.clip(generator.uniform(60, 190, 3) + 60 * base, 0, 255).astype(np.uint8)
     for _ in range(generator.integers(5, 40)):
-        colour = [int(v) for v in generator.integers(0, 255, 3)]
+        colour = [int(v) for v in 255 * _colour(generator)]
         x, y = int(generator.integers(width)), int(generator.integers(height))
         dx, dy = (int(v) for v in generator.integers(-60, 60, 2))
         if generator.random() < 0.5:
@@ -244,7 +250,7 @@ def surface_of(pieces: list[list[Reals]]) -> Surface:
 
 def random_prop(generator: np.random.Generator, place: Reals) -> Surface:
     """A pillar, post, bench, crate, hurdle, ball or shrub that stands at `place` (3,)."""
-    colour = generator.uniform(0.1, 0.85, 3)
+    colour = _colour(generator)
     turn = float(generator.uniform(-0.5, 0.5))
     match str(generator.choice(["pillar", "post", "bench", "crate", "hurdle", "ball", "shrub"])):
         case "pillar":

@@ -1,0 +1,62 @@
+"""The `vipnas` command: its subcommands, and how failures become sentences and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vipnas_cli import __version__
+from vipnas_cli.cli.run import run
+from vipnas_cli.errors import VipnasError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="vipnas",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 unreadable input, 4 weights, 5 damaged frames, 130 interrupted.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vipnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Video human pose at a compute budget that you state.
+
+    Every few frames a key network looks carefully; in between, light networks carry the pose on.
+    """
+
+
+app.command()(run)
+
+
+def main() -> None:
+    """Runs the command line; a failure becomes one sentence on stderr and an exit code."""
+    try:
+        app()
+    except VipnasError as error:
+        if os.environ.get("VIPNAS_DEBUG"):
+            raise
+        hint = f" {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else ""
+        dot = "" if error.what.endswith((".", "!", "?")) else "."
+        end = "." if hint and not hint.endswith((".", "!", "?")) else ""
+        print(f"vipnas: {error.what}{dot}{hint}{end}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("vipnas: interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,111 @@
+"""`vipnas run`: the options; the work is in run_job, which loads the heavy libraries."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Smooth(str, Enum):
+    """Strength of the smoothing; auto leaves numbers raw and smooths pictures a little."""
+
+    auto = "auto"
+    off = "off"
+    low = "low"
+    high = "high"
+
+
+def run(
+    video: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.", show_default=False)],
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="0.5GFLOPs|12ms",
+            help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates, as pose papers print "
+            "them; ms are measured on this machine. Default: 0.5GFLOPs.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where results go, several allowed: .mp4 .mov .mkv draws the poses, .csv and .jsonl hold the numbers, "
+            "- writes CSV to stdout. Default: INPUT_pose.mp4 and INPUT_pose.csv in the current folder.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|FILE", help="A folder of pipelines or one exported network.", rich_help_panel="Model"
+        ),
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|whole",
+            help="Person boxes from a .csv, .json or MOT .txt file instead of the own detector; `whole` takes the frame "
+            "as one person.",
+            rich_help_panel="Input",
+        ),
+    ] = None,
+    max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20,
+    smooth: Annotated[
+        Smooth,
+        typer.Option(help="Smoothing in real seconds; auto: numbers raw, pictures low.", rich_help_panel="Output"),
+    ] = Smooth.auto,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of the networks; 0 chooses.", rich_help_panel="Speed")
+    ] = 0,
+    start: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="Begin at this second.", rich_help_panel="Input")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="Stop at this second.", rich_help_panel="Input")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel="Output")
+    ] = False,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Keep the sound in videos.", rich_help_panel="Output")
+    ] = True,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON document.", rich_help_panel="Output")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel="Output")
+    ] = False,
+) -> None:
+    """Find the poses of all people in a video, at a compute budget.
+
+    Example: vipnas run clip.mp4 --budget 0.5GFLOPs -o out.mp4 -o out.csv
+    """
+    from vipnas_cli.cli.run_job import RunOptions, run_job
+
+    code = run_job(
+        RunOptions(
+            video=video,
+            budget=budget,
+            out=tuple(out or ()),
+            weights=weights,
+            boxes=boxes,
+            max_people=max_people,
+            smooth=smooth.value,
+            threads=threads,
+            start=start,
+            end=end,
+            overwrite=overwrite,
+            audio=audio,
+            json=json_,
+            quiet=quiet,
+        )
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,189 @@
+"""What `vipnas run` does: choose a pipeline, open input and outputs, stream the frames, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+
+from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.cli.progress import frame_progress
+from vipnas_cli.cli.run_report import RunReport, print_report
+from vipnas_cli.data.boxes import read_boxes
+from vipnas_cli.errors import OutputError, UsageError, WeightsError
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.pipeline import Outputs, process
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.latency import within_ms
+from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.outputs import check_outputs
+from vipnas_cli.media.reader import VideoReader, open_video
+from vipnas_cli.media.results import CsvSink, JsonlSink, OverlaySink, ResultHeader, ResultSink
+from vipnas_cli.media.writer import CONTAINERS, VideoWriter
+from vipnas_cli.spec import Budget
+from vipnas_cli.tracking.ids import IdentityTracker
+from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
+
+DEFAULT_BUDGET = "0.5GFLOPs"
+DAMAGED, INTERRUPTED = 5, 130
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `vipnas run` as typed."""
+
+    video: Path
+    budget: str | None = None
+    out: tuple[Path, ...] = ()
+    weights: Path | None = None
+    boxes: str | None = None
+    max_people: int = 20
+    smooth: str = "auto"
+    threads: int = 0
+    start: float | None = None
+    end: float | None = None
+    overwrite: bool = False
+    audio: bool = True
+    json: bool = False
+    quiet: bool = False
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where results go; by default a video and a table named after the input, in the current folder."""
+        stem = self.video.stem
+        return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
+
+    @property
+    def smooth_numbers(self) -> str:
+        """The smoothing of the numbers."""
+        return "off" if self.smooth == "auto" else self.smooth
+
+    @property
+    def smooth_pictures(self) -> str:
+        """The smoothing of the pictures."""
+        return "low" if self.smooth == "auto" else self.smooth
+
+
+def run_job(options: RunOptions) -> int:
+    """Runs a video through a pipeline; returns the exit code."""
+    console = Console(stderr=True, quiet=options.quiet)
+    runtime = RuntimeOptions(options.threads)
+    budget = Budget.parse(options.budget or DEFAULT_BUDGET)
+    bundle, pipeline = choose(options.weights, budget, runtime)
+    _check_outputs(options)
+    with open_video(options.video, options.start, options.end) as reader:
+        source = _people_source(options, bundle, runtime)
+        propagator = Propagator(
+            OnnxEstimator(pipeline, runtime),
+            source,
+            IdentityTracker(),
+            PropagationOptions(max_people=options.max_people),
+        )
+        if not options.quiet and not options.json:
+            console.print(_introduction(options, pipeline), highlight=False)
+        with ExitStack() as stack:
+            outputs = _open_outputs(options, reader, pipeline, stack)
+            with frame_progress(console, reader.info.frames) as on_frame:
+                statistics = process(reader, propagator, outputs, on_frame)
+        report = RunReport(statistics, pipeline, bundle.detector, runtime, options.outputs, reader.damaged)
+    _tell(options, report, console)
+    if statistics.interrupted:
+        return INTERRUPTED
+    return DAMAGED if reader.damaged else 0
+
+
+def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions) -> tuple[Bundle, Pipeline]:
+    """The bundle and the best of its pipelines within the budget; an exported network is taken as it is."""
+    if weights is not None and weights.is_file():
+        bundle = open_bundle(bundled_weights())
+        return bundle, pipeline_from_onnx(weights)
+    if weights is not None and not weights.is_dir():
+        raise WeightsError(f"{weights} does not exist", "name a folder of pipelines or an exported .onnx network")
+    bundle = open_bundle(weights or bundled_weights())
+    if budget.unit == "ms":
+        return bundle, within_ms(bundle, budget.value, runtime)
+    return bundle, bundle.within(budget.value)
+
+
+def _check_outputs(options: RunOptions) -> None:
+    """OutputError before any work if a result cannot be written as named."""
+    known = (*CONTAINERS, ".csv", ".jsonl")
+    for path in options.outputs:
+        if path != STDOUT and path.suffix.lower() not in known:
+            raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
+    if options.json and STDOUT in options.outputs:
+        raise UsageError("--json and -o - both want stdout", "give one of them a file")
+    files = [path for path in options.outputs if path != STDOUT]
+    try:
+        check_outputs(files, options.video, options.overwrite)
+    except OutputError as error:
+        if "exists already" in error.what:
+            raise OutputError(error.what, "choose another name with -o, or allow it with --overwrite") from error
+        raise
+
+
+def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:
+    if options.boxes == "whole":
+        return WholeFrameSource()
+    if options.boxes is not None:
+        if options.start:
+            raise UsageError("--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first")
+        return GivenBoxesSource(read_boxes(Path(options.boxes)))
+    if bundle.detector is None:
+        raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")
+    return DetectorSource(OnnxDetector(bundle.detector, runtime))
+
+
+def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
+    """Opens all sinks; they are closed when the stack is left, also after an error."""
+    skeleton = OnnxEstimator.skeleton
+    info = reader.info
+    header = ResultHeader(
+        options.video.name, info.width, info.height, info.time_base, pipeline.name, options.smooth_numbers
+    )
+    numbers: list[ResultSink] = []
+    pictures: list[ResultSink] = []
+    for path in options.outputs:
+        suffix = path.suffix.lower()
+        if suffix in CONTAINERS:
+            audio = options.video if options.audio and info.audio else None
+            writer = VideoWriter(path, info, audio, options.start, options.end)
+            sink = OverlaySink(writer, skeleton, caption=_caption(pipeline, options.smooth_pictures))
+            pictures.append(stack.enter_context(sink))
+        else:
+            kind = JsonlSink if suffix == ".jsonl" else CsvSink
+            numbers.append(stack.enter_context(kind("-" if path == STDOUT else path, skeleton, header)))
+    return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures))
+
+
+def _caption(pipeline: Pipeline, smoothing: str) -> Callable[[FrameResult], str]:
+    """The line in the corner of each picture."""
+    text = f"{pipeline.name}  {pipeline.macs_per_person_frame / 1e9:.2f} GFLOPs"
+    text += "" if smoothing == "off" else f"  smoothed: {smoothing}"
+    return lambda result: text + ("  key" if result.key else "")
+
+
+def _smoother(name: str) -> Smoother | None:
+    return None if name == "off" else Smoother(SMOOTHING_PRESETS[name])
+
+
+def _introduction(options: RunOptions, pipeline: Pipeline) -> str:
+    cost = f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
+    stated = options.budget or f"{DEFAULT_BUDGET} (default)"
+    cycle = len(pipeline.networks)
+    return f"Pipeline [bold]{pipeline.name}[/bold]: {cost}, cycle of {cycle}; budget {stated}"
+
+
+def _tell(options: RunOptions, report: RunReport, console: Console, stdout: TextIO = sys.stdout) -> None:
+    if options.json:
+        print(json.dumps(report.to_json(), indent=2), file=stdout)
+    elif not options.quiet:
+        print_report(report, console)

@@ -1,0 +1,91 @@
+"""What `vipnas run` says at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.bundle import DetectorFile, Pipeline
+from vipnas_cli.inference.onnx_backend import RuntimeOptions
+from vipnas_cli.inference.pipeline import RunStatistics
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Counts, times and true costs of a run."""
+
+    statistics: RunStatistics
+    pipeline: Pipeline
+    detector: DetectorFile | None
+    runtime: RuntimeOptions
+    outputs: tuple[Path, ...]
+    damaged: int
+
+    @property
+    def macs_per_person_frame(self) -> float:
+        """What the networks really cost, with early key frames, per person and frame."""
+        crops = self.statistics.crops
+        total = sum(self.pipeline.networks[position].macs * count for position, count in crops.items())
+        return total / max(crops.total(), 1)
+
+    @property
+    def detector_macs_per_frame(self) -> float:
+        """The detector's cost spread over all frames."""
+        if self.detector is None or not self.statistics.frames:
+            return 0.0
+        return self.detector.macs * self.statistics.key_frames / self.statistics.frames
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the whole loop."""
+        return self.statistics.frames / self.statistics.wall_s if self.statistics.wall_s else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON document with a schema version."""
+        found = self.statistics
+        return {
+            "schema": 1,
+            "outputs": [str(path) for path in self.outputs],
+            "pipeline": self.pipeline.name,
+            "frames": found.frames,
+            "damaged_frames": self.damaged,
+            "interrupted": found.interrupted,
+            "key_frames": found.key_frames,
+            "key_frame_reasons": dict(found.reasons),
+            "people": len(found.people),
+            "wall_s": round(found.wall_s, 3),
+            "fps": round(self.fps, 2),
+            "busy_s": {stage: round(seconds, 3) for stage, seconds in found.busy_s.items()},
+            "macs_per_person_frame": round(self.macs_per_person_frame),
+            "stated_macs_per_person_frame": round(self.pipeline.macs_per_person_frame),
+            "detector_macs_per_frame": round(self.detector_macs_per_frame),
+            "provider": "CPUExecutionProvider",
+            "threads": self.runtime.resolved_threads,
+        }
+
+
+def print_report(report: RunReport, console: Console) -> None:
+    """The summary for people, on stderr."""
+    found = report.statistics
+    busy = found.busy_s
+    table = Table.grid(padding=(0, 2))
+    early = {reason: count for reason, count in found.reasons.items() if reason != "cycle"}
+    note = f" ({', '.join(f'{count} early: {reason}' for reason, count in early.items())})" if early else ""
+    table.add_row("frames", f"{found.frames}, {found.key_frames} of them key frames{note}")
+    table.add_row("people", str(len(found.people)))
+    table.add_row("speed", f"{report.fps:.1f} fps, {found.wall_s:.1f} s")
+    shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
+    table.add_row("busy", f"{shares} of the time, side by side")
+    table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
+    table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
+    table.add_row("runtime", f"CPUExecutionProvider, {report.runtime.resolved_threads} thread(s) per network")
+    if report.damaged:
+        table.add_row("damaged", f"{report.damaged} frames could not be decoded")
+    table.add_row("written", ", ".join(str(path) for path in report.outputs))
+    console.print(table, highlight=False)
+    if found.interrupted:
+        console.print("Interrupted: the results hold all frames up to here.")
