@@ -9,9 +9,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.nets.detector import PersonDetector
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.spec import ArchSpec, Plan
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -36,3 +39,32 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if header is None:
         raise WeightsError(f"{path} was not written by vipnas", "use a checkpoint that `vipnas train` wrote")
     return tensors, header
+
+
+def load_pose_net(path: Path) -> PoseNet:
+    """The pose network of a checkpoint, as its header describes it."""
+    tensors, header = load_checkpoint(path)
+    if header.get("kind") != "pose":
+        raise WeightsError(f"{path} holds no pose network", "name a checkpoint of a pose network")
+    plan = Plan.from_json(header["plan"])
+    net = PoseNet(plan.arch, header["keypoints"], plan.fusion)
+    _fill(net, tensors, path)
+    return net
+
+
+def load_detector(path: Path) -> PersonDetector:
+    """The person detector of a checkpoint."""
+    tensors, header = load_checkpoint(path)
+    if header.get("kind") != "detector":
+        raise WeightsError(f"{path} holds no person detector", "name a checkpoint of a detector")
+    net = PersonDetector(ArchSpec.from_json(header["arch"]))
+    _fill(net, tensors, path)
+    return net
+
+
+def _fill(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    wanted = net.state_dict()
+    wrong = [name for name in wanted if name not in tensors or tensors[name].shape != wanted[name].shape]
+    if wrong:
+        raise WeightsError(f"{path} does not fit the network it describes: {wrong[0]}", "retrain or restore it")
+    net.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})

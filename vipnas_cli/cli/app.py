@@ -10,6 +10,7 @@ import typer
 
 from vipnas_cli import __version__
 from vipnas_cli.cli.run import run
+from vipnas_cli.cli.train import train
 from vipnas_cli.errors import VipnasError
 
 INTERRUPTED = 130
@@ -43,6 +44,13 @@ def main_options(
 
 
 app.command()(run)
+app.command()(train)
+
+
+def sentences(error: VipnasError) -> str:
+    """What happened and what to do, each ending in a full stop."""
+    hint = error.hint if error.hint.startswith("pip ") else error.hint[:1].upper() + error.hint[1:]
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in (error.what, hint) if text)
 
 
 def main() -> None:
@@ -52,10 +60,7 @@ def main() -> None:
     except VipnasError as error:
         if os.environ.get("VIPNAS_DEBUG"):
             raise
-        hint = f" {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else ""
-        dot = "" if error.what.endswith((".", "!", "?")) else "."
-        end = "." if hint and not hint.endswith((".", "!", "?")) else ""
-        print(f"vipnas: {error.what}{dot}{hint}{end}", file=sys.stderr)
+        print(f"vipnas: {sentences(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("vipnas: interrupted.", file=sys.stderr)

@@ -45,6 +45,21 @@ def annotation_file(folder: Path) -> Path:
     return found[0]
 
 
+def picture_file(annotations: Path, name: str) -> Path:
+    """The image `name` of an annotation file; DataError if it does not exist.
+
+    It lies in `images` beside the folder of the annotations, or, as COCO's own archives unpack, in a folder named
+    like the last word of the annotation file (`person_keypoints_val2017.json`: `val2017`), there or in `images`.
+    """
+    root = annotations.parent.parent
+    archive = annotations.name.removesuffix(".gz").removesuffix(".json").split("_")[-1]
+    for folder in (root / "images", root / "images" / archive, root / archive):
+        path = inside(folder, name)
+        if path.is_file():
+            return path
+    raise DataError(f"{root / 'images' / name} does not exist", "put the images there or restore the file")
+
+
 @dataclass(frozen=True)
 class LabelledImage:
     """All persons of an image for a detector: boxes (P, 4) xyxy and regions (R, 4) that are neither person nor not."""

@@ -61,7 +61,7 @@ def read_truth(path: Path) -> tuple[LabelledSequence, ...]:
 
     DataError naming file and id for whatever the evaluator could not judge.
     """
-    return tuple(_labelled(file) for file in _files(path))
+    return tuple(_labelled(file) for file in sequence_files(path))
 
 
 def read_predictions(path: Path, labelled: Sequence[LabelledSequence]) -> tuple[PredictedSequence, ...]:
@@ -69,7 +69,7 @@ def read_predictions(path: Path, labelled: Sequence[LabelledSequence]) -> tuple[
 
     DataError naming file and id; every frame of the labels must be there, in the same order.
     """
-    files = {_sequence_name(file): file for file in _files(path)}
+    files = {sequence_name(file): file for file in sequence_files(path)}
     if path.is_file() and len(labelled) == 1:
         files = {labelled[0].truth.name: path}
     missing = [sequence.truth.name for sequence in labelled if sequence.truth.name not in files]
@@ -94,20 +94,22 @@ def write_predictions(
     )
 
 
-def _files(path: Path) -> list[Path]:
+def sequence_files(path: Path) -> list[Path]:
+    """The file itself, or all .json and .json.gz files of a folder by name; DataError if there are none or twins."""
     if not path.is_dir():
         return [path]
     files = sorted([*path.glob("*.json"), *path.glob("*.json.gz")])
     if not files:
         raise DataError(f"{path} has no .json or .json.gz files", "Give the folder that holds one file per sequence.")
-    names = [_sequence_name(file) for file in files]
+    names = [sequence_name(file) for file in files]
     for name, file in zip(names, files, strict=True):
         if names.count(name) > 1:
             raise DataError(f"{file} exists packed and unpacked", "Keep one of the two.")
     return files
 
 
-def _sequence_name(path: Path) -> str:
+def sequence_name(path: Path) -> str:
+    """What a file's sequence is called: its name without .json and .gz."""
     return path.name.removesuffix(".gz").removesuffix(".json")
 
 
@@ -120,7 +122,7 @@ def _labelled(path: Path) -> LabelledSequence:
         inside(path.parent, name)
     people = _people(path, document, image_ids)
     truth = TruthSequence(
-        _sequence_name(path),
+        sequence_name(path),
         people.frames,
         people.track_ids,
         people.points_frame,

@@ -41,7 +41,9 @@ class PoseEstimator(Protocol):
 
 @dataclass
 class PaintedEstimator:
-    """Finds keypoints that a test painted: keypoint k is where the picture has the grey value 10 · (k + 1).
+    """Finds keypoints that a test painted: keypoint k is where red is 10 · (k + 1) and green is full.
+
+    Full green marks the inside of a dot; its blended edge could pass for another keypoint.
 
     `calls` lists position and number of people of each call.
     """
@@ -62,7 +64,8 @@ class PaintedEstimator:
         codec = HeatmapCodec(arch.height, arch.width)
         found = np.zeros((len(crops), len(self.skeleton.keypoints), codec.rows, codec.columns), np.float32)
         for person, keypoint in np.ndindex(found.shape[:2]):
-            near = np.abs(crops[person, :, :, 0].astype(int) - 10 * (keypoint + 1)) <= 2
+            red, green = crops[person, :, :, 0].astype(int), crops[person, :, :, 1]
+            near = (np.abs(red - 10 * (keypoint + 1)) <= 2) & (green > 250)
             if near.any():
                 rows, columns = np.nonzero(near)
                 found[person, keypoint] = codec.encode(np.array([columns.mean(), rows.mean()]))

@@ -55,29 +55,26 @@ class AudioFeed:
         self._output = output
         self._container = open_container(path)
         self._moves: dict[int, _Move] = {}
+        tracks = []
         for stream, codec in zip(self._container.streams.audio, audio_codecs(self._container), strict=True):
             if codec != "unknown":
                 self._moves[stream.index] = _connect(output, stream, codec)
+            tracks.append(AudioTrack(codec, None if codec == "unknown" else self._moves[stream.index].codec))
+        self.tracks = tuple(tracks)
         for other in self._container.streams:
             if other.index not in self._moves:
                 other.discard = Discard.all
         self._ready: Iterator[AudioPacket] = iter(())
         self._pending: AudioPacket | None = None
 
-    @property
-    def tracks(self) -> tuple[AudioTrack, ...]:
-        """What becomes of each track of the source."""
-        found = zip(self._container.streams.audio, audio_codecs(self._container), strict=True)
-        return tuple(
-            AudioTrack(codec, self._moves[stream.index].codec if stream.index in self._moves else None)
-            for stream, codec in found
-        )
-
     def begin(self, origin_s: Fraction, end_s: Fraction | None) -> None:
         """Take the sound from `origin_s` to `end_s` of the source; the output begins at `origin_s`."""
         shift_s = origin_s + clock_start(self._container)
-        # Sound before the first picture can stay where the container has edit lists; others would delay the pictures.
-        early = not origin_s and self._output.format.name != "matroska"
+        # Encoders put a packet of silence before time zero. QuickTime files hide it by edit lists; Matroska knows the
+        # length of its own, but would delay the pictures for that of others.
+        early = not origin_s and (
+            self._output.format.name != "matroska" or self._container.format.name.startswith("matroska")
+        )
         cut = Cut(shift_s, None if early else Fraction(0), None if end_s is None else end_s - origin_s)
         if origin_s:
             with suppress(av.error.FFmpegError):  # what cannot seek is read from its beginning

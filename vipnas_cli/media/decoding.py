@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 StreamT = TypeVar("StreamT", bound=Stream)
 
 # A broken file can fail to give its next packet again and again without coming to its end.
-READ_ATTEMPTS = 100
+READ_ATTEMPTS = 5
 # Time stamps that go back by more than this belong to another recording, joined to the first.
 JOINED_S = 1
 FLOAT_SLACK_S = Fraction(1, 1_000_000)
@@ -80,12 +80,16 @@ def decode(container: InputContainer, stream: VideoStream, damage: Damage) -> It
 
 def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: Damage) -> Iterator[Packet[StreamT]]:
     """The packets of some streams, and at the end an empty one for each; failures to read are added to `damage`."""
-    for _ in range(READ_ATTEMPTS):
+    failures = 0
+    while failures < READ_ATTEMPTS:
         try:
-            yield from cast("Iterator[Packet[StreamT]]", container.demux(*streams))
+            for packet in container.demux(*streams):
+                failures = 0
+                yield cast("Packet[StreamT]", packet)
             return
         except av.error.FFmpegError:
             damage.errors += 1
+            failures += 1
 
 
 class PictureClock:

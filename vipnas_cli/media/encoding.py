@@ -31,8 +31,9 @@ class PictureEncoder:
         self._info = info
         matrix = info.color.matrix if info.color.matrix in CONVERTIBLE_MATRICES else UNSPECIFIED
         self._matrix = matrix
-        self._step = max(1, round(1 / (info.average_rate * info.time_base)))
-        self._stated_end = None if info.duration_s is None else round(Fraction(info.duration_s) / info.time_base)
+        self._mean_step = max(1, round(1 / (info.average_rate * info.time_base)))
+        self._duration = 0 if info.duration_s is None else round(Fraction(info.duration_s) / info.time_base)
+        self._first_pts = 0
         self._reformatter = VideoReformatter()
         self._held: VideoFrame | None = None
         self._stream: VideoStream = container.add_stream(
@@ -63,19 +64,18 @@ class PictureEncoder:
         frame.pts, frame.time_base = pts, self._info.time_base
         held, self._held = self._held, frame
         if held is None:
+            self._first_pts = pts
             return []
-        self._step = pts - (held.pts or 0)
-        return self._encode(held, self._step)
+        return self._encode(held, pts - (held.pts or 0))
 
     def flush(self) -> list[Packet[VideoStream]]:
         """The remaining packets; `encode` cannot follow."""
         if self._held is None:
             return []
         held, self._held = self._held, None
-        left = 0 if self._stated_end is None else self._stated_end - (held.pts or 0)
-        mean = 1 / (self._info.average_rate * self._info.time_base)
-        last = self._encode(held, left if 0 < left <= LONGEST_LAST * mean else self._step)
-        return last + self._stream.encode(None)
+        left = self._first_pts + self._duration - (held.pts or 0)
+        duration = left if 0 < left <= LONGEST_LAST * self._mean_step else self._mean_step
+        return self._encode(held, duration) + self._stream.encode(None)
 
     def _encode(self, frame: VideoFrame, duration: int) -> list[Packet[VideoStream]]:
         frame.duration = duration

@@ -19,12 +19,12 @@ LATE_START_S = 1
 
 def open_container(path: Path) -> InputContainer:
     """The demuxer of a media file; VideoError if there is nothing to read."""
-    if path.is_dir():
-        raise VideoError(f"{path} is a folder, not a video", "Name one video file.")
-    if not path.exists():
-        raise VideoError(f"{path} does not exist", "Check the path.")
     try:
-        if path.stat().st_size == 0:
+        if path.is_dir():
+            raise VideoError(f"{path} is a folder, not a video", "Name one video file.")
+        if not path.exists():
+            raise VideoError(f"{path} does not exist", "Check the path.")
+        if path.is_file() and path.stat().st_size == 0:
             raise VideoError(f"{path} is empty", "The recording or the copy failed; get the file again.")
         # An absolute path, because FFmpeg takes the "12" of a file "12:30.mp4" for a protocol.
         container = av.open(str(path.absolute()), "r", metadata_errors="replace")

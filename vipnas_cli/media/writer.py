@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -57,7 +58,7 @@ class VideoWriter:
                 f"Let it end in one of {', '.join(CONTAINERS)}.",
             )
         self._file = PartialFile(self.path)
-        options = {} if suffix == ".mkv" else {"movflags": "+faststart"}  # the index first: plays while it loads
+        options = {} if suffix == ".mkv" else _quicktime_options(info.time_base)
         partial = str(self._file.partial.absolute())
         try:
             self._container = av.open(partial, "w", format=CONTAINERS[suffix], container_options=options)
@@ -147,3 +148,10 @@ class VideoWriter:
             if self._audio is not None:
                 self._audio.close()
             self._container.close()
+
+
+def _quicktime_options(time_base: Fraction) -> dict[str, str]:
+    ticks = time_base.denominator
+    # The index first, so that the video plays while it loads; edit lists, which hold the time of the first picture,
+    # in its own time base instead of milliseconds, but no coarser.
+    return {"movflags": "+faststart", "movie_timescale": str(ticks * math.ceil(1000 / ticks))}

@@ -151,6 +151,36 @@ def meetings(truth: TruthSequence, predicted: PredictedSequence) -> Iterator[Mee
 
 def pose_scores(truth: Sequence[TruthSequence], predicted: Sequence[PredictedSequence]) -> PoseScores:
     """Score the predictions for all sequences, given in the same order, together."""
+    columns = np.array([_joint_scores(joint) for joint in _verdicts(truth, predicted)]).T
+    return PoseScores(*(JointScores(tuple(100 * float(value) for value in column)) for column in columns))
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Precision and recall (N,), in 0 to 1, of one joint's N best predictions, N growing."""
+
+    precision: Floats
+    recall: Floats
+
+
+def precision_recall(
+    truth: Sequence[TruthSequence], predicted: Sequence[PredictedSequence]
+) -> tuple[PrecisionRecall, ...]:
+    """The curve of each joint whose area pose_scores reports; empty without predictions or labels."""
+    return tuple(_curve(joint) for joint in _verdicts(truth, predicted))
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """All predictions (N,) of one joint: which are right and their scores; `positives` labels exist."""
+
+    found: Mask
+    scores: Floats
+    positives: int
+
+
+def _verdicts(truth: Sequence[TruthSequence], predicted: Sequence[PredictedSequence]) -> list[_Verdicts]:
+    """The verdicts on each of the joints."""
     found: list[Mask] = [np.zeros((0, JOINT_COUNT), np.bool_)]
     present: list[Mask] = [np.zeros((0, JOINT_COUNT), np.bool_)]
     scores: list[Floats] = [np.zeros((0, JOINT_COUNT))]
@@ -165,9 +195,8 @@ def pose_scores(truth: Sequence[TruthSequence], predicted: Sequence[PredictedSeq
     joints = []
     for joint, count in enumerate(positives):
         rows = all_present[:, joint]
-        joints.append(_joint_scores(all_found[rows, joint], all_scores[rows, joint], int(count)))
-    columns = np.array(joints).T
-    return PoseScores(*(JointScores(tuple(100 * float(value) for value in column)) for column in columns))
+        joints.append(_Verdicts(all_found[rows, joint], all_scores[rows, joint], int(count)))
+    return joints
 
 
 def inside_any(points: Floats, polygons: Sequence[Floats]) -> Mask:
@@ -209,14 +238,21 @@ def _found(meeting: Meeting) -> Mask:
     return found
 
 
-def _joint_scores(found: Mask, scores: Floats, positives: int) -> tuple[float, float, float]:
+def _joint_scores(verdicts: _Verdicts) -> tuple[float, float, float]:
     """Average precision, precision and recall (0 to 1) of one joint's predictions, as poseval treats the odd cases."""
-    if not len(found):
+    if not len(verdicts.found):
         return 0.0, 0.0, 0.0
-    if not positives:
-        return np.nan, float(found.mean()), np.nan
-    hits = np.cumsum(found[np.argsort(-scores, kind="stable")])
-    recall, precision = hits / positives, hits / np.arange(1, len(hits) + 1)
+    if not verdicts.positives:
+        return np.nan, float(verdicts.found.mean()), np.nan
+    curve = _curve(verdicts)
     # The area under the curve whose precision never rises with recall.
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * envelope)), float(precision[-1]), float(recall[-1])
+    envelope = np.maximum.accumulate(curve.precision[::-1])[::-1]
+    area = float(np.sum(np.diff(curve.recall, prepend=0.0) * envelope))
+    return area, float(curve.precision[-1]), float(curve.recall[-1])
+
+
+def _curve(verdicts: _Verdicts) -> PrecisionRecall:
+    if not verdicts.positives:
+        return PrecisionRecall(np.zeros(0), np.zeros(0))
+    hits = np.cumsum(verdicts.found[np.argsort(-verdicts.scores, kind="stable")])
+    return PrecisionRecall(hits / np.arange(1, len(hits) + 1), hits / verdicts.positives)

@@ -42,7 +42,7 @@ class SqueezeExcite(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, H, W) scaled per channel."""
         pooled = features.mean((2, 3), keepdim=True)
-        gate = self.excite(torch.relu(self.squeeze(pooled)))
+        gate: Tensor = self.excite(torch.relu(self.squeeze(pooled)))
         return features * ((gate + 1) / 2).clamp(0, 1)
 
 
@@ -63,7 +63,8 @@ class GlobalContext(nn.Module):
         """Features (B, C, H, W) plus one context vector per picture."""
         weights = self.mask(features).flatten(2).softmax(-1)
         context = (features.flatten(2) * weights).sum(-1)[:, :, None, None]
-        return features + self.restore(torch.relu(self.norm(self.reduce(context))))
+        change: Tensor = self.restore(torch.relu(self.norm(self.reduce(context))))
+        return features + change
 
 
 class InvertedResidual(nn.Module):

@@ -32,7 +32,6 @@ class TemporalFusion(nn.Module):
         stride = heatmaps.shape[2] // features.shape[2]
         pooled = F.max_pool2d(heatmaps, stride) if stride > 1 else heatmaps
         prior = torch.relu(self.encode(pooled))
-        if self.operation == "cat":
-            return features + self.adapt(torch.cat([features, prior], 1))
-        change = self.adapt(prior)
-        return features + change if self.operation == "add" else features * (1 + change)
+        known = torch.cat([features, prior], 1) if self.operation == "cat" else prior
+        change: Tensor = self.adapt(known)
+        return features * (1 + change) if self.operation == "mul" else features + change

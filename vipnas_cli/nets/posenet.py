@@ -64,7 +64,7 @@ class LateralHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features F1 … F4 to one map (B, C, h, w) at stride 4 (8 for two steps)."""
-        out = self.project(features[3])
+        out: Tensor = self.project(features[3])
         finer = features[2::-1][: len(self.up)]
         for up, lateral, refine, feature in zip(self.up, self.lateral, self.refine, finer, strict=True):
             out = refine(self.act(up(out) + lateral(feature)))
@@ -90,13 +90,14 @@ class Trunk(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, 1) if rules.stem_pool else nn.Identity()
         self.stages = nn.ModuleList([_stage(arch, index) for index in range(len(arch.stages))])
 
-    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:
+    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:  # noqa: ARG002
         """The feature F1 … F4 (`fusion_stage` 1 … 4) that the later stages see; here just itself."""
         return feature
 
     def features(self, images: Tensor, previous: Tensor | None = None) -> list[Tensor]:
         """The features F1 … F4 of images (B, 3, H, W)."""
-        out, found = self.pool(self.stem(images)), []
+        out: Tensor = self.pool(self.stem(images))
+        found: list[Tensor] = []
         for index, stage in enumerate(self.stages):
             out = stage(out)
             if index in self.arch.rules.taps:

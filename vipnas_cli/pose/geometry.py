@@ -93,4 +93,5 @@ class CropTransform:
 def between(source: CropTransform, target: CropTransform) -> NDArray[np.float64]:
     """The matrix (2, 3) from the pixels of one crop to those of another of the same frame."""
     back = np.vstack([source.inverse, [0, 0, 1]])
-    return target.matrix @ back
+    matrix: NDArray[np.float64] = target.matrix @ back
+    return matrix

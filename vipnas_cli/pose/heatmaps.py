@@ -66,7 +66,7 @@ class HeatmapCodec:
 
     def decode(self, heatmaps: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Points (P, K, 2) in crop pixels and their scores (P, K), the heatmaps' peaks, from (P, K, h, w)."""
-        people, keypoints, rows, columns = heatmaps.shape
+        people, keypoints, _, columns = heatmaps.shape
         flat = heatmaps.reshape(people, keypoints, -1)
         best = flat.argmax(-1)
         scores = np.take_along_axis(flat, best[..., None], -1)[..., 0].astype(np.float32)
@@ -75,13 +75,15 @@ class HeatmapCodec:
         cells = peaks + shift(heatmaps, peaks)
         return self.to_crop(cells).astype(np.float32), np.clip(scores, 0, 1)
 
+
 def _patches(maps: Floats, peaks: NDArray[np.int64], outside: float) -> NDArray[np.float64]:
-    """The 5 × 5 surroundings (N, 5, 5) of one cell x, y in each map (N, h, w); cells beyond the border hold `outside`."""
+    """The 5 × 5 cells (N, 5, 5) around one cell x, y of each map (N, h, w); those beyond the border hold `outside`."""
     padded = np.pad(maps, ((0, 0), (2, 2), (2, 2)), constant_values=outside)
     offsets = np.arange(5)
     rows = peaks[:, 1, None, None] + offsets[:, None]
     columns = peaks[:, 0, None, None] + offsets
-    return padded[np.arange(len(maps))[:, None, None], rows, columns].astype(np.float64)
+    patches: NDArray[np.float64] = padded[np.arange(len(maps))[:, None, None], rows, columns].astype(np.float64)
+    return patches
 
 
 def _gaussian_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -22,9 +22,11 @@ def interpolation_weights(
 
     Target cell i takes its value at source position scale · i + offset; scale and offset are (P,).
     """
-    positions = scale[:, None] * np.arange(target_cells) + offset[:, None]
+    # Rounding takes away what inverting matrices adds, so that a crop that stayed gives weights of exactly 0 and 1.
+    positions = np.round(scale[:, None] * np.arange(target_cells) + offset[:, None], 9)
     distance = np.abs(positions[:, :, None] - np.arange(source_cells))
-    return np.maximum(1 - distance, 0).astype(np.float32)
+    weights: NDArray[np.float32] = np.maximum(1 - distance, 0).astype(np.float32)
+    return weights
 
 
 def realignment_weights(
@@ -40,7 +42,7 @@ def realignment_weights(
         if abs(matrix[0, 1]) > 1e-6 or abs(matrix[1, 0]) > 1e-6:
             raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
         old, new = HeatmapCodec(source.height, source.width), HeatmapCodec(target.height, target.width)
-        origin = old.to_heatmap(new.to_crop(np.zeros(2)) * matrix.diagonal() + matrix[:, 2])
+        origin = np.asarray(old.to_heatmap(new.to_crop(np.zeros(2)) * matrix.diagonal() + matrix[:, 2]), np.float64)
         scale = matrix.diagonal()
         columns.append(interpolation_weights(scale[:1], origin[:1], old.columns, new.columns)[0])
         rows.append(interpolation_weights(scale[1:], origin[1:], old.rows, new.rows)[0])
@@ -52,4 +54,5 @@ def realign(
 ) -> NDArray[np.float32]:
     """Heatmaps (P, K, h, w) of the crops `sources` as heatmaps (P, K, h', w') of the crops `targets`."""
     rows, columns = realignment_weights(sources, targets)
-    return np.matmul(np.matmul(rows[:, None], heatmaps), columns.transpose(0, 2, 1)[:, None])
+    carried: NDArray[np.float32] = np.matmul(np.matmul(rows[:, None], heatmaps), columns.transpose(0, 2, 1)[:, None])
+    return carried

@@ -71,10 +71,13 @@ class HeadSpec:
 
     def __post_init__(self) -> None:
         _positive("head", width=self.width, group_width=self.group_width)
+        _positive("head", kernel=self.kernel)
         if self.kernel not in (2, 4):
             raise SpecError(f"head: kernel must be 2 or 4, not {self.kernel!r}")
-        if self.refine and self.refine % 2 == 0:
-            raise SpecError(f"head: refine must be 0 or an odd kernel, not {self.refine!r}")
+        if self.refine != 0 or isinstance(self.refine, bool):
+            _positive("head", refine=self.refine)
+            if self.refine % 2 == 0:
+                raise SpecError(f"head: refine must be 0 or an odd kernel, not {self.refine!r}")
         if self.width % self.group_width:
             raise SpecError(f"head: width {self.width} is not a multiple of group_width {self.group_width}")
 
@@ -91,8 +94,8 @@ class ArchSpec:
     head: HeadSpec
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise SpecError(f"unknown family {self.family!r}; known are {', '.join(FAMILIES)}")
+        if not isinstance(self.family, str) or self.family not in FAMILIES:
+            raise SpecError(f"arch: family {self.family!r} is unknown; known are {', '.join(FAMILIES)}")
         _positive("arch", height=self.height, width=self.width)
         if self.height % 32 or self.width % 32:
             raise SpecError(f"arch: input {self.height}×{self.width} is not a multiple of 32")
@@ -101,9 +104,13 @@ class ArchSpec:
         for number, stage in enumerate(self.stages, 1):
             for middle in set(self.middle_widths(number - 1)):
                 if middle % stage.group_width:
-                    raise SpecError(f"stage {number}: {middle} channels do not divide into groups of {stage.group_width}")
+                    raise SpecError(
+                        f"stage {number}: group_width {stage.group_width} does not divide {middle} channels"
+                    )
         if not self.rules.lateral and self.stages[-1].width % (self.head.width // self.head.group_width):
-            raise SpecError("head: the last stage's width does not divide into the deconvolution's groups")
+            raise SpecError("head: group_width makes groups that do not divide the last stage's width")
+        if not self.rules.lateral and self.head.refine:
+            raise SpecError(f"head: refine must be 0 in family {self.family}, which has no lateral connections")
 
     @property
     def rules(self) -> Family:
@@ -112,11 +119,8 @@ class ArchSpec:
 
     def middle_widths(self, stage: int) -> tuple[int, ...]:
         """Channels of the spatial convolution in each block of stage `stage` (counted from 0)."""
-        spec = self.stages[stage]
-        first = spec.width
-        if self.rules.expand_from_input:
-            first = self.stages[stage - 1].width if stage else self.stem.width
-        return (first * spec.expansion, *[spec.width * spec.expansion] * (spec.depth - 1))
+        inputs = self.stages[stage - 1].width if stage else self.stem.width
+        return middle_widths(self.rules, inputs, self.stages[stage])
 
     def tap_width(self, fusion_stage: int) -> int:
         """Channels of the feature F1 … F4 (`fusion_stage` 1 … 4)."""
@@ -129,14 +133,16 @@ class ArchSpec:
     @staticmethod
     def from_json(data: JsonObject) -> ArchSpec:
         """The spec of a JSON object; SpecError names a missing, unknown or wrong field."""
-        fields = _fields("arch", data, ArchSpec)
+        fields = read_fields("arch", data, ArchSpec)
         return ArchSpec(
             family=fields["family"],
             height=fields["height"],
             width=fields["width"],
-            stem=StemSpec(**_fields("stem", fields["stem"], StemSpec)),
-            stages=tuple(StageSpec(**_fields("stage", stage, StageSpec)) for stage in fields["stages"]),
-            head=HeadSpec(**_fields("head", fields["head"], HeadSpec)),
+            stem=StemSpec(**read_fields("stem", fields["stem"], StemSpec)),
+            stages=tuple(
+                StageSpec(**read_fields("stage", row, StageSpec)) for row in read_list("arch", fields, "stages")
+            ),
+            head=HeadSpec(**read_fields("head", fields["head"], HeadSpec)),
         )
 
     @property
@@ -145,13 +151,19 @@ class ArchSpec:
         return key_of(self.to_json())
 
 
+def middle_widths(rules: Family, inputs: int, stage: StageSpec) -> tuple[int, ...]:
+    """Channels of the spatial convolution in each block of a stage that gets `inputs` channels."""
+    first = inputs if rules.expand_from_input else stage.width
+    return (first * stage.expansion, *[stage.width * stage.expansion] * (stage.depth - 1))
+
+
 def key_of(data: JsonObject) -> str:
     """Twelve hexadecimal digits that depend only on the content of a JSON object."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _fields(owner: str, data: object, kind: type) -> JsonObject:
+def read_fields(owner: str, data: object, kind: type) -> JsonObject:
     """The fields of a JSON object for the dataclass `kind`; SpecError for missing or unknown names."""
     if not isinstance(data, dict):
         raise SpecError(f"{owner} must be a JSON object, not {type(data).__name__}")
@@ -164,3 +176,10 @@ def _fields(owner: str, data: object, kind: type) -> JsonObject:
         if name not in data and name not in optional:
             raise SpecError(f"{owner}: field {name!r} is missing")
     return data
+
+
+def read_list(owner: str, data: JsonObject, name: str) -> list[Any]:
+    """The field `name` of a JSON object, which must be a list."""
+    if not isinstance(data[name], list | tuple):
+        raise SpecError(f"{owner}: {name} must be a list, not {type(data[name]).__name__}")
+    return list(data[name])

@@ -32,14 +32,13 @@ class Budget:
         if not found:
             raise BudgetError(f"budget {text!r} is not a number with a unit", _HELP)
         value, unit = float(found[1]), found[2].lower()
-        if not (value > 0 and math.isfinite(value)):
-            raise BudgetError(f"budget {text!r} must be above 0", _HELP)
-        if unit == "ms":
-            return Budget(value, "ms")
         counted = re.fullmatch(r"([kmgt]?)(flops?|macs?)?", unit)
-        if not counted or unit == "":
+        if unit == "" or (unit != "ms" and not counted):
             raise BudgetError(f"budget {text!r} has no unit that is known", _HELP)
-        return Budget(value * _PREFIX[counted[1]], "macs")
+        budget = Budget(value * _PREFIX[counted[1]], "macs") if counted else Budget(value, "ms")
+        if not (budget.value > 0 and math.isfinite(budget.value)):
+            raise BudgetError(f"budget {text!r} is not a number above 0 that can be met", _HELP)
+        return budget
 
     def __str__(self) -> str:
         return f"{self.value:g} ms" if self.unit == "ms" else f"{self.value / 1e9:g} GFLOPs"

@@ -82,6 +82,7 @@ DETECTOR = ArchSpec(
 )
 
 PRESETS: dict[str, ArchSpec] = {
+    "detector": DETECTOR,
     "s-vipnet-mobilenetv3": S_VIPNET_MOBILENETV3,
     "s-vipnet-res50": S_VIPNET_RES50,
     "fast-base": FAST_BASE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from vipnas_cli.errors import SpecError
-from vipnas_cli.spec.arch import ArchSpec, JsonObject, _fields, key_of
+from vipnas_cli.spec.arch import ArchSpec, JsonObject, key_of, read_fields, read_list
 from vipnas_cli.spec.operations import FusionOperation
 
 
@@ -23,6 +23,8 @@ class FusionSpec:
     def __post_init__(self) -> None:
         if self.operation not in get_args(FusionOperation):
             raise SpecError(f"fusion: operation must be one of {get_args(FusionOperation)}, not {self.operation!r}")
+        if not isinstance(self.stage, int) or isinstance(self.stage, bool):
+            raise SpecError(f"fusion: stage must be a whole number, not {self.stage!r}")
         if self.operation == "none" and self.stage != 0:
             raise SpecError(f"fusion: stage must be 0 without fusion, not {self.stage!r}")
         if self.operation != "none" and self.stage not in (1, 2, 3, 4):
@@ -43,8 +45,10 @@ class Plan:
     @staticmethod
     def from_json(data: JsonObject) -> Plan:
         """The plan of a JSON object; SpecError names a wrong field."""
-        fields = _fields("plan", data, Plan)
-        return Plan(ArchSpec.from_json(fields["arch"]), FusionSpec(**_fields("fusion", fields["fusion"], FusionSpec)))
+        fields = read_fields("plan", data, Plan)
+        return Plan(
+            ArchSpec.from_json(fields["arch"]), FusionSpec(**read_fields("fusion", fields["fusion"], FusionSpec))
+        )
 
     @property
     def key(self) -> str:
@@ -78,8 +82,8 @@ class Schedule:
     @staticmethod
     def from_json(data: JsonObject) -> Schedule:
         """The schedule of a JSON object; SpecError names a wrong field."""
-        fields = _fields("schedule", data, Schedule)
-        return Schedule(tuple(Plan.from_json(plan) for plan in fields["plans"]))
+        fields = read_fields("schedule", data, Schedule)
+        return Schedule(tuple(Plan.from_json(plan) for plan in read_list("schedule", fields, "plans")))
 
     @property
     def key(self) -> str:

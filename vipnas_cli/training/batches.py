@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, crop_person, draw_transform, vary_look
-from vipnas_cli.data.image_store import ImageStore
-from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.training.data_sets import StillSource
 
 
 @dataclass(frozen=True)
@@ -28,20 +27,6 @@ class Batch:
     crops: Tensor
     points_crop: Tensor
     weights: Tensor
-
-
-@dataclass(frozen=True)
-class StillSource:
-    """Persons of still images with the share that each data set has in a batch."""
-
-    store: ImageStore
-    sets: tuple[tuple[list[LabelledPerson], float], ...]
-
-    def draw(self, generator: np.random.Generator) -> LabelledPerson:
-        """A random person; the data set first, by its share."""
-        shares = np.array([share for _, share in self.sets])
-        people = self.sets[int(generator.choice(len(self.sets), p=shares / shares.sum()))][0]
-        return people[int(generator.integers(len(people)))]
 
 
 BatchType = TypeVar("BatchType", covariant=True)
@@ -77,7 +62,7 @@ class StillBatches:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
         person = self.source.draw(generator)
         transform, flip = draw_transform(person, self.size, self.augmentation, generator)
-        crop, points, weights = crop_person(self.source.store[person.image], person, transform, flip)
+        crop, points, weights = crop_person(self.source.images[person.image], person, transform, flip)
         return vary_look(crop, self.augmentation, generator), points, weights
 
 

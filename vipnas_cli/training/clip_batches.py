@@ -5,7 +5,6 @@ Shapes: B batch, T followers, K keypoints, H, W crop pixels, h, w heatmap cells.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, crop_person, vary_look
-from vipnas_cli.data.clips import PersonClip
-from vipnas_cli.data.image_store import ImageStore
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.realign import realignment_weights
-from vipnas_cli.training.batches import StillSource
+from vipnas_cli.training.data_sets import ClipSource, StillSource
 
 Arrays = tuple[NDArray[np.generic], ...]
 
@@ -58,8 +55,7 @@ class ClipOptions:
 class ClipBatches:
     """Clips of real video mixed with clips simulated from stills."""
 
-    clips: Sequence[PersonClip]
-    clip_store: ImageStore
+    clips: ClipSource
     stills: StillSource
     options: ClipOptions
     augmentation: Augmentation
@@ -103,15 +99,15 @@ class ClipBatches:
         count = self.options.followers + 1
         if generator.random() < self.options.stills:
             person = self.stills.draw(generator)
-            return _moving_crops(person, count, generator), [self.stills.store[person.image]] * count
-        clip = self.clips[int(generator.integers(len(self.clips)))].frames
+            return _moving_crops(person, count, generator), [self.stills.images[person.image]] * count
+        clip = self.clips.draw(generator).frames
         stride = int(generator.integers(1, self.options.longest_stride + 1))
         stride = max(1, min(stride, (len(clip) - 1) // (count - 1)))
         first = int(generator.integers(len(clip) - stride * (count - 1)))
         people = list(clip[first : first + stride * count : stride])[:count]
         if generator.random() < 0.5:
             people.reverse()
-        return people, [self.clip_store[person.image] for person in people]
+        return people, [self.clips.images[person.image] for person in people]
 
     def _orientation(self, generator: np.random.Generator) -> tuple[float, bool]:
         options = self.augmentation

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
-from vipnas_cli.data.coco import LabelledImage
-from vipnas_cli.data.image_store import ImageStore
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances
+from vipnas_cli.training.data_sets import PictureSource
 
 Floats = NDArray[np.float32]
 
@@ -36,10 +35,9 @@ class DetectionBatch:
 
 @dataclass(frozen=True)
 class DetectionBatches:
-    """Randomly scaled and placed pictures from several data sets with their shares of a batch."""
+    """Randomly scaled and placed pictures."""
 
-    store: ImageStore
-    sets: tuple[tuple[list[LabelledImage], float], ...]
+    source: PictureSource
     side: int
     batch_size: int
     look: Augmentation
@@ -52,10 +50,8 @@ class DetectionBatches:
         return DetectionBatch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
 
     def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Floats, Floats, Floats, Floats]:
-        shares = np.array([share for _, share in self.sets])
-        images = self.sets[int(generator.choice(len(self.sets), p=shares / shares.sum()))][0]
-        label = images[int(generator.integers(len(images)))]
-        image = self.store[label.image]
+        label = self.source.draw(generator)
+        image = self.source.images[label.image]
         matrix = _placement(image.shape[0], image.shape[1], self.side, generator)
         size = (self.side, self.side)
         border = tuple(int(v) for v in generator.integers(0, 256, 3))

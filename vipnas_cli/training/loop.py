@@ -18,21 +18,7 @@ from torch import Tensor, nn
 from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """Length and speed of learning; learning rates are peaks of a warm-up and cosine schedule."""
-
-    steps: int
-    learning_rate: float = 1e-3
-    trunk_factor: float = 0.5
-    weight_decay: float = 0.02
-    warmup: int = 200
-    final_factor: float = 0.02
-    clip_norm: float = 5.0
-    average_decay: float = 0.998
-    save_every_s: float = 180.0
+from vipnas_cli.training.options import LoopOptions
 
 
 @dataclass(frozen=True)

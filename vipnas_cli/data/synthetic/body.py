@@ -13,6 +13,7 @@ from vipnas_cli.data.synthetic.looks import Look
 from vipnas_cli.data.synthetic.mesh import Integers, Mesh, joined
 from vipnas_cli.data.synthetic.skeleton import BONES, Bone, Pose, Posture, Reals, keypoints_of, posture_of
 
+
 @dataclass(frozen=True)
 class Body:
     """A dressed person that any pose can move."""
@@ -28,16 +29,16 @@ class Body:
         return tuple(np.flatnonzero(owners == bone) for bone in range(BONES))
 
     def placed(self, pose: Pose, place: Reals) -> tuple[Reals, Reals, Posture]:
-        """Vertices (V, 3), keypoints (K, 3) and posture with the lowest point `pose.lift` above `place` (3,), metres."""
+        """Vertices (V, 3), keypoints (K, 3) and posture; the lowest point is `pose.lift` metres above `place` (3,)."""
         posture = posture_of(pose, self.look.proportions)
         vertices = self.mesh.posed(posture, self.bind)
-        shift = place + (0.0, pose.lift - vertices[:, 1].min(), 0.0)
+        shift = place + np.array([0.0, pose.lift - vertices[:, 1].min(), 0.0])
         posture = posture.moved(shift)
         return vertices + shift, keypoints_of(posture, self.look.proportions), posture
 
 
 def body_of(look: Look, generator: np.random.Generator, detail: float = 1.0) -> Body:
-    """Build the surface of a person; the generator draws creases and blotches, `detail` scales the number of faces' rows."""
+    """Build the surface of a person; the generator draws its creases, `detail` scales the rows of faces."""
     angles = np.zeros((BONES, 3))
     # Binding with half raised arms and slightly spread legs keeps shoulders and crotch in shape at both extremes.
     angles[[Bone.LEFT_UPPER_ARM, Bone.RIGHT_UPPER_ARM], 1] = np.radians(45.0)

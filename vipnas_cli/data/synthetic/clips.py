@@ -18,7 +18,7 @@ from vipnas_cli.errors import UsageError
 
 _DETAIL = 1.5
 # How much of the picture's height a person of 1.75 m fills.
-_SHARE = 0.62
+_SHARE = 0.66
 _BLEND_S = 0.45
 # Cycles a second of what is done on the spot.
 _TEMPO = {"wave": 1.1, "jumping_jack": 0.85, "squat": 0.45, "kick": 0.5, "throw": 0.45}
@@ -45,7 +45,9 @@ class ClipOptions:
         least = {"height": 16, "width": 16, "frames": 1, "people": 0}
         for name, value in least.items():
             if getattr(self, name) < value:
-                raise UsageError(f"{name} is {getattr(self, name)}, a clip needs at least {value}", f"Give a larger {name}.")
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}, a clip needs at least {value}", f"Give a larger {name}."
+                )
         if not self.rate > 0 or not self.motions:
             raise UsageError("a clip needs a rate above 0 and at least one motion", "Set rate and motions.")
 
@@ -63,7 +65,8 @@ class _Act:
 
     def place(self, time: float) -> Reals:
         share = np.clip((time - self.start) / (self.stop - self.start), 0.0, 1.0)
-        return self.begin + share * (self.end - self.begin)
+        place: Reals = self.begin + share * (self.end - self.begin)
+        return place
 
     def pose(self, time: float, height: float) -> Pose:
         stride = stride_of(self.motion, height)
@@ -111,8 +114,6 @@ def render_clip(generator: np.random.Generator, options: ClipOptions) -> Iterato
         yield render(scene, _camera(options, time, sway), [performer.at(time) for performer in performers])
 
 
-
-
 def _focal(options: ClipOptions) -> float:
     return 1.15 * options.width
 
@@ -145,7 +146,7 @@ def _performer(generator: np.random.Generator, options: ClipOptions, index: int,
     motion = options.motions[index % len(options.motions)]
     if options.crossing:
         gait: Motion = "run" if index % 2 else "walk"
-        begin = np.array([0.86 * side * half_width, 0.0, lane])
+        begin = np.array([0.7 * side * half_width, 0.0, lane])
         end = np.array([-0.42 * side * half_width + 0.25 * (index // 2), 0.0, lane])
         acts = _crossing(gait, motion, begin, end, seconds)
     else:

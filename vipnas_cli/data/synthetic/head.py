@@ -16,9 +16,21 @@ Outline = tuple[tuple[float, float], ...]
 # y above the base of the skull, half width, depth in front, depth behind, centre z
 _SKULL = (
     *((0.1205, 0.003, 0.003, 0.003, 0.006), (0.118, 0.016, 0.022, 0.022, 0.006), (0.111, 0.029, 0.038, 0.039, 0.006)),
-    *((0.100, 0.0385, 0.050, 0.049, 0.007), (0.085, 0.0440, 0.0555, 0.0545, 0.008), (0.070, 0.0455, 0.0590, 0.0560, 0.008)),
-    *((0.0565, 0.0450, 0.0560, 0.0550, 0.008), (0.045, 0.0440, 0.0585, 0.0520, 0.008), (0.030, 0.0415, 0.0590, 0.0460, 0.008)),
-    *((0.016, 0.0375, 0.0590, 0.0360, 0.008), (0.004, 0.0320, 0.0480, 0.0280, 0.017), (-0.007, 0.0230, 0.0320, 0.0260, 0.032)),
+    *(
+        (0.100, 0.0385, 0.050, 0.049, 0.007),
+        (0.085, 0.0440, 0.0555, 0.0545, 0.008),
+        (0.070, 0.0455, 0.0590, 0.0560, 0.008),
+    ),
+    *(
+        (0.0565, 0.0450, 0.0560, 0.0550, 0.008),
+        (0.045, 0.0440, 0.0585, 0.0520, 0.008),
+        (0.030, 0.0415, 0.0590, 0.0460, 0.008),
+    ),
+    *(
+        (0.016, 0.0375, 0.0590, 0.0360, 0.008),
+        (0.004, 0.0320, 0.0480, 0.0280, 0.017),
+        (-0.007, 0.0230, 0.0320, 0.0260, 0.032),
+    ),
     (-0.0135, 0.0110, 0.0150, 0.0150, 0.042),
 )
 # The lower edge of the hair at angles from the front (0) to the nape (π).
@@ -30,10 +42,26 @@ _HAIRLINES = {
     "cap": (0.088,) * 8,
 }
 _HAIRLINE_OF = {
-    **{"buzz": "short", "ponytail": "short", "bun": "short", "long": "medium", "afro": "medium", "hat": "cap", "beanie": "cap"},
+    **{
+        "buzz": "short",
+        "ponytail": "short",
+        "bun": "short",
+        "long": "medium",
+        "afro": "medium",
+        "hat": "cap",
+        "beanie": "cap",
+    },
     **{style: style for style in _HAIRLINES},
 }
-_THICKNESS = {"bald": 0.0, "buzz": 0.0015, "short": 0.006, "medium": 0.010, "long": 0.009, "ponytail": 0.004, "bun": 0.004}
+_THICKNESS = {
+    "bald": 0.0,
+    "buzz": 0.0015,
+    "short": 0.006,
+    "medium": 0.010,
+    "long": 0.009,
+    "ponytail": 0.004,
+    "bun": 0.004,
+}
 _THICKNESS |= {"afro": 0.030, "cap": 0.008, "hat": 0.010, "beanie": 0.009}
 # Metres by which the patches of a face lie above each other, as a part of the body height.
 _LAYER = 0.0002
@@ -43,7 +71,13 @@ _MIDDLE = np.array([0.0, 0.055, 0.008])
 def head_meshes(look: Look, bind: Posture, generator: np.random.Generator, detail: float) -> list[Mesh]:
     """All that moves with the head, in the bind pose."""
     size = look.proportions.height * look.proportions.head
-    pieces = [_skull(look, generator, detail), _nose(look), _decals(look), *_headwear(look, generator), *_hair_piece(look, generator)]
+    pieces = [
+        _skull(look, generator, detail),
+        _nose(look),
+        _decals(look),
+        *_headwear(look, generator),
+        *_hair_piece(look, generator),
+    ]
     ear = _ear(look).attached(Bone.HEAD, bind, size)
     return [*(piece.attached(Bone.HEAD, bind, size) for piece in pieces), ear, ear.mirrored()]
 
@@ -53,7 +87,10 @@ def _skull(look: Look, generator: np.random.Generator, detail: float) -> Mesh:
     covers = look.style in ("cap", "hat", "beanie")
     hairline = _HAIRLINES[_HAIRLINE_OF[look.style]]
     line = np.interp(np.pi - np.abs(tube.angles - np.pi), _HAIRLINE_ANGLES, hairline)
-    grown = np.clip((tube.vertices[:, 1] - np.tile(line, len(tube.rings)) + 0.002) / 0.006, 0.0, 1.0) * _THICKNESS[look.style]
+    grown = (
+        np.clip((tube.vertices[:, 1] - np.tile(line, len(tube.rings)) + 0.002) / 0.006, 0.0, 1.0)
+        * _THICKNESS[look.style]
+    )
     outward = tube.vertices - _MIDDLE
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     noise = tube.noise(generator, 1.0)
@@ -82,7 +119,8 @@ def _face_colours(look: Look, tube: Tube) -> Reals:
     skin[:, 1] -= 0.03 * cheek
     bearded = (y < 0.031 - 0.012 * (around < 0.25) * (y > 0.012)) & (around < 1.45) & ((around > 0.75) | (y < 0.028))
     share = (look.beard * bearded)[:, None]
-    return (1.0 - share) * skin + share * np.array(look.hair)
+    face: Reals = (1.0 - share) * skin + share * np.array(look.hair)
+    return face
 
 
 def _front(x: Reals, y: Reals) -> Reals:
@@ -95,11 +133,11 @@ def _front(x: Reals, y: Reals) -> Reals:
 
 @cache
 def _decal(outline: Outline, lift: float) -> tuple[Reals, Integers]:
-    """Vertices and quads of a patch on the face; `outline` of 6 or 8 points (x, y) runs counter-clockwise for the viewer."""
+    """Vertices and quads of a patch on the face; `outline` of 6 or 8 points (x, y) runs counter-clockwise."""
     points = np.array(outline)
     count = len(points)
     faces = np.array([[i, i + 1, (-i - 2) % count, (-i - 1) % count] for i in range(count // 2 - 1)])
-    return _front(points[:, 0], points[:, 1]) + (0.0, 0.0, lift), faces
+    return _front(points[:, 0], points[:, 1]) + np.array([0.0, 0.0, lift]), faces
 
 
 @cache
@@ -132,12 +170,22 @@ def _eyes(look: Look) -> list[tuple[Outline, Reals, int]]:
     for side in (1.0, -1.0):
         x, y = LEFT_EYE[0] * side, LEFT_EYE[1]
         if look.glasses:
-            patches += [(_disc(x, y, 0.0150, 0.0120), np.full(3, 0.08), 1), (_disc(x, y, 0.0128, 0.0100), 0.72 * skin, 2)]
+            patches += [
+                (_disc(x, y, 0.0150, 0.0120), np.full(3, 0.08), 1),
+                (_disc(x, y, 0.0128, 0.0100), 0.72 * skin, 2),
+            ]
         patches.append((_disc(x, y, 0.0088, 0.0048), 0.5 * skin, 3))
         patches.append((_disc(x, y - 0.0004, 0.0078, 0.0037), np.array([0.90, 0.88, 0.86]), 4))
         patches.append((_disc(x, y, 0.0036, 0.0037), 0.5 * hair + (0.03, 0.04, 0.06), 5))
         left, right = x - 0.0095, x + 0.0095
-        arch = ((left, y + 0.0105), (left, y + 0.0080), (x, y + 0.0098), (right, y + 0.0080), (right, y + 0.0105), (x, y + 0.0128))
+        arch = (
+            (left, y + 0.0105),
+            (left, y + 0.0080),
+            (x, y + 0.0098),
+            (right, y + 0.0080),
+            (right, y + 0.0105),
+            (x, y + 0.0128),
+        )
         patches.append((arch, 0.8 * hair, 4))
     return patches
 
@@ -151,7 +199,14 @@ def _mouth(look: Look) -> list[tuple[Outline, Reals, int]]:
     patches = []
     for wide, thick, corner in ((half, 0.003, rise), (0.8 * half, thin, 0.7 * rise)):
         low, high = y - thick, y + thick
-        outline = ((-wide, y + corner), (-half / 2, low), (half / 2, low), (wide, y + corner), (half / 2, high), (-half / 2, high))
+        outline = (
+            (-wide, y + corner),
+            (-half / 2, low),
+            (half / 2, low),
+            (wide, y + corner),
+            (half / 2, high),
+            (-half / 2, high),
+        )
         patches.append(outline)
     return [(patches[0], np.array(look.skin) * (0.82, 0.60, 0.60), 3), (patches[1], inside, 5)]
 
@@ -171,12 +226,18 @@ def _nose(look: Look) -> Mesh:
 
 
 def _ear(look: Look) -> Mesh:
-    table = ((0.062, 0.002, 0.004, 0.004, 0.0), (0.058, 0.006, 0.011, 0.011, 0.0), (0.046, 0.0075, 0.012, 0.012, 0.002), (0.034, 0.005, 0.007, 0.007, 0.005), (0.028, 0.002, 0.003, 0.003, 0.006))
+    table = (
+        (0.062, 0.002, 0.004, 0.004, 0.0),
+        (0.058, 0.0080, 0.011, 0.011, 0.0),
+        (0.046, 0.0090, 0.012, 0.012, 0.002),
+        (0.034, 0.005, 0.007, 0.007, 0.005),
+        (0.028, 0.002, 0.003, 0.003, 0.006),
+    )
     tube = Tube(np.array(table), 8)
     inner = np.exp(-(((tube.face_heights - 0.047) / 0.008) ** 2)) * (np.abs(tube.face_angles - 1.3) < 0.9)
     colours = np.array(look.skin) * (0.97 - 0.25 * inner)[:, None] * (1.0, 0.93, 0.92)
     mesh = mesh_of(tube, all_on(Bone.HEAD, len(tube.vertices)), colours, Part.EAR_LEFT)
-    return replace(mesh, vertices=mesh.vertices + (LEFT_EAR[0] - 0.001, 0.0, LEFT_EAR[2] - 0.003))
+    return replace(mesh, vertices=mesh.vertices + np.array([LEFT_EAR[0] - 0.0045, 0.0, LEFT_EAR[2] - 0.002]))
 
 
 def _headwear(look: Look, generator: np.random.Generator) -> list[Mesh]:
@@ -185,7 +246,10 @@ def _headwear(look: Look, generator: np.random.Generator) -> list[Mesh]:
         return []
     cap = look.style == "cap"
     width = generator.uniform(0.035, 0.05)
-    inner, outer = (0.090, 0.046, 0.066, 0.056, 0.004), (0.083, 0.046 + width * (0.1 if cap else 1.0), 0.066 + width, 0.056 + width, 0.004)
+    inner, outer = (
+        (0.090, 0.046, 0.066, 0.056, 0.004),
+        (0.083, 0.046 + width * (0.1 if cap else 1.0), 0.066 + width, 0.056 + width, 0.004),
+    )
     tube = Tube(np.array([inner, outer]), 10 if cap else 24, (-1.25, 1.25) if cap else (0.0, 2.0 * np.pi))
     mesh = mesh_of(tube, all_on(Bone.HEAD, len(tube.vertices)), np.array(look.headwear) * 0.85, Part.SCALP)
     return [replace(mesh, open_faces=np.ones_like(mesh.open_faces))]
@@ -198,8 +262,14 @@ def _hair_piece(look: Look, generator: np.random.Generator) -> list[Mesh]:
         drop = np.linspace(0.0, 1.0, 10)
         y = 0.085 - drop * (0.085 + length)
         half, back = 0.053 + 0.006 * np.sin(3.0 * drop), 0.062 + 0.012 * np.sin(2.2 * drop)
-        tube = Tube(np.stack([y, half, np.full(10, 0.03), back, np.full(10, 0.004)], axis=1), 16, (1.35, 2 * np.pi - 1.35))
-        nodes = ((0.0, ((Bone.HEAD, 1.0),)), (-0.06, ((Bone.HEAD, 0.5), (Bone.NECK, 0.5))), (-0.13, ((Bone.NECK, 0.3), (Bone.CHEST, 0.7))))
+        tube = Tube(
+            np.stack([y, half, np.full(10, 0.03), back, np.full(10, 0.004)], axis=1), 16, (1.35, 2 * np.pi - 1.35)
+        )
+        nodes = (
+            (0.0, ((Bone.HEAD, 1.0),)),
+            (-0.06, ((Bone.HEAD, 0.5), (Bone.NECK, 0.5))),
+            (-0.13, ((Bone.NECK, 0.3), (Bone.CHEST, 0.7))),
+        )
         weights = weights_along(tube.vertices[:, 1], nodes)
     elif look.style in ("ponytail", "bun"):
         tube = _tied(look.style == "bun", generator.uniform(0.06, 0.15))

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vipnas_cli.data.synthetic.looks import Cloth, Look
-from vipnas_cli.data.synthetic.mesh import Integers, Mesh, Part, Tube, all_on, covered, mesh_of, patch, refined, weights_along
+from vipnas_cli.data.synthetic.mesh import (
+    Mesh,
+    Part,
+    Tube,
+    all_on,
+    covered,
+    mesh_of,
+    patch,
+    refined,
+    weights_along,
+)
 from vipnas_cli.data.synthetic.skeleton import BONES, Bone, Posture, Reals
 
 # y above the hips, half width, depth in front, depth behind, centre z
@@ -21,7 +32,12 @@ _TORSO = (
     *((-0.052, 0.074, 0.042, 0.052, 0.0), (-0.066, 0.045, 0.026, 0.034, 0.0)),
 )
 _TORSO_NODES = (
-    *((0.37, ((Bone.HEAD, 1.0),)), (0.325, ((Bone.NECK, 1.0),)), (0.29, ((Bone.CHEST, 1.0),)), (0.19, ((Bone.CHEST, 1.0),))),
+    *(
+        (0.37, ((Bone.HEAD, 1.0),)),
+        (0.325, ((Bone.NECK, 1.0),)),
+        (0.29, ((Bone.CHEST, 1.0),)),
+        (0.19, ((Bone.CHEST, 1.0),)),
+    ),
     *((0.085, ((Bone.ABDOMEN, 1.0),)), (0.03, ((Bone.PELVIS, 1.0),))),
 )
 _ARM = (
@@ -32,16 +48,35 @@ _ARM = (
     *((-0.300, 0.0155, 0.018, 0.017, 0.0), (-0.325, 0.0135, 0.0165, 0.0165, 0.0), (-0.332, 0.013, 0.0165, 0.0165, 0.0)),
 )
 _ARM_NODES = (
-    *((0.035, ((Bone.LEFT_CLAVICLE, 0.7), (Bone.LEFT_UPPER_ARM, 0.3))), (0.0, ((Bone.LEFT_CLAVICLE, 0.3), (Bone.LEFT_UPPER_ARM, 0.7)))),
-    *((-0.04, ((Bone.LEFT_UPPER_ARM, 1.0),)), (-0.150, ((Bone.LEFT_UPPER_ARM, 1.0),)), (-0.200, ((Bone.LEFT_FOREARM, 1.0),))),
+    *(
+        (0.035, ((Bone.LEFT_CLAVICLE, 0.7), (Bone.LEFT_UPPER_ARM, 0.3))),
+        (0.0, ((Bone.LEFT_CLAVICLE, 0.3), (Bone.LEFT_UPPER_ARM, 0.7))),
+    ),
+    *(
+        (-0.04, ((Bone.LEFT_UPPER_ARM, 1.0),)),
+        (-0.150, ((Bone.LEFT_UPPER_ARM, 1.0),)),
+        (-0.200, ((Bone.LEFT_FOREARM, 1.0),)),
+    ),
     *((-0.305, ((Bone.LEFT_FOREARM, 1.0),)), (-0.335, ((Bone.LEFT_HAND, 1.0),))),
 )
 _LEG = (
-    *((0.045, 0.028, 0.030, 0.032, -0.006), (0.022, 0.043, 0.045, 0.052, -0.006), (-0.015, 0.049, 0.051, 0.058, -0.004)),
+    *(
+        (0.045, 0.028, 0.030, 0.032, -0.006),
+        (0.022, 0.043, 0.045, 0.052, -0.006),
+        (-0.015, 0.049, 0.051, 0.058, -0.004),
+    ),
     *((-0.055, 0.049, 0.051, 0.055, -0.002), (-0.110, 0.045, 0.048, 0.047, 0.0), (-0.170, 0.038, 0.041, 0.039, 0.0)),
     *((-0.220, 0.032, 0.035, 0.033, 0.0), (-0.245, 0.031, 0.035, 0.031, 0.0), (-0.270, 0.029, 0.031, 0.032, -0.002)),
-    *((-0.310, 0.030, 0.028, 0.036, -0.004), (-0.345, 0.029, 0.026, 0.036, -0.005), (-0.390, 0.024, 0.022, 0.029, -0.005)),
-    *((-0.435, 0.0185, 0.019, 0.022, -0.004), (-0.468, 0.0175, 0.020, 0.021, -0.003), (-0.492, 0.019, 0.022, 0.023, -0.002)),
+    *(
+        (-0.310, 0.030, 0.028, 0.036, -0.004),
+        (-0.345, 0.029, 0.026, 0.036, -0.005),
+        (-0.390, 0.024, 0.022, 0.029, -0.005),
+    ),
+    *(
+        (-0.435, 0.0185, 0.019, 0.022, -0.004),
+        (-0.468, 0.0175, 0.020, 0.021, -0.003),
+        (-0.492, 0.019, 0.022, 0.023, -0.002),
+    ),
 )
 _LEG_NODES = (
     *((0.05, ((Bone.PELVIS, 0.9), (Bone.LEFT_THIGH, 0.1))), (0.0, ((Bone.PELVIS, 0.4), (Bone.LEFT_THIGH, 0.6)))),
@@ -59,7 +94,12 @@ _PALM = (
     *((0.008, 0.012, 0.016, 0.016, 0.0), (-0.010, 0.0125, 0.019, 0.018, 0.0), (-0.030, 0.012, 0.0235, 0.021, 0.001)),
     *((-0.050, 0.010, 0.023, 0.022, 0.001), (-0.056, 0.006, 0.018, 0.018, 0.001)),
 )
-_FINGER = ((0.004, 0.0050, 0.0055, 0.0055, 0.0), (-0.018, 0.0050, 0.0052, 0.0052, 0.0), (-0.036, 0.0045, 0.0045, 0.0045, 0.0), (-0.046, 0.002, 0.002, 0.002, 0.0))
+_FINGER = (
+    (0.004, 0.0050, 0.0055, 0.0055, 0.0),
+    (-0.018, 0.0050, 0.0052, 0.0052, 0.0),
+    (-0.036, 0.0045, 0.0045, 0.0045, 0.0),
+    (-0.046, 0.002, 0.002, 0.002, 0.0),
+)
 
 
 _FINGER_LENGTH = 0.046
@@ -78,7 +118,11 @@ def torso_mesh(look: Look, bind: Posture, generator: np.random.Generator, detail
     bare = height > collar - look.neckline * np.maximum(0.0, np.cos(around)) ** 4
     if not look.sleeve:
         bare |= (np.abs(np.sin(around)) > 0.8) & (height > 0.262)
-    colours = np.where((height > hem - 1e-6)[:, None], look.shirt.paint(around, height, noise), look.trousers.paint(around, height, noise))
+    colours = np.where(
+        (height > hem - 1e-6)[:, None],
+        look.shirt.paint(around, height, noise),
+        look.trousers.paint(around, height, noise),
+    )
     colours = np.where(bare[:, None], look.skin, colours * (1.0 + 0.13 * noise[:, None]))
     under_arm = 0.22 * np.abs(np.sin(around)) ** 6 * (height < 0.26)
     under_chin = 0.25 * np.clip((height - 0.315) / 0.02, 0.0, 1.0) * (np.cos(around) > 0)
@@ -135,7 +179,9 @@ def skirt_mesh(look: Look, bind: Posture, generator: np.random.Generator, detail
     girth = look.proportions.bulk**0.8
     hips = 0.086 + 0.026 * np.clip(drop * (look.skirt + 0.09) / 0.09, 0.0, 1.0) + look.flare * drop
     depth = 0.8 * hips + 0.004
-    rings = np.stack([0.09 - drop * (look.skirt + 0.09), hips * girth, depth * girth, depth * girth, 0.0 * drop], axis=1)
+    rings = np.stack(
+        [0.09 - drop * (look.skirt + 0.09), hips * girth, depth * girth, depth * girth, 0.0 * drop], axis=1
+    )
     tube = Tube(rings, round(22 * detail))
     around, noise = tube.face_angles, tube.noise(generator, 1.5)
     colours = look.trousers.paint(around, tube.face_heights, noise) * (1.0 + 0.16 * noise[:, None])
@@ -189,7 +235,9 @@ def _hand(look: Look) -> Mesh:
     x = -radius * (1.0 - np.cos(angle)) + across * np.cos(angle)
     y = -0.050 - radius * np.sin(angle) + across * np.sin(angle)
     z = deep + places * (1.0 + 0.5 * angle / bend)
-    thumb = np.stack([1.2 * across - 0.006 + 0.3 * along, 0.8 * along - 0.012, 1.2 * deep + 0.016 - 0.6 * along], axis=1)
+    thumb = np.stack(
+        [1.2 * across - 0.006 + 0.3 * along, 0.8 * along - 0.012, 1.2 * deep + 0.016 - 0.6 * along], axis=1
+    )
     vertices = np.concatenate([palm.vertices, np.stack([x, y, z], axis=-1).reshape(-1, 3), thumb])
     starts = len(palm.vertices) + len(across) * np.arange(5)
     faces = np.concatenate([palm.faces, (finger.faces + starts[:, None, None]).reshape(-1, 4)])
@@ -208,7 +256,7 @@ def _shoe(look: Look) -> Mesh:
     return replace(mesh, vertices=np.stack([x + 0.12 * np.clip(along, 0.0, None), -down, along], axis=1))
 
 
-def _dressed(look: Look, cloth: Cloth, dressed: Integers, tube: Tube, noise: Reals) -> Reals:
+def _dressed(look: Look, cloth: Cloth, dressed: NDArray[np.bool_], tube: Tube, noise: Reals) -> Reals:
     """Colours (F, 3): creased cloth where `dressed`, else skin."""
     fabric = cloth.paint(tube.face_angles, tube.face_heights, noise) * (1.0 + 0.14 * noise[:, None])
     fabric *= np.where(tube.face_rims, 0.4, 1.0)[:, None]

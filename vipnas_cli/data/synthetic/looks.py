@@ -1,6 +1,6 @@
 """How a synthetic person looks: measures, skin, hair and clothes, all drawn at random.
 
-Colours are RGB in 0–1; lengths are parts of the body height.
+Colours are RGB in 0-1; lengths are parts of the body height.
 """
 
 from __future__ import annotations
@@ -14,13 +14,34 @@ from vipnas_cli.data.synthetic.skeleton import Proportions, Reals
 Colour = tuple[float, float, float]
 
 # From dark to light; people are blends of two neighbours.
-_SKINS = ((0.25, 0.15, 0.10), (0.40, 0.25, 0.17), (0.58, 0.39, 0.27), (0.76, 0.56, 0.42), (0.89, 0.69, 0.56), (0.95, 0.79, 0.69))
+_SKINS = (
+    (0.25, 0.15, 0.10),
+    (0.40, 0.25, 0.17),
+    (0.58, 0.39, 0.27),
+    (0.76, 0.56, 0.42),
+    (0.89, 0.69, 0.56),
+    (0.95, 0.79, 0.69),
+)
 _HAIRS = (
     *((0.05, 0.04, 0.04), (0.09, 0.06, 0.04), (0.20, 0.12, 0.07), (0.33, 0.21, 0.11)),
     *((0.62, 0.46, 0.25), (0.80, 0.68, 0.45), (0.45, 0.17, 0.07), (0.62, 0.61, 0.60)),
 )
-_NEUTRALS = ((0.06, 0.06, 0.07), (0.93, 0.93, 0.92), (0.45, 0.46, 0.48), (0.13, 0.16, 0.26), (0.30, 0.30, 0.33), (0.72, 0.66, 0.55))
-_TROUSERS = ((0.16, 0.22, 0.36), (0.27, 0.35, 0.50), (0.08, 0.08, 0.09), (0.35, 0.34, 0.34), (0.60, 0.53, 0.41), (0.29, 0.24, 0.19))
+_NEUTRALS = (
+    (0.06, 0.06, 0.07),
+    (0.93, 0.93, 0.92),
+    (0.45, 0.46, 0.48),
+    (0.13, 0.16, 0.26),
+    (0.30, 0.30, 0.33),
+    (0.72, 0.66, 0.55),
+)
+_TROUSERS = (
+    (0.16, 0.22, 0.36),
+    (0.27, 0.35, 0.50),
+    (0.08, 0.08, 0.09),
+    (0.35, 0.34, 0.34),
+    (0.60, 0.53, 0.41),
+    (0.29, 0.24, 0.19),
+)
 PATTERNS = ("plain", "rows", "columns", "checks", "blotches", "band", "halves", "fade")
 HAIR_STYLES = ("bald", "buzz", "short", "medium", "long", "ponytail", "bun", "afro", "cap", "hat", "beanie")
 
@@ -35,13 +56,14 @@ class Cloth:
     pitch: float = 0.03
 
     def paint(self, around: Reals, height: Reals, noise: Reals) -> Reals:
-        """Colours (N, 3) at angles `around` in radians (0 is the front) and heights; `noise` (N,) in −1–1."""
+        """Colours (N, 3) at angles `around` in radians (0 is the front) and heights; `noise` (N,) in -1 to 1."""
         first, second = np.array(self.colour), np.array(self.second)
-        return first + self._share(around, height, noise)[:, None] * (second - first)
+        colours: Reals = first + self._share(around, height, noise)[:, None] * (second - first)
+        return colours
 
     def _share(self, around: Reals, height: Reals, noise: Reals) -> Reals:
-        rows = np.floor(height / self.pitch) % 2
-        columns = np.floor(around / (self.pitch * 12.0)) % 2
+        rows: Reals = np.floor(height / self.pitch) % 2
+        columns: Reals = np.floor(around / (self.pitch * 12.0)) % 2
         match self.pattern:
             case "rows":
                 return rows
@@ -99,8 +121,14 @@ def random_look(generator: np.random.Generator) -> Look:
     proportions = _random_proportions(generator, feminine)
     skin = _blend(_SKINS, float(generator.beta(1.6, 1.1)))
     skirt = float(generator.uniform(0.10, 0.42)) if feminine > 0.55 and generator.random() < 0.35 else 0.0
-    leg = float(generator.choice([0.0, 0.06, 0.14, 0.21, 0.30, 0.455, 0.465, 0.47], p=[0.05, 0.07, 0.14, 0.16, 0.05, 0.13, 0.2, 0.2]))
-    sleeve = float(generator.choice([0.0, 0.07, 0.11, 0.20, 0.28, 0.315, 0.32], p=[0.14, 0.1, 0.28, 0.06, 0.06, 0.18, 0.18]))
+    leg = float(
+        generator.choice(
+            [0.0, 0.06, 0.14, 0.21, 0.30, 0.455, 0.465, 0.47], p=[0.05, 0.07, 0.14, 0.16, 0.05, 0.13, 0.2, 0.2]
+        )
+    )
+    sleeve = float(
+        generator.choice([0.0, 0.07, 0.11, 0.20, 0.28, 0.315, 0.32], p=[0.14, 0.1, 0.28, 0.06, 0.06, 0.18, 0.18])
+    )
     bare = generator.random() < 0.05 and feminine < 0.5
     look = Look(
         proportions,
@@ -175,14 +203,18 @@ def _random_colour(generator: np.random.Generator, neutral: float) -> Colour:
 
 
 def _blend(palette: tuple[Colour, ...], place: float) -> Colour:
-    """The colour at `place`, 0–1, along a palette."""
+    """The colour at `place`, 0-1, along a palette."""
     first = min(int(place * (len(palette) - 1)), len(palette) - 2)
     share = place * (len(palette) - 1) - first
     return _colour((1.0 - share) * np.array(palette[first]) + share * np.array(palette[first + 1]))
 
 
 def _jitter(colour: Colour, spread: float, generator: np.random.Generator) -> Colour:
-    return _colour(np.clip(np.array(colour) + generator.normal(0.0, spread, 3) * 0.5 + generator.normal(0.0, spread) * 0.5, 0.02, 0.98))
+    return _colour(
+        np.clip(
+            np.array(colour) + generator.normal(0.0, spread, 3) * 0.5 + generator.normal(0.0, spread) * 0.5, 0.02, 0.98
+        )
+    )
 
 
 def _colour(values: Reals) -> Colour:

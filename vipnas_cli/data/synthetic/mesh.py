@@ -53,7 +53,7 @@ class Mesh:
     """A surface in the bind pose.
 
     vertices (V, 3); weights (V, J) of the bones, rows add up to 1; faces (F, 4) seen from outside run
-    counter-clockwise; colours (F, 3) in 0–1; parts (F,); lifts (F,) metres by which a face wins over what it lies on;
+    counter-clockwise; colours (F, 3) in 0-1; parts (F,); lifts (F,) metres by which a face wins over what it lies on;
     open_faces (F,) are seen from both sides.
     """
 
@@ -165,12 +165,12 @@ class Tube:
 
     @property
     def faces(self) -> Integers:
-        """The quads ((N−1)·segments, 4)."""
+        """The quads ((N - 1)·segments, 4)."""
         return _quads(len(self.rings), self.segments, self.closed)
 
     @cached_property
     def face_angles(self) -> Reals:
-        """The angle (F,) in the middle of each face, in −π–π."""
+        """The angle (F,) in the middle of each face, in -π to π."""
         middle = self.span[0] + (np.arange(self.segments) + 0.5) * (self.span[1] - self.span[0]) / self.segments
         return np.tile((middle + np.pi) % (2 * np.pi) - np.pi, len(self.rings) - 1)
 
@@ -191,7 +191,7 @@ class Tube:
         return np.tile(self.angles, len(self.rings))
 
     def noise(self, generator: np.random.Generator, grain: float) -> Reals:
-        """Smooth noise (F,) in about −1–1, `grain` faces wide."""
+        """Smooth noise (F,) in about -1 to 1, `grain` faces wide."""
         rows, columns = len(self.rings) - 1, self.segments
         coarse = generator.uniform(-1.0, 1.0, (max(2, round(rows / grain)), max(2, round(columns / grain))))
         return cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float64).ravel()

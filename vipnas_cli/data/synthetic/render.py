@@ -44,7 +44,7 @@ class SyntheticFrame:
 
     image (H, W, 3) uint8 RGB; ids (P,); boxes_frame (P, 4) xyxy tightly around what is seen of each person;
     points_frame (P, K, 2); visibility (P, K): 2 seen, 1 hidden by the body itself, another or a thing, 0 outside the
-    picture; owners (H, W): 0 nobody, else 1 + the row of the person that the pixel shows.
+    picture; owners (H, W): 0 nobody, else 1 + the row of the person whom the pixel shows, all or in part.
     """
 
     image: Image
@@ -58,18 +58,29 @@ class SyntheticFrame:
 def render(scene: Scene, camera: Camera, actors: Sequence[Actor]) -> SyntheticFrame:
     """Paint the actors into the scene; UsageError for more people than a canvas can tell apart."""
     if len(actors) > _MOST_PEOPLE:
-        raise UsageError(f"{len(actors)} people are too many for one synthetic picture", f"Ask for at most {_MOST_PEOPLE}.")
+        raise UsageError(
+            f"{len(actors)} people are too many for one synthetic picture", f"Ask for at most {_MOST_PEOPLE}."
+        )
     placed = [actor.body.placed(actor.pose, actor.place) for actor in actors]
     backdrop = scene.backdrop(camera)
     shadows = [_Caster(vertices, actor.body.groups) for actor, (vertices, _, _) in zip(actors, placed, strict=True)]
     shadows += [_Caster(prop.vertices, (np.arange(len(prop.vertices)),)) for prop in scene.props]
     backdrop = _shadowed(backdrop, shadows, scene, camera)
     clear = cv2.merge([backdrop, np.zeros(backdrop.shape[:2], np.uint8)])
-    canvas = cv2.resize(clear, (camera.width * FINER, camera.height * FINER), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-    surfaces = [_surface(index, actor.body, vertices) for index, (actor, (vertices, _, _)) in enumerate(zip(actors, placed, strict=True))]
+    canvas = cv2.resize(clear, (camera.width * FINER, camera.height * FINER), interpolation=cv2.INTER_LINEAR).astype(
+        np.uint8
+    )
+    surfaces = [
+        _surface(index, actor.body, vertices)
+        for index, (actor, (vertices, _, _)) in enumerate(zip(actors, placed, strict=True))
+    ]
     _paint(canvas, [*surfaces, *scene.props], camera, scene.light)
-    image = cv2.cvtColor(cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
-    points = np.array([camera.project(keypoints)[0] for _, keypoints, _ in placed]).reshape(-1, len(COCO17.keypoints), 2)
+    image = cv2.cvtColor(
+        cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB
+    )
+    points = np.array([camera.project(keypoints)[0] for _, keypoints, _ in placed]).reshape(
+        -1, len(COCO17.keypoints), 2
+    )
     return _truth(image.astype(np.uint8), canvas[..., 3], np.array([actor.id for actor in actors], np.int64), points)
 
 
@@ -102,7 +113,7 @@ def _shadowed(backdrop: Image, casters: Sequence[_Caster], scene: Scene, camera:
     depth = 0.8 * scene.light.direct / (scene.light.direct + scene.light.ambient)
     soft = cv2.GaussianBlur(shadow, (0, 0), max(0.8, camera.height / 320.0))
     bright = cv2.resize(cv2.convertScaleAbs(soft, alpha=-depth, beta=255.0), (width, height))
-    bright |= 255 - scene.floor_mask(camera)
+    bright = cv2.bitwise_or(bright, 255 - scene.floor_mask(camera))
     return cv2.multiply(backdrop, cv2.merge([bright] * 3), scale=1 / 255).astype(np.uint8)
 
 
@@ -118,7 +129,9 @@ def _paint(canvas: Image, surfaces: Sequence[Surface], camera: Camera, light: Li
     # Counter-clockwise seen from outside is negative where y points down.
     outside = diagonal[:, 0] * other[:, 1] - diagonal[:, 1] * other[:, 0] < 0
     margin = camera.height / 4
-    near = ((pixels > -margin) & (pixels < (camera.width + margin, camera.height + margin))).all(axis=1) & (depths > 0.2)
+    near = ((pixels > -margin) & (pixels < (camera.width + margin, camera.height + margin))).all(axis=1) & (
+        depths > 0.2
+    )
     shown = near[faces].all(axis=1) & (outside | np.concatenate([surface.open_faces for surface in surfaces]))
     seen = np.flatnonzero(shown)
     keys = depths[faces[seen]] @ np.full(4, 0.25) - np.concatenate([surface.lifts for surface in surfaces])[seen]
@@ -140,7 +153,8 @@ def _normals(vertices: Reals, faces: NDArray[np.int64]) -> Reals:
     bx, by, bz = (vertices[faces[:, 3]] - vertices[faces[:, 1]]).T
     normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
     length = np.sqrt(np.einsum("fa,fa->f", normals, normals))
-    return normals / (length + 1e-12)[:, None]
+    unit: Reals = normals / (length + 1e-12)[:, None]
+    return unit
 
 
 def _truth(image: Image, codes: Image, ids: NDArray[np.int64], points: Reals) -> SyntheticFrame:
@@ -157,7 +171,9 @@ def _truth(image: Image, codes: Image, ids: NDArray[np.int64], points: Reals) ->
         boxes.append(np.clip(box, 0.0, [width - 1, height - 1, width - 1, height - 1]))
         visible.append(_visibility(codes, index, points[index], (height, width)))
         table[index + 1] = len(rows)
-    owners = table[people[FINER // 2 :: FINER, FINER // 2 :: FINER]]
+    # A pixel that somebody fills in part is that person's.
+    quarters = [people[row::FINER, column::FINER] for row in range(FINER) for column in range(FINER)]
+    owners = table[np.maximum.reduce(quarters)]
     return SyntheticFrame(
         image,
         ids[rows],

@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks along −z: position (3,) in metres, angles in radians, focal length in pixels."""
+    """A pinhole camera that looks along -z: position (3,) in metres, angles in radians, focal length in pixels."""
 
     height: int
     width: int
@@ -34,14 +34,20 @@ class Camera:
     @cached_property
     def matrix(self) -> Reals:
         """The projection (3, 4) from the world to pixels; (0, 0) is the centre of the top-left pixel."""
-        (cy, cp, cr), (sy, sp, sr) = np.cos([self.yaw, self.pitch, self.roll]), np.sin([self.yaw, self.pitch, self.roll])
+        (cy, cp, cr), (sy, sp, sr) = (
+            np.cos([self.yaw, self.pitch, self.roll]),
+            np.sin([self.yaw, self.pitch, self.roll]),
+        )
         # Positive yaw looks to the right, positive pitch looks down; the rows point right, down and ahead.
         level = np.array([[cy, 0.0, sy], [0.0, -1.0, 0.0], [sy, 0.0, -cy]])
         tilt = np.array([[1.0, 0.0, 0.0], [0.0, cp, -sp], [0.0, sp, cp]])
         turn = np.array([[cr, sr, 0.0], [-sr, cr, 0.0], [0.0, 0.0, 1.0]])
         rotation = turn @ tilt @ level
-        inner = np.array([[self.focal, 0.0, (self.width - 1) / 2], [0.0, self.focal, (self.height - 1) / 2], [0.0, 0.0, 1.0]])
-        return inner @ np.concatenate([rotation, -rotation @ np.array(self.position)[:, None]], axis=1)
+        inner = np.array(
+            [[self.focal, 0.0, (self.width - 1) / 2], [0.0, self.focal, (self.height - 1) / 2], [0.0, 0.0, 1.0]]
+        )
+        matrix: Reals = inner @ np.concatenate([rotation, -rotation @ np.array(self.position)[:, None]], axis=1)
+        return matrix
 
     def project(self, points: Reals) -> tuple[Reals, Reals]:
         """Pixels (…, 2) and depths (…) in metres of world points (…, 3)."""
@@ -71,7 +77,7 @@ class Light:
 class Surface:
     """Vertices (V, 3) in the world in metres and quads (F, 4) of them, seen from outside counter-clockwise.
 
-    colours (F, 3) in 0–1, lifts (F,) in metres, codes (F,) of what is shown; open_faces (F,) are seen from both sides.
+    colours (F, 3) in 0-1, lifts (F,) in metres, codes (F,) of what is shown; open_faces (F,) are seen from both sides.
     """
 
     vertices: Reals
@@ -115,7 +121,9 @@ class Scene:
             picture[:last] = cv2.warpPerspective(self.wall, upper, (camera.width, last), borderMode=cv2.BORDER_REFLECT)
         if first < camera.height:
             lower = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -first], [0.0, 0.0, 1.0]]) @ matrix @ at_floor @ on_floor
-            ground = cv2.warpPerspective(self.floor, lower, (camera.width, camera.height - first), borderMode=cv2.BORDER_REFLECT)
+            ground = cv2.warpPerspective(
+                self.floor, lower, (camera.width, camera.height - first), borderMode=cv2.BORDER_REFLECT
+            )
             picture[first:] = cv2.copyTo(ground, foot[first:], picture[first:].copy())
         return picture
 

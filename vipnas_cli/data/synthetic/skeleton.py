@@ -46,9 +46,7 @@ class Bone(IntEnum):
 BONES = len(Bone)
 PARENTS = (-1, 0, 1, 2, 3, 2, 5, 6, 7, 2, 9, 10, 11, 0, 13, 14, 0, 16, 17)
 # The bone that takes the place of each bone in a mirrored body.
-MIRRORED = tuple(
-    Bone[b.name.replace("LEFT", "?").replace("RIGHT", "LEFT").replace("?", "RIGHT")].value for b in Bone
-)
+MIRRORED = tuple(Bone[b.name.replace("LEFT", "?").replace("RIGHT", "LEFT").replace("?", "RIGHT")].value for b in Bone)
 
 # Joint positions in the parent's frame as parts of the body height, after common anthropometric tables.
 _OFFSETS = {
@@ -70,15 +68,17 @@ _OUTWARD = np.array([1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, -1,
 _TWIST = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, -1, -1, -1], np.float64)
 
 # The face's keypoints in the head's frame, as parts of the body height.
-NOSE = (0.0, 0.035, 0.0775)
+NOSE = (0.0, 0.0375, 0.0775)
 LEFT_EYE = (0.0178, 0.0565, 0.0620)
-LEFT_EAR = (0.0460, 0.0440, 0.0030)
+LEFT_EAR = (0.0495, 0.0450, 0.0020)
+# Annotators put the ankle on the bulge of the shin bone, above the joint that turns the foot.
+_ANKLE_RISE = 0.020
 _LIMB_KEYPOINTS = (6, 10, 7, 11, 8, 12, 13, 16, 14, 17, 15, 18)
 
 
 @dataclass(frozen=True)
 class Proportions:
-    """A person's measures: height in metres, the others as factors around 1; `feminine` in 0–1 shapes the torso."""
+    """A person's measures: height in metres, the others as factors around 1; `feminine` in 0-1 shapes the torso."""
 
     height: float = 1.75
     bulk: float = 1.0
@@ -107,7 +107,7 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Pose:
-    """Joint angles (J, 3) in radians: flexion, abduction, outward twist; `lift` is the height above the floor in metres.
+    """Joint angles (J, 3) in radians: flexion, abduction, outward twist; `lift` is metres above the floor.
 
     The pelvis has pitch forward, roll and the heading of the whole body instead.
     """
@@ -116,7 +116,7 @@ class Pose:
     lift: float = 0.0
 
     def blended(self, other: Pose, share: float) -> Pose:
-        """The pose a part `share` (0–1) of the way to `other`; the heading takes the shorter way round."""
+        """The pose a part `share` (0-1) of the way to `other`; the heading takes the shorter way round."""
         change = other.angles - self.angles
         change[Bone.PELVIS] = (change[Bone.PELVIS] + np.pi) % (2 * np.pi) - np.pi
         return Pose(self.angles + share * change, self.lift + share * (other.lift - self.lift))
@@ -168,6 +168,7 @@ def keypoints_of(posture: Posture, proportions: Proportions) -> Reals:
     points = np.empty((len(COCO17.keypoints), 3))
     points[:5] = posture.origins[Bone.HEAD] + face @ posture.rotations[Bone.HEAD].T
     points[5:] = posture.origins[list(_LIMB_KEYPOINTS)]
+    points[-2:] += posture.rotations[[Bone.LEFT_SHIN, Bone.RIGHT_SHIN], :, 1] * _ANKLE_RISE * proportions.height
     return points
 
 
@@ -179,7 +180,8 @@ def _with_shoulder_girdle(angles: Reals) -> Reals:
         elevation = np.arccos(np.clip(np.cos(flexion) * np.cos(abduction), -1.0, 1.0))
         rise = 0.2 * max(0.0, elevation - 0.6)
         angles[clavicle, 1] += rise
-        angles[clavicle + 1, 1] -= rise * np.cos(flexion)
+        # The arm itself keeps its direction.
+        angles[clavicle + 1, 1] -= rise
     return angles
 
 

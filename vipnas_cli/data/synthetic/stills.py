@@ -20,7 +20,7 @@ _DETAIL = 0.75
 
 
 def render_still(generator: np.random.Generator, height: int, width: int) -> SyntheticFrame:
-    """One picture of `height` × `width` pixels with one to three random people in random poses and surroundings.
+    """One picture of `height` x `width` pixels with one to three random people in random poses and surroundings.
 
     Mostly whole bodies, sometimes cut by the border; the same state of the generator gives the same picture.
     """

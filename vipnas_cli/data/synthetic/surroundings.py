@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vipnas_cli.data.synthetic.scene import Image, Scene, Surface, ball, box, column, random_light
 from vipnas_cli.data.synthetic.skeleton import Reals
 
+Floats = NDArray[np.float32]
 PROP_CODE = 255
 _OUTDOORS = ("grass", "asphalt", "sand", "court", "snow")
 _INDOORS = ("wood", "tiles", "court", "carpet")
 _VIEWS = ("trees", "city", "hills", "stand", "mosaic")
 _WALLS = ("plaster", "brick", "gym", "studio", "mosaic")
 _BASES = {
-    **{"grass": (0.28, 0.42, 0.16), "wood": (0.55, 0.38, 0.22), "tiles": (0.62, 0.60, 0.57), "asphalt": (0.36, 0.36, 0.38)},
-    **{"sand": (0.76, 0.67, 0.50), "court": (0.20, 0.40, 0.55), "snow": (0.88, 0.91, 0.95), "carpet": (0.42, 0.25, 0.28)},
+    **{
+        "grass": (0.28, 0.42, 0.16),
+        "wood": (0.55, 0.38, 0.22),
+        "tiles": (0.62, 0.60, 0.57),
+        "asphalt": (0.36, 0.36, 0.38),
+    },
+    **{
+        "sand": (0.76, 0.67, 0.50),
+        "court": (0.20, 0.40, 0.55),
+        "snow": (0.88, 0.91, 0.95),
+        "carpet": (0.42, 0.25, 0.28),
+    },
 }
 
 
@@ -29,21 +41,23 @@ def random_scene(generator: np.random.Generator, grain: float) -> Scene:
     # A view is larger than a wall and has no more pixels.
     wall_grain = grain * (0.5 if outdoors else 1.0)
     light = random_light(generator)
-    return Scene(floor_picture(floor, generator, grain), wall_picture(wall, generator, grain), grain, wall_grain, distance, light)
+    return Scene(
+        floor_picture(floor, generator, grain), wall_picture(wall, generator, grain), grain, wall_grain, distance, light
+    )
 
 
-def noise_of(generator: np.random.Generator, height: int, width: int, cells: float, octaves: int = 3) -> Reals:
-    """Cloudy noise (H, W) in about −1–1 whose largest blobs are `cells` pixels wide."""
+def noise_of(generator: np.random.Generator, height: int, width: int, cells: float, octaves: int = 3) -> Floats:
+    """Cloudy noise (H, W) in about -1 to 1 whose largest blobs are `cells` pixels wide."""
     total = np.zeros((1, 1), np.float32)
     for octave in range(octaves):
         size = max(1.0, cells / 2**octave)
         rows, columns = max(2, round(height / size)), max(2, round(width / size))
         fresh = generator.random((rows, columns), np.float32) * 2.0 - 1.0
         total = cv2.resize(total, (columns, rows)) + fresh * 0.6**octave
-    return cv2.resize(total, (width, height))
+    return cv2.resize(total, (width, height)).astype(np.float32, copy=False)
 
 
-def _tinted(base: Reals | tuple[float, float, float], lightness: Reals) -> Image:
+def _tinted(base: Reals | tuple[float, float, float], lightness: Reals | Floats) -> Image:
     """A picture (H, W, 3) of one colour, brighter and darker by `lightness` (H, W)."""
     bright = np.maximum(1.0 + lightness, 0.0).astype(np.float32)
     return cv2.merge([cv2.convertScaleAbs(bright, alpha=255.0 * float(channel)) for channel in base]).astype(np.uint8)
@@ -114,15 +128,22 @@ def _indoor_wall(kind: str, generator: np.random.Generator, height: int, width: 
     if kind == "studio":
         base = np.clip(generator.uniform(0.1, 0.9) + generator.normal(0.0, 0.12, 3), 0.05, 0.95)
     down = np.linspace(0.1, -0.15, height, dtype=np.float32)[:, None]
-    light = 0.05 * noise_of(generator, height, width, height / 2) + 0.02 * noise_of(generator, height, width, 3.0, 1) + down
+    light = 0.05 * noise_of(generator, height, width, height / 2) + down
+    light += 0.02 * noise_of(generator, height, width, 3.0, 1)
     if kind == "studio":
         across = np.linspace(-2.0, 2.0, width, dtype=np.float32)[None]
-        light = light + 0.35 * np.exp(-(across**2)) - 0.25
+        light += 0.35 * np.exp(-(across**2)) - 0.25
     picture = _tinted(base, light)
     if kind != "studio":
         for _ in range(generator.integers(2, 12)):
             _hang(picture, generator)
-        cv2.rectangle(picture, (0, height - height // 40), (width, height), [int(v) for v in base * generator.uniform(90, 240)], -1)
+        cv2.rectangle(
+            picture,
+            (0, height - height // 40),
+            (width, height),
+            [int(v) for v in base * generator.uniform(90, 240)],
+            -1,
+        )
     if kind == "gym":
         edge = int(generator.uniform(0.45, 0.8) * height)
         picture[edge:] = (picture[edge:] * generator.uniform(0.35, 1.0, 3)).astype(np.uint8)
@@ -158,7 +179,11 @@ def _brick_wall(generator: np.random.Generator, height: int, width: int, grain: 
 
 
 def _sky(generator: np.random.Generator, height: int, width: int) -> Image:
-    top = np.array([0.35, 0.55, 0.85]) * generator.uniform(0.7, 1.1) if generator.random() < 0.6 else np.full(3, generator.uniform(0.6, 0.9))
+    top = (
+        np.array([0.35, 0.55, 0.85]) * generator.uniform(0.7, 1.1)
+        if generator.random() < 0.6
+        else np.full(3, generator.uniform(0.6, 0.9))
+    )
     low = np.clip(top + generator.uniform(0.1, 0.3), 0.0, 1.0)
     down = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None, None]
     cloud = np.clip(noise_of(generator, height, width, width / 5, 4), 0.0, 0.6) * 127.0
@@ -175,7 +200,11 @@ def _landscape(kind: str, generator: np.random.Generator, height: int, width: in
         leaf = np.array([0.20, 0.32, 0.12]) * generator.uniform(0.5, 1.4) + generator.normal(0.0, 0.04, 3)
         if kind == "hills":
             leaf = 0.5 * leaf + 0.5 * np.array([0.45, 0.47, 0.45])
-        rough = 0.55 * noise_of(generator, height, width, 14.0) if kind == "trees" else 0.12 * noise_of(generator, height, width, 30.0)
+        rough = (
+            0.55 * noise_of(generator, height, width, 14.0)
+            if kind == "trees"
+            else 0.12 * noise_of(generator, height, width, 30.0)
+        )
         below = np.where(rows > ridge, 255, 0).astype(np.uint8)
         picture = cv2.copyTo(_tinted(np.clip(leaf, 0.03, 1.0), rough), below, picture).astype(np.uint8)
     for _ in range(int(generator.integers(0, 8)) if kind == "trees" else 0):
@@ -206,7 +235,13 @@ def _stand(generator: np.random.Generator, height: int, width: int, grain: float
     """Blurred rows of seats behind a row of hoardings."""
     rows, columns = height * 2 // 3, width
     dots = generator.integers(20, 235, (max(2, round(rows / 5)), max(2, round(columns / 4)), 3), dtype=np.uint8)
-    seats = cv2.addWeighted(cv2.resize(dots, (columns, rows), interpolation=cv2.INTER_CUBIC), 0.45, _tinted(generator.uniform(0.2, 0.8, 3), np.zeros((rows, columns))), 0.55, 0)
+    seats = cv2.addWeighted(
+        cv2.resize(dots, (columns, rows), interpolation=cv2.INTER_CUBIC),
+        0.45,
+        _tinted(generator.uniform(0.2, 0.8, 3), np.zeros((rows, columns))),
+        0.55,
+        0,
+    )
     dim = generator.uniform(0.35, 0.9) * (1.0 - 0.3 * (np.arange(rows) % 9 < 3))
     picture = np.zeros((height, width, 3), np.uint8)
     picture[:rows] = (seats * dim[:, None, None]).astype(np.uint8)
@@ -217,7 +252,9 @@ def _stand(generator: np.random.Generator, height: int, width: int, grain: float
         for place in range(wide // 6, wide * 5 // 6, max(4, wide // 9)):
             if generator.random() < 0.75:
                 size = (int(generator.integers(2, max(3, wide // 12))), (height - rows) // 4)
-                cv2.ellipse(board, (place, (height - rows) // 2), size, 0, 0, 360, [int(v) for v in 255 * _colour(generator)], 3)
+                cv2.ellipse(
+                    board, (place, (height - rows) // 2), size, 0, 0, 360, [int(v) for v in 255 * _colour(generator)], 3
+                )
         end = min(width, x + wide)
         picture[rows:, x:end] = board[:, : end - x]
         x += wide
@@ -245,7 +282,9 @@ def surface_of(pieces: list[list[Reals]]) -> Surface:
     colours = np.concatenate([piece[1] for piece in pieces])
     count = len(corners)
     faces = np.arange(4 * count).reshape(count, 4)
-    return Surface(corners.reshape(-1, 3), faces, colours, np.zeros(count), np.full(count, PROP_CODE), np.zeros(count, np.bool_))
+    return Surface(
+        corners.reshape(-1, 3), faces, colours, np.zeros(count), np.full(count, PROP_CODE), np.zeros(count, np.bool_)
+    )
 
 
 def random_prop(generator: np.random.Generator, place: Reals) -> Surface:
@@ -263,25 +302,39 @@ def random_prop(generator: np.random.Generator, place: Reals) -> Surface:
             return bench(place, turn, colour)
         case "crate":
             size = generator.uniform(0.3, 1.0, 3)
-            return surface_of([box(place + (0.0, size[1] / 2, 0.0), size, turn, colour)])
+            return surface_of([box(place + np.array([0.0, size[1] / 2, 0.0]), size, turn, colour)])
         case "hurdle":
             width, height = generator.uniform(0.9, 1.3), generator.uniform(0.5, 1.0)
-            legs = [box(place + (x, height / 2, 0.0), np.array([0.04, height, 0.04]), 0.0, colour * 0.6) for x in (-width / 2, width / 2)]
-            return surface_of([*legs, box(place + (0.0, height, 0.0), np.array([width, 0.08, 0.03]), 0.0, colour)])
+            legs = [
+                box(place + np.array([x, height / 2, 0.0]), np.array([0.04, height, 0.04]), 0.0, colour * 0.6)
+                for x in (-width / 2, width / 2)
+            ]
+            return surface_of(
+                [*legs, box(place + np.array([0.0, height, 0.0]), np.array([width, 0.08, 0.03]), 0.0, colour)]
+            )
         case "ball":
             radius = generator.uniform(0.04, 0.16)
-            return surface_of([ball(place + (0.0, radius, 0.0), radius, generator.uniform(0.1, 0.95, (2, 3)))])
+            return surface_of(
+                [ball(place + np.array([0.0, radius, 0.0]), radius, generator.uniform(0.1, 0.95, (2, 3)))]
+            )
         case _:
             leaf = np.array([0.16, 0.30, 0.10])
             blobs = []
             for _ in range(7):
                 shift = generator.uniform((-0.35, 0.1, -0.25), (0.35, 0.6, 0.25))
-                blobs.append(ball(place + shift, generator.uniform(0.12, 0.28), leaf * generator.uniform(0.6, 1.5, (2, 1))))
+                blobs.append(
+                    ball(place + shift, generator.uniform(0.12, 0.28), leaf * generator.uniform(0.6, 1.5, (2, 1)))
+                )
             return surface_of(blobs)
 
 
 def bench(place: Reals, turn: float, colour: Reals) -> Surface:
     """A bench of planks, 1.5 metres wide."""
-    planks = [box(place + (0.0, y, z), np.array([1.5, 0.05, 0.12]), turn, colour) for y, z in ((0.45, -0.14), (0.45, 0.0), (0.45, 0.14), (0.72, -0.2), (0.88, -0.22))]
-    legs = [box(place + (x, 0.22, 0.0), np.array([0.07, 0.44, 0.36]), turn, np.full(3, 0.2)) for x in (-0.6, 0.6)]
+    planks = [
+        box(place + np.array([0.0, y, z]), np.array([1.5, 0.05, 0.12]), turn, colour)
+        for y, z in ((0.45, -0.14), (0.45, 0.0), (0.45, 0.14), (0.72, -0.2), (0.88, -0.22))
+    ]
+    legs = [
+        box(place + np.array([x, 0.22, 0.0]), np.array([0.07, 0.44, 0.36]), turn, np.full(3, 0.2)) for x in (-0.6, 0.6)
+    ]
     return surface_of([*planks, *legs])

@@ -1,0 +1,100 @@
+"""Torch and ONNX Runtime give the same heatmaps, and a batch equals its parts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from vipnas_cli.bundle import Bundle, open_bundle  # noqa: E402
+from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, write_bundle  # noqa: E402
+from vipnas_cli.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
+from vipnas_cli.errors import WeightsError  # noqa: E402
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.torch_backend import TorchEstimator  # noqa: E402
+from vipnas_cli.nets.detector import PersonDetector  # noqa: E402
+from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
+from vipnas_cli.spec import FAST_BASE, FusionSpec, HeadSpec, Plan  # noqa: E402
+from vipnas_cli.spec.presets import DETECTOR  # noqa: E402
+
+SMALL = replace(FAST_BASE, height=64, width=64, head=HeadSpec(16, 4, 1, refine=3))
+ONE_THREAD = RuntimeOptions(1)
+
+
+def settled(net: torch.nn.Module) -> torch.nn.Module:
+    """Weights and statistics away from their start, so that folding and fusion have something to get wrong."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        for name, value in net.named_buffers():
+            if name.endswith("running_mean"):
+                value.add_(0.1 * torch.randn(value.shape, generator=generator))
+        if isinstance(net, PoseNet):
+            # Untrained features are faint; without this all heatmaps would be flat and every comparison easy.
+            net.final.weight.mul_(300)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundle")
+    for name, fusion in (("key", FusionSpec()), ("follower", FusionSpec("cat", 2))):
+        header = {"kind": "pose", "plan": Plan(SMALL, fusion).to_json(), "keypoints": 17}
+        save_checkpoint(folder / f"{name}.safetensors", settled(PoseNet(SMALL, 17, fusion)).state_dict(), header)
+    detector = settled(PersonDetector(DETECTOR))
+    save_checkpoint(
+        folder / "d.safetensors", detector.state_dict(), {"kind": "detector", "arch": DETECTOR.to_json()}
+    )
+    key, follower = folder / "key.safetensors", folder / "follower.safetensors"
+    pipelines = (PipelineParts("two", (key, follower), {"selection": 1.0}),)
+    write_bundle(folder, pipelines, DetectorParts(folder / "d.safetensors", 0.3, {}))
+    return open_bundle(folder)
+
+
+def crops(people: int) -> np.ndarray:
+    return np.random.default_rng(people).integers(0, 256, (people, 64, 64, 3), np.uint8)
+
+
+def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle) -> None:
+    onnx = OnnxEstimator(bundle.pipelines[0], ONE_THREAD)
+    networks = [load_pose_net(bundle.folder / f"{name}.safetensors") for name in ("key", "follower")]
+    reference = TorchEstimator(networks, torch.device("cpu"))
+    assert onnx.schedule == reference.schedule
+    previous = np.random.default_rng(0).random((3, 17, 16, 16), np.float32)
+    for position, heatmaps in ((0, None), (1, previous)):
+        found = onnx.estimate(position, crops(3), heatmaps)
+        assert found.std() > 1e-3
+        np.testing.assert_allclose(found, reference.estimate(position, crops(3), heatmaps), atol=1e-4)
+        parts = [
+            onnx.estimate(position, crops(3)[i : i + 1], None if heatmaps is None else heatmaps[i : i + 1])
+            for i in range(3)
+        ]
+        np.testing.assert_allclose(found, np.concatenate(parts), atol=1e-5)
+
+
+def test_a_follower_listens_to_the_previous_heatmaps(bundle: Bundle) -> None:
+    onnx = OnnxEstimator(bundle.pipelines[0], ONE_THREAD)
+    nothing = np.zeros((1, 17, 16, 16), np.float32)
+    assert np.abs(onnx.estimate(1, crops(1), nothing) - onnx.estimate(1, crops(1), nothing + 1)).max() > 1e-4
+
+
+def test_the_detector_takes_any_multiple_of_32(bundle: Bundle) -> None:
+    assert bundle.detector is not None
+    detector = OnnxDetector(bundle.detector, ONE_THREAD)
+    for height, width in ((320, 192), (64, 320)):
+        scores, boxes = detector.detect(np.zeros((height, width, 3), np.uint8))
+        assert scores.shape == (height // 8, width // 8)
+        assert boxes.shape == (height // 8, width // 8, 4)
+
+
+def test_changed_and_truncated_networks_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    network = bundle.pipelines[0].networks[0]
+    damaged = replace(network, path=tmp_path / "x.onnx")
+    damaged.path.write_bytes(network.path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="x.onnx"):
+        damaged.read()
+    with pytest.raises(WeightsError, match="x.onnx"):
+        replace(damaged, path=tmp_path / "missing" / "x.onnx").read()

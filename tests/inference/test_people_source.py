@@ -1,0 +1,57 @@
+"""Boxes of key frames: letterboxing and its way back, suppression, boxes of a file."""
+
+import numpy as np
+import pytest
+
+from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, letterbox, suppress
+
+
+class BrightDetector:
+    """Finds the bounding box of all pixels above 200, in cells of 8 pixels."""
+
+    side = 320
+    threshold = 0.5
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = np.nonzero(picture[:, :, 0] > 200)
+        cells = picture.shape[0] // 8, picture.shape[1] // 8
+        scores, boxes = np.zeros(cells, np.float32), np.zeros((*cells, 4), np.float32)
+        if len(rows):
+            found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+            middle = ((found[:2] + found[2:]) / 16).astype(int)
+            scores[middle[1], middle[0]], boxes[middle[1], middle[0]] = 0.9, found
+        return scores, boxes
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (960, 544), (200, 200), (97, 331)])
+def test_boxes_come_back_to_frame_pixels(size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    top, left, bottom, right = size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2
+    image[top:bottom, left:right] = 255
+    boxes, scores = DetectorSource(BrightDetector()).boxes(image, 0)
+    pixel = max(size) / 320
+    np.testing.assert_allclose(boxes[0], [left, top, right, bottom], atol=1.5 * pixel)
+    assert scores[0] == pytest.approx(0.9)
+
+
+def test_letterboxed_sides_are_multiples_of_32_and_keep_the_shape() -> None:
+    picture, scale = letterbox(np.full((720, 1280, 3), 255, np.uint8), 320)
+    assert picture.shape == (192, 320, 3)
+    assert scale == pytest.approx(0.25)
+    assert (picture[:180] == 255).all()
+    assert (picture[180:] == 114).all()
+
+
+def test_suppression_keeps_the_better_of_two_overlapping_boxes() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([0.5, 0.9, 0.4], np.float32)
+    assert suppress(boxes, scores, 0.6).tolist() == [1, 2]
+    assert suppress(boxes, scores, 0.95).tolist() == [1, 0, 2]
+    assert suppress(boxes[:0], scores[:0], 0.6).tolist() == []
+
+
+def test_given_boxes_are_those_of_their_frame() -> None:
+    source = GivenBoxesSource({3: np.array([[0, 0, 1, 1, 0.2], [5, 5, 9, 9, 0.8]], np.float32)})
+    boxes, scores = source.boxes(np.zeros((4, 4, 3), np.uint8), 3)
+    assert boxes.tolist() == [[5, 5, 9, 9], [0, 0, 1, 1]]
+    assert len(source.boxes(np.zeros((4, 4, 3), np.uint8), 4)[0]) == 0

@@ -1,0 +1,132 @@
+"""Laws of pose propagation, on pictures whose keypoints are painted."""
+
+import numpy as np
+import pytest
+
+from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.people_source import GivenBoxesSource
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator, grown_box
+from vipnas_cli.pose import Skeleton
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
+from vipnas_cli.tracking.ids import IdentityTracker
+
+DOTS = Skeleton("dots", ("nose", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1),), (0.05,) * 5)
+POINTS = np.array([[50, 30], [30, 60], [70, 60], [40, 110], [60, 110]], np.float32)
+
+
+def painted(offset: tuple[float, float], size: tuple[int, int] = (160, 240)) -> np.ndarray:
+    """A black picture with one person's five dots, 5 × 5 pixels each so that crops keep them."""
+    image = np.zeros((*size, 3), np.uint8)
+    for keypoint, (x, y) in enumerate(POINTS + np.array(offset)):
+        column, row = round(float(x)), round(float(y))
+        image[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = (10 * (keypoint + 1), 255, 0)
+    return image
+
+
+def box(offset: tuple[float, float]) -> np.ndarray:
+    x, y = offset
+    return np.array([[20 + x, 20 + y, 80 + x, 120 + y, 1]], np.float32)
+
+
+def propagator(cycle: int, boxes: dict[int, np.ndarray], early: bool = False) -> Propagator:
+    plans = (Plan(FAST_BASE), *[Plan(FAST_BASE, FusionSpec("add", 1))] * (cycle - 1))
+    estimator = PaintedEstimator(plans, DOTS)
+    options = PropagationOptions(early_keys=early)
+    return Propagator(estimator, GivenBoxesSource(boxes), IdentityTracker(DOTS), options)
+
+
+def run(found: Propagator, offsets: list[tuple[float, float]]) -> list:
+    return [found.step(painted(offset), index, index / 30) for index, offset in enumerate(offsets)]
+
+
+WALK = [(4.0 * index, 0.0) for index in range(12)]
+
+
+def test_calls_follow_the_schedule() -> None:
+    found = propagator(4, {0: box((0, 0)), 4: box(WALK[4]), 8: box(WALK[8])})
+    run(found, WALK)
+    assert [position for position, _ in found.estimator.calls] == [0, 1, 2, 3] * 3
+
+
+def test_followers_keep_the_person_without_a_detector() -> None:
+    steps = run(propagator(4, {0: box((0, 0)), 4: box(WALK[4]), 8: box(WALK[8])}), WALK)
+    for step, offset in zip(steps, WALK, strict=True):
+        assert step.people.ids.tolist() == [0]
+        np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
+
+
+def test_a_cycle_of_one_equals_independent_frames() -> None:
+    boxes = {index: box(offset) for index, offset in enumerate(WALK)}
+    together = run(propagator(1, boxes), WALK)
+    for index, offset in enumerate(WALK):
+        alone = propagator(1, {0: box(offset)}).step(painted(offset), 0, 0.0)
+        np.testing.assert_array_equal(alone.people.points_frame, together[index].people.points_frame)
+
+
+def test_a_second_run_after_reset_equals_the_first() -> None:
+    found = propagator(3, {0: box((0, 0)), 3: box(WALK[3]), 6: box(WALK[6]), 9: box(WALK[9])})
+    first = run(found, WALK)
+    found.reset()
+    second = run(found, WALK)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a.people.points_frame, b.people.points_frame)
+        np.testing.assert_array_equal(a.people.ids, b.people.ids)
+
+
+def test_nobody_is_normal() -> None:
+    steps = [propagator(4, {}).step(np.zeros((90, 160, 3), np.uint8), 0, 0.0)]
+    assert len(steps[0].people) == 0
+    found = propagator(4, {})
+    assert all(len(step.people) == 0 for step in run(found, WALK))
+    assert found.estimator.calls == []
+
+
+def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
+    found = propagator(8, {0: box((0, 0))}, early=True)
+    found.step(painted((0, 0)), 0, 0.0)
+    gone = found.step(np.zeros((160, 240, 3), np.uint8), 1, 1 / 30)
+    assert len(gone.people) == 0
+    assert found.step(np.zeros((160, 240, 3), np.uint8), 2, 2 / 30).reason == "lost"
+
+
+def test_a_cut_brings_a_key_frame_and_new_ids() -> None:
+    generator = np.random.default_rng(0)
+    scenes = [np.kron(generator.integers(0, 2, (9, 16)), np.ones((20, 20))).astype(np.uint8) * 255 for _ in range(2)]
+    found = propagator(8, {}, early=True)
+    first = [found.step(np.repeat(scenes[0][:, :, None], 3, 2), index, index / 30) for index in range(3)]
+    cut = found.step(np.repeat(scenes[1][:, :, None], 3, 2), 3, 0.1)
+    assert [step.reason for step in first] == ["cycle", None, None]
+    assert cut.reason == "cut"
+
+
+def test_a_newcomer_at_the_border_brings_a_key_frame() -> None:
+    found = propagator(8, {}, early=True)
+    empty = np.full((180, 320, 3), 90, np.uint8)
+    arriving = empty.copy()
+    arriving[60:170, :30] = 230
+    assert found.step(empty, 0, 0.0).reason == "cycle"
+    assert found.step(empty, 1, 0.03).reason is None
+    assert found.step(arriving, 2, 0.06).reason == "border"
+
+
+def test_the_budget_limits_people() -> None:
+    boxes = np.concatenate([box((40.0 * index, 0)) for index in range(4)])
+    found = propagator(1, {0: boxes})
+    found.options = PropagationOptions(max_people=2)
+    found.step(painted((0, 0)), 0, 0.0)
+    assert found.estimator.calls == [(0, 2)]
+
+
+def test_a_box_without_trusted_keypoints_stays() -> None:
+    last = np.array([10, 20, 50, 90], np.float32)
+    np.testing.assert_array_equal(grown_box(last, POINTS, np.zeros(5, np.float32), 0.2), last)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_grown_box_holds_all_keypoints_and_scales_with_them(scale: float) -> None:
+    last = np.array([20, 20, 80, 120], np.float32)
+    one = grown_box(last, POINTS, np.ones(5, np.float32), 0.2)
+    scaled = grown_box(last * scale, POINTS * scale, np.ones(5, np.float32), 0.2)
+    assert (one[:2] < POINTS.min(0)).all()
+    assert (one[2:] > POINTS.max(0)).all()
+    np.testing.assert_allclose(scaled, one * scale, rtol=1e-5)

@@ -1,0 +1,46 @@
+"""A budget is read as users write it, or refused with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from vipnas_cli.errors import BudgetError
+from vipnas_cli.spec import Budget
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unit"),
+    [
+        ("0.5GFLOPs", 5e8, "macs"),
+        ("500MFLOPs", 5e8, "macs"),
+        ("500MMACs", 5e8, "macs"),
+        ("500000000 macs", 5e8, "macs"),
+        (" .5 gflops ", 5e8, "macs"),
+        ("5e-1GFLOP", 5e8, "macs"),
+        ("0.5G", 5e8, "macs"),
+        ("12ms", 12, "ms"),
+        ("1.5 MS", 1.5, "ms"),
+    ],
+)
+def test_ways_to_write_a_budget(text: str, value: float, unit: str) -> None:
+    budget = Budget.parse(text)
+    assert budget.value == pytest.approx(value)
+    assert budget.unit == unit
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "much", "GFLOPs", "5", "0GFLOPs", "-1ms", "0ms", "5 apples", "5 GB", "1,5GFLOPs", "1.2.3ms", "nanms"]
+    + ["infms", "1e400GFLOPs", "1e305TFLOPs", "5 5 ms", "ms12", "12mss", "5GFLOPs!", "1e-400ms"],
+)
+def test_nonsense_is_refused_with_advice(text: str) -> None:
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    assert repr(text) in caught.value.what
+    assert "GFLOPs" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["0.5 GFLOPs", "12 ms", "0.031 GFLOPs"])
+def test_what_is_printed_can_be_read_again(text: str) -> None:
+    assert str(Budget.parse(text)) == text
+    assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
