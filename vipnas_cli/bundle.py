@@ -114,7 +114,16 @@ def bundled_weights() -> Path:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Reads the manifest of a folder; WeightsError if it is missing, foreign or of another format."""
+    """The bundle in a folder; WeightsError if its manifest is missing, foreign, incomplete or of another format."""
+    data = read_manifest(folder)
+    try:
+        return _bundle(folder, data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / MANIFEST} is incomplete: {error!r}", "restore it or export again") from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder as JSON; WeightsError if it is missing, foreign or of another format."""
     path = folder / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -124,10 +133,7 @@ def open_bundle(folder: Path) -> Bundle:
         raise WeightsError(f"{path} is not readable: {error}", "restore the file or export again") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise WeightsError(f"{path} is not a vipnas manifest of format {FORMAT}", "export the pipelines again")
-    try:
-        return _bundle(folder, data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is incomplete: {error!r}", "restore the file or export again") from error
+    return data
 
 
 def _bundle(folder: Path, data: dict[str, Any]) -> Bundle:

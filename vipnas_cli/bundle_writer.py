@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle import FORMAT, MANIFEST
+from vipnas_cli.bundle import FORMAT, MANIFEST, read_manifest
 from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_pose_net
 from vipnas_cli.cost import detector_cost, plan_cost
 from vipnas_cli.export import export_detector, export_pose
@@ -35,22 +35,53 @@ class DetectorParts:
     scores: dict[str, float]
 
 
+def add_pipeline(folder: Path, parts: PipelineParts) -> None:
+    """Exports the networks of a pipeline to `folder` and names it in the manifest, in place of one of that name.
+
+    Networks that no pipeline uses any more are removed.
+    """
+    networks = {path: _network(folder, path) for path in dict.fromkeys(parts.cycle)}
+    manifest = _manifest(folder)
+    for row in networks.values():
+        manifest["networks"][row["name"]] = {key: value for key, value in row.items() if key != "name"}
+    cycle = [networks[path]["name"] for path in parts.cycle]
+    others = [row for row in manifest["pipelines"] if row["name"] != parts.name]
+    manifest["pipelines"] = [*others, {"name": parts.name, "cycle": cycle, "scores": parts.scores}]
+    used = {name for row in manifest["pipelines"] for name in row["cycle"]}
+    for name in set(manifest["networks"]) - used:
+        (folder / manifest["networks"].pop(name)["file"]).unlink(missing_ok=True)
+    _write(folder, manifest)
+
+
+def set_detector(folder: Path, parts: DetectorParts) -> None:
+    """Exports the person detector to `folder` and names it in the manifest."""
+    row = _detector(folder, parts)
+    _write(folder, {**_manifest(folder), "detector": row})
+
+
 def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: DetectorParts) -> None:
-    """Exports all networks of the pipelines and the detector to `folder` with a manifest, replacing an older one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    distinct = list(dict.fromkeys(path for pipeline in pipelines for path in pipeline.cycle))
-    networks = {path: _network(folder, path) for path in distinct}
-    manifest = {
+    """Exports a detector and pipelines to `folder`."""
+    set_detector(folder, detector)
+    for parts in pipelines:
+        add_pipeline(folder, parts)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, or one that names nothing yet."""
+    empty = {
         "format": FORMAT,
         "skeleton": "coco17",
         "licence": LICENCE,
-        "detector": _detector(folder, detector),
-        "networks": {row["name"]: {k: v for k, v in row.items() if k != "name"} for row in networks.values()},
-        "pipelines": [
-            {"name": p.name, "cycle": [networks[path]["name"] for path in p.cycle], "scores": p.scores}
-            for p in pipelines
-        ],
+        "detector": None,
+        "networks": {},
+        "pipelines": [],
     }
+    path = folder / MANIFEST
+    return read_manifest(folder) if path.exists() else empty
+
+
+def _write(folder: Path, manifest: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{MANIFEST}.partial"
     partial.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(partial, folder / MANIFEST)

@@ -5,64 +5,30 @@ Shapes: P people, K keypoints, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.clips import PersonClip
-from vipnas_cli.data.coco import inside, read_json
+from vipnas_cli.data.coco import read_json
 from vipnas_cli.data.image_store import read_image
+from vipnas_cli.evaluation_coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people_source import GivenBoxesSource
 from vipnas_cli.inference.propagator import PropagationOptions, Propagator
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
 from vipnas_cli.metrics.pck import LIMB_JOINTS, PCK_THRESHOLDS, limb_sizes, pck
-from vipnas_cli.pose import CropTransform, HeatmapCodec
-
-Floats = NDArray[np.float32]
+from vipnas_cli.pose import HeatmapCodec
 
 
 def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
     """OKS scores of the key network on the labelled boxes of a COCO file (images lie in `../images`)."""
     truth = read_json(annotations)
-    results = predict_stills(estimator, truth, annotations.parent.parent / "images", codec)
-    return evaluate_coco(annotations, results)
-
-
-def predict_stills(
-    estimator: PoseEstimator, truth: Mapping[str, Any], images: Path, codec: HeatmapCodec | None = None
-) -> list[dict[str, Any]]:
-    """COCO results of the key network for each labelled person; the score is the mean keypoint score."""
-    arch = estimator.schedule.plan(0).arch
-    codec = codec or HeatmapCodec(arch.height, arch.width)
-    files = {image["id"]: image["file_name"] for image in truth["images"]}
-    by_image: dict[int, list[dict[str, Any]]] = {}
-    for row in truth["annotations"]:
-        if not row.get("iscrowd") and row.get("num_keypoints", 0) > 0:
-            by_image.setdefault(row["image_id"], []).append(row)
-    results = []
-    for identity, rows in by_image.items():
-        image = read_image(inside(images, files[identity]))
-        boxes = np.array([row["bbox"] for row in rows], np.float32)
-        boxes[:, 2:] += boxes[:, :2]
-        transforms = [CropTransform.from_box(box, arch.height, arch.width) for box in boxes]
-        crops = np.stack([transform.warp(image) for transform in transforms])
-        points_crop, scores = codec.decode(estimator.estimate(0, crops, None))
-        for transform, points, found in zip(transforms, points_crop, scores, strict=True):
-            triples = np.concatenate([transform.to_frame(points), found[:, None]], 1)
-            results.append(
-                {
-                    "image_id": identity,
-                    "category_id": 1,
-                    "keypoints": [round(float(v), 3) for v in triples.reshape(-1)],
-                    "score": float(found.mean()),
-                }
-            )
-    return results
+    results = predict_people(estimator, truth, annotations, labelled_people(truth), StillOptions(codec=codec))
+    return evaluate_coco(truth, results)
 
 
 @dataclass(frozen=True)

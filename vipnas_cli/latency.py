@@ -36,6 +36,7 @@ def within_ms(bundle: Bundle, budget_ms: float, options: RuntimeOptions) -> Pipe
     if not affordable:
         name, fastest = min(measured.items(), key=lambda item: item[1])
         raise BudgetError(
-            f"no pipeline runs in {budget_ms:g} ms per person and frame here", f"the fastest is {name} with {fastest:.1f} ms"
+            f"no pipeline runs in {budget_ms:g} ms per person and frame here",
+            f"the fastest is {name} with {fastest:.1f} ms",
         )
     return max(affordable, key=lambda p: (p.scores.get("selection", 0.0), -measured[p.name]))

@@ -45,9 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         header = {"kind": "pose", "plan": Plan(SMALL, fusion).to_json(), "keypoints": 17}
         save_checkpoint(folder / f"{name}.safetensors", settled(PoseNet(SMALL, 17, fusion)).state_dict(), header)
     detector = settled(PersonDetector(DETECTOR))
-    save_checkpoint(
-        folder / "d.safetensors", detector.state_dict(), {"kind": "detector", "arch": DETECTOR.to_json()}
-    )
+    save_checkpoint(folder / "d.safetensors", detector.state_dict(), {"kind": "detector", "arch": DETECTOR.to_json()})
     key, follower = folder / "key.safetensors", folder / "follower.safetensors"
     pipelines = (PipelineParts("two", (key, follower), {"selection": 1.0}),)
     write_bundle(folder, pipelines, DetectorParts(folder / "d.safetensors", 0.3, {}))

@@ -141,6 +141,14 @@ def test_joined_recordings_go_on_in_time(make_clip: Callable[..., Path], tmp_pat
     assert frames[-1].time_s - frames[0].time_s == pytest.approx(99 / 25, abs=0.01)
 
 
+def test_a_change_of_size_on_the_way_is_evened_out(make_clip: Callable[..., Path], which_frame, tmp_path: Path) -> None:
+    small, large = make_clip("a.ts", key_every=50), make_clip("b.ts", size=(128, 96), key_every=50)
+    (tmp_path / "both.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    frames, _ = read(tmp_path / "both.ts")
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
+    assert [which_frame(frame.image) for frame in frames[-20:]] == list(range(20))
+
+
 def test_a_still_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     picture = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 90, np.uint8))
     picture.save(tmp_path / "still.png")

@@ -337,6 +337,21 @@ def test_the_picture_stays_the_callers_own(contents, tmp_path: Path) -> None:
     assert min(picture.min() for picture in contents(tmp_path / "out.mp4").images) > 90
 
 
+def test_views_of_pictures_are_fine(contents, tmp_path: Path) -> None:
+    image = grey()
+    image[:, :32] = 200
+    with VideoWriter(tmp_path / "out.mp4", info()) as writer:
+        writer.write(image[:, ::-1], 0)
+    assert contents(tmp_path / "out.mp4").images[0][24, 60, 0] > 190
+
+
+def test_a_build_without_h264_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "codecs_available", set())
+    with pytest.raises(OutputError, match=r"cannot encode H\.264"):
+        VideoWriter(tmp_path / "out.mp4", info())
+    assert not list(tmp_path.iterdir())
+
+
 def test_pixel_aspect_survives(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", info(pixel_aspect=Fraction(4, 3))) as writer:
         writer.write(grey(), 0)

@@ -44,7 +44,7 @@ def test_a_peak_moves_with_its_crop(target_size: tuple[int, int]) -> None:
         assert carried.shape == (1, 17, target_codec.rows, target_codec.columns)
         found, scores = target_codec.decode(carried)
         assert np.abs(found[0] - target.to_crop(points)).max() < 2
-        assert scores.min() > 0.75
+        assert scores.min() > 0.65
 
 
 def test_a_shift_by_whole_cells_moves_cells() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli import __version__
+from vipnas_cli.cli.export import export
 from vipnas_cli.cli.run import run
 from vipnas_cli.cli.train import train
 from vipnas_cli.errors import VipnasError
@@ -45,6 +46,7 @@ def main_options(
 
 app.command()(run)
 app.command()(train)
+app.command()(export)
 
 
 def sentences(error: VipnasError) -> str:

@@ -135,7 +135,9 @@ def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions)
         return WholeFrameSource()
     if options.boxes is not None:
         if options.start:
-            raise UsageError("--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first")
+            raise UsageError(
+                "--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first"
+            )
         return GivenBoxesSource(read_boxes(Path(options.boxes)))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")

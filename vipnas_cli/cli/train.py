@@ -16,13 +16,16 @@ def train(
         ),
     ],
     data: Annotated[
-        Path, typer.Option(envvar="VIPNAS_DATA", help="The folder that the recipe's paths start from.", show_default=False)
+        Path,
+        typer.Option(envvar="VIPNAS_DATA", help="The folder that the recipe's paths start from.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint to write.", show_default=False)],
     init: Annotated[Path | None, typer.Option(help="A checkpoint whose fitting weights are the start.")] = None,
     key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0,
     compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True,
     cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache"),

@@ -35,7 +35,9 @@ def read_boxes(path: Path) -> BoxesByFrame:
     try:
         for number, (frame, x, y, width, height, score) in enumerate(reader(path), 1):
             if frame < 0 or not all(map(math.isfinite, (x, y, width, height, score))) or width <= 0 or height <= 0:
-                raise DataError(f"{path}, entry {number}: frame {frame}, box {[x, y, width, height]} is impossible", _HINT)
+                raise DataError(
+                    f"{path}, entry {number}: frame {frame}, box {[x, y, width, height]} is impossible", _HINT
+                )
             found.setdefault(frame, []).append([x, y, x + width, y + height, score])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{path} is not a boxes file: {error}", _HINT) from error

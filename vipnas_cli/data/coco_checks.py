@@ -28,7 +28,9 @@ def truth_problems(file: Path, document: Any, keypoints: int = 17, images: bool 
         entry = f"annotation {row.get('id')}"
         found += [Problem(file, entry, f"no {key!r}") for key in NEEDED if key not in row]
         found += _entry_problems(file, entry, row, sizes, keypoints)
-        found += [Problem(file, entry, what, False) for what in _oddities(row, sizes.get(row.get("image_id"), {}), keypoints)]
+        found += [
+            Problem(file, entry, what, False) for what in _oddities(row, sizes.get(row.get("image_id"), {}), keypoints)
+        ]
     return found
 
 

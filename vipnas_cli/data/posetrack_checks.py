@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli.data.coco import inside, read_json
+from vipnas_cli.data.image_store import read_image
 from vipnas_cli.data.posetrack import FILE_KEYPOINTS, sequence_files, sequence_name
 from vipnas_cli.data.problems import Problem, far_outside, finite_numbers
 from vipnas_cli.errors import DataError
@@ -26,10 +27,10 @@ def truth_problems(path: Path, images: Path | None = None) -> list[Problem]:
         found += problems
         if document is None:
             continue
-        found += _image_problems(file, document, labels=True)
-        found += _people_problems(file, document, labels=True)
-        if images is not None:
-            found += _missing_pictures(file, document["images"], images)
+        problems = _image_problems(file, document, labels=True)
+        if images is not None and not problems:
+            problems = _picture_problems(file, document["images"], images)
+        found += problems + _people_problems(file, document, labels=True)
     return found
 
 
@@ -88,7 +89,7 @@ def _document(file: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
 
 
 def _image_problems(file: Path, document: dict[str, Any], labels: bool) -> list[Problem]:
-    found = []
+    found = [] if document["images"] else [Problem(file, "images", "no frames")]
     counts = Counter(str(image.get("id")) for image in document["images"])
     found += [Problem(file, f"image {image}", f"listed {count} times") for image, count in counts.items() if count > 1]
     for image in document["images"]:
@@ -173,19 +174,29 @@ def _oddities(row: Mapping[str, Any], size: tuple[Any, Any], labels: bool) -> li
         odd.append(f"the box {row['bbox']} has no size")
     values = row.get("keypoints")
     if labels and isinstance(values, list) and finite_numbers(values, len(values)):
-        points = [(x, y) for x, y, flag in zip(values[0::3], values[1::3], values[2::3], strict=False) if x or y or flag]
+        points = [
+            (x, y) for x, y, flag in zip(values[0::3], values[1::3], values[2::3], strict=False) if x or y or flag
+        ]
         if far_outside(points, *size):
             odd.append(f"keypoints far outside the picture of {size[0]}×{size[1]}")
     return odd
 
 
-def _missing_pictures(file: Path, images: Rows, folder: Path) -> list[Problem]:
-    named = [(image.get("id"), image.get("file_name")) for image in images]
-    return [
-        Problem(file, f"image {identity}", f"{folder / name} does not exist")
-        for identity, name in named
-        if isinstance(name, str) and not (folder / name).is_file()
-    ]
+def _picture_problems(file: Path, images: Rows, folder: Path) -> list[Problem]:
+    """Pictures that do not exist, and a first picture of another size than stated: the others will be like it."""
+    found = []
+    for image in images:
+        name = image.get("file_name")
+        if isinstance(name, str) and not (folder / name).is_file():
+            found.append(Problem(file, f"image {image.get('id')}", f"{folder / name} does not exist"))
+    if found or not images:
+        return found
+    stated = (images[0].get("width"), images[0].get("height"))
+    height, width = read_image(folder / images[0]["file_name"]).shape[:2]
+    if None not in stated and stated != (width, height):
+        what = f"the picture has {width}×{height} pixels, the labels say {stated[0]}×{stated[1]}"
+        found.append(Problem(file, f"image {images[0].get('id')}", what))
+    return found
 
 
 def _count(values: object) -> int:

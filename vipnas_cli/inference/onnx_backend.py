@@ -52,7 +52,9 @@ def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.Inferen
     try:
         return ort.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
     except _LOAD_ERRORS as error:
-        raise WeightsError(f"{name} is not a network that ONNX Runtime can load", "restore or export it again") from error
+        raise WeightsError(
+            f"{name} is not a network that ONNX Runtime can load", "restore or export it again"
+        ) from error
 
 
 def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
@@ -99,7 +101,9 @@ class OnnxEstimator:
         inputs: dict[str, NDArray[np.generic]] = {"images": crops}
         if self.schedule.plan(position).fusion.operation != "none":
             if previous is None:
-                raise WeightsError(f"position {position} of the cycle needs previous heatmaps", "start with a key frame")
+                raise WeightsError(
+                    f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
+                )
             inputs["previous_heatmaps"] = previous
         heatmaps: Heatmaps = session.run(["heatmaps"], inputs)[0]
         return heatmaps

@@ -194,7 +194,11 @@ def grown_box(box: Boxes, points: NDArray[np.float32], scores: NDArray[np.float3
     size = ((high - low + 2 * margin) + (box[2:] - box[:2])) / 2
     middle = (low + high) / 2
     # A pose that shows only a part of the body must not pull the box off the rest at once.
-    middle = (middle + (box[:2] + box[2:]) / 2) / 2 if (high - low + 2 * margin < 0.6 * (box[2:] - box[:2])).any() else middle
+    middle = (
+        (middle + (box[:2] + box[2:]) / 2) / 2
+        if (high - low + 2 * margin < 0.6 * (box[2:] - box[:2])).any()
+        else middle
+    )
     return np.concatenate([middle - size / 2, middle + size / 2]).astype(np.float32)
 
 

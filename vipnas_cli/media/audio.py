@@ -88,7 +88,8 @@ class AudioFeed:
             if until_s is not None and (packet.pts or 0) * packet.time_base > until_s:
                 self._pending = packet
                 return
-            self._output.mux(packet)
+            with suppress(av.error.InvalidDataError):  # a damaged packet, which some containers do not take
+                self._output.mux(packet)
 
     def close(self) -> None:
         """Let go of the source."""

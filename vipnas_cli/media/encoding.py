@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
@@ -13,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from vipnas_cli.errors import OutputError
 from vipnas_cli.media.frames import Image, VideoInfo
 
 # Measured on 720p: half the bytes of `superfast` for 8 instead of 5 ms a frame on one core; slower ones save no more.
@@ -28,6 +30,8 @@ class PictureEncoder:
     """Encodes RGB pictures of the size of `info`, their times in its time base."""
 
     def __init__(self, container: OutputContainer, info: VideoInfo, crf: int) -> None:
+        if "libx264" not in av.codecs_available:
+            raise OutputError("this build of PyAV cannot encode H.264", "Install PyAV with pip, whose wheels can.")
         self._info = info
         matrix = info.color.matrix if info.color.matrix in CONVERTIBLE_MATRICES else UNSPECIFIED
         self._matrix = matrix
@@ -52,7 +56,7 @@ class PictureEncoder:
         right, bottom = image.shape[1] % 2, image.shape[0] % 2
         if right or bottom:
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-        return VideoFrame.from_ndarray(image, format="rgb24")
+        return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
 
     def encode(self, picture: VideoFrame, pts: int) -> list[Packet[VideoStream]]:
         """The packets that are ready, one picture late: only the next one tells how long a picture lasts."""

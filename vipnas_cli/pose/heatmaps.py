@@ -66,8 +66,8 @@ class HeatmapCodec:
 
     def decode(self, heatmaps: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Points (P, K, 2) in crop pixels and their scores (P, K), the heatmaps' peaks, from (P, K, h, w)."""
-        people, keypoints, _, columns = heatmaps.shape
-        flat = heatmaps.reshape(people, keypoints, -1)
+        people, keypoints, rows, columns = heatmaps.shape
+        flat = heatmaps.reshape(people, keypoints, rows * columns)
         best = flat.argmax(-1)
         scores = np.take_along_axis(flat, best[..., None], -1)[..., 0].astype(np.float32)
         peaks = np.stack([best % columns, best // columns], -1)

@@ -116,9 +116,7 @@ class ClipBatches:
         return (float(np.radians(angle)) if turned else 0.0), bool(generator.random() < options.flip)
 
 
-def _erring(
-    box: NDArray[np.float32], options: ClipOptions, generator: np.random.Generator
-) -> NDArray[np.float32]:
+def _erring(box: NDArray[np.float32], options: ClipOptions, generator: np.random.Generator) -> NDArray[np.float32]:
     """A box as a detector or the last pose would give it: a little off in place and size."""
     size = box[2:] - box[:2]
     middle = (box[:2] + box[2:]) / 2 + generator.normal(0, options.box_shift, 2) * size

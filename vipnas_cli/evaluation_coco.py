@@ -1,0 +1,136 @@
+"""Poses of people in still images by COCO's protocol: boxes, poses, rescoring, removal of doubles, results.
+
+Shapes: N boxes, P people, K keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.data.boxes import BoxesByFrame
+from vipnas_cli.data.coco import picture_file
+from vipnas_cli.data.image_store import read_image
+from vipnas_cli.errors import DataError
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.people_source import PeopleSource
+from vipnas_cli.metrics.oks import oks_nms
+from vipnas_cli.pose import CropTransform, HeatmapCodec
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Result = dict[str, Any]
+# Rows (N, 5) of x0, y0, x1, y1, score for an image id and its picture.
+BoxFinder = Callable[[int, Image], Floats]
+# Average precision wants all that a detector has seen, ranked; what `run` would show is decided elsewhere.
+DETECTOR_FLOOR = 0.05
+
+
+@dataclass(frozen=True)
+class StillOptions:
+    """COCO's habits: keypoints above `joint_score` make the score of a person; a better pose with an OKS above
+    `same_person_oks` removes a person; `codec` None is the product's own; `workers` images are looked at at once."""
+
+    joint_score: float = 0.2
+    same_person_oks: float = 0.9
+    codec: HeatmapCodec | None = None
+    workers: int = 1
+
+
+def labelled_people(truth: Mapping[str, Any]) -> BoxFinder:
+    """The boxes of all persons who have labelled keypoints, score 1; crowds are left out."""
+    found: dict[int, list[list[float]]] = {}
+    for row in truth["annotations"]:
+        if not row.get("iscrowd") and row.get("num_keypoints", 0) > 0 and min(row["bbox"][2:]) > 0:
+            x, y, w, h = row["bbox"]
+            found.setdefault(row["image_id"], []).append([x, y, x + w, y + h, 1.0])
+    return given_boxes({image: np.asarray(rows, np.float32) for image, rows in found.items()})
+
+
+def given_boxes(boxes: BoxesByFrame) -> BoxFinder:
+    """Boxes by image id that are known before."""
+    nobody = np.zeros((0, 5), np.float32)
+    return lambda image_id, image: boxes.get(image_id, nobody)
+
+
+def detected_people(source: PeopleSource) -> BoxFinder:
+    """Boxes that a people source finds in the picture."""
+
+    def find(image_id: int, image: Image) -> Floats:
+        boxes, scores = source.boxes(image, 0)
+        return np.concatenate([boxes, scores[:, None]], 1).astype(np.float32)
+
+    return find
+
+
+def predict_people(
+    estimator: PoseEstimator,
+    truth: Mapping[str, Any],
+    annotations: Path,
+    boxes: BoxFinder,
+    options: StillOptions = StillOptions(),
+    on_image: Callable[[], None] = lambda: None,
+) -> list[Result]:
+    """COCO results of the key network for the images that `truth`, the content of the file `annotations`, lists."""
+
+    def predict(entry: Mapping[str, Any]) -> list[Result]:
+        image = _read(picture_file(annotations, entry["file_name"]), entry)
+        found = _results(estimator, entry["id"], image, boxes(entry["id"], image), options)
+        on_image()
+        return found
+
+    if options.workers == 1:
+        return [row for entry in truth["images"] for row in predict(entry)]
+    with ThreadPoolExecutor(options.workers) as pool:
+        return [row for rows in pool.map(predict, truth["images"]) for row in rows]
+
+
+def _read(path: Path, entry: Mapping[str, Any]) -> Image:
+    image = read_image(path)
+    stated = (entry.get("height", image.shape[0]), entry.get("width", image.shape[1]))
+    if stated != image.shape[:2]:
+        raise DataError(
+            f"{path} has {image.shape[1]}×{image.shape[0]} pixels, its labels say {stated[1]}×{stated[0]}",
+            "use pictures and labels of the same size",
+        )
+    return image
+
+
+def _results(
+    estimator: PoseEstimator, image_id: int, image: Image, boxes: Floats, options: StillOptions
+) -> list[Result]:
+    """The people of one image, best first."""
+    if not len(boxes):
+        return []
+    arch = estimator.schedule.plan(0).arch
+    transforms = [CropTransform.from_box(box[:4], arch.height, arch.width) for box in boxes]
+    crops = np.stack([transform.warp(image) for transform in transforms])
+    codec = options.codec or HeatmapCodec(arch.height, arch.width)
+    points_crop, sure = codec.decode(estimator.estimate(0, crops, None))
+    points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
+    scores = boxes[:, 4] * _mean_above(sure, options.joint_score)
+    areas = np.array([arch.height * arch.width / transform.scale**2 for transform in transforms])
+    kept = oks_nms(points, scores, areas, estimator.skeleton.sigmas, options.same_person_oks)
+    triples = np.concatenate([points, sure[..., None]], -1)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "keypoints": [round(float(value), 3) for value in triples[person].reshape(-1)],
+            "score": float(scores[person]),
+        }
+        for person in kept
+    ]
+
+
+def _mean_above(scores: Floats, threshold: float) -> Floats:
+    """Mean (P,) of the keypoint scores (P, K) above the threshold, 0 where none is."""
+    counted = scores > threshold
+    mean: Floats = (scores * counted).sum(1) / np.maximum(counted.sum(1), 1)
+    return mean
