@@ -52,7 +52,9 @@ WIDENINGS: list[Callable[[ArchSpec], ArchSpec]] = [
     lambda a: replace(a, head=replace(a.head, refine=5)),
     lambda a: replace(a, head=replace(a.head, group_width=4)),
     *(
-        lambda a, i=i, change=change: replace(a, stages=(*a.stages[:i], replace(a.stages[i], **change), *a.stages[i + 1 :]))
+        lambda a, i=i, change=change: replace(
+            a, stages=(*a.stages[:i], replace(a.stages[i], **change), *a.stages[i + 1 :])
+        )
         for i in range(6)
         for change in (
             {"width": 2 * STAGES[i].width},

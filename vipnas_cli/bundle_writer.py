@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def _write(folder: Path, manifest: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{MANIFEST}.partial"
     partial.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, folder / MANIFEST)
+    partial.replace(folder / MANIFEST)
 
 
 def _network(folder: Path, checkpoint: Path) -> dict[str, Any]:

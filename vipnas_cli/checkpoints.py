@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, An
     partial = path.with_name(f".{path.name}.partial")
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     save_file(plain, partial, {"vipnas": json.dumps(header, sort_keys=True)})
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -27,7 +27,8 @@ from vipnas_cli.pose import HeatmapCodec
 def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
     """OKS scores of the key network on the labelled boxes of a COCO file (images lie in `../images`)."""
     truth = read_json(annotations)
-    results = predict_people(estimator, truth, annotations, labelled_people(truth), StillOptions(codec=codec))
+    source = GivenBoxesSource(labelled_people(truth))
+    results = predict_people(estimator, truth, annotations, source, StillOptions(codec=codec))
     return evaluate_coco(truth, results)
 
 

@@ -26,8 +26,6 @@ from vipnas_cli.pose import CropTransform, HeatmapCodec
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Result = dict[str, Any]
-# Rows (N, 5) of x0, y0, x1, y1, score for an image id and its picture.
-BoxFinder = Callable[[int, Image], Floats]
 # Average precision wants all that a detector has seen, ranked; what `run` would show is decided elsewhere.
 DETECTOR_FLOOR = 0.05
 
@@ -43,45 +41,36 @@ class StillOptions:
     workers: int = 1
 
 
-def labelled_people(truth: Mapping[str, Any]) -> BoxFinder:
-    """The boxes of all persons who have labelled keypoints, score 1; crowds are left out."""
+def labelled_people(truth: Mapping[str, Any]) -> BoxesByFrame:
+    """Rows (N, 5) of the boxes of all persons with labelled keypoints, score 1, by image id; crowds are left out."""
     found: dict[int, list[list[float]]] = {}
     for row in truth["annotations"]:
         if not row.get("iscrowd") and row.get("num_keypoints", 0) > 0 and min(row["bbox"][2:]) > 0:
             x, y, w, h = row["bbox"]
             found.setdefault(row["image_id"], []).append([x, y, x + w, y + h, 1.0])
-    return given_boxes({image: np.asarray(rows, np.float32) for image, rows in found.items()})
-
-
-def given_boxes(boxes: BoxesByFrame) -> BoxFinder:
-    """Boxes by image id that are known before."""
-    nobody = np.zeros((0, 5), np.float32)
-    return lambda image_id, image: boxes.get(image_id, nobody)
-
-
-def detected_people(source: PeopleSource) -> BoxFinder:
-    """Boxes that a people source finds in the picture."""
-
-    def find(image_id: int, image: Image) -> Floats:
-        boxes, scores = source.boxes(image, 0)
-        return np.concatenate([boxes, scores[:, None]], 1).astype(np.float32)
-
-    return find
+    return {image: np.asarray(rows, np.float32) for image, rows in found.items()}
 
 
 def predict_people(
     estimator: PoseEstimator,
     truth: Mapping[str, Any],
     annotations: Path,
-    boxes: BoxFinder,
+    source: PeopleSource,
     options: StillOptions = StillOptions(),
     on_image: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """COCO results of the key network for the images that `truth`, the content of the file `annotations`, lists."""
+    """COCO results of the key network for the images that `truth`, the content of the file `annotations`, lists.
+
+    The source is asked with the image id in place of a frame index.
+    """
 
     def predict(entry: Mapping[str, Any]) -> list[Result]:
         image = _read(picture_file(annotations, entry["file_name"]), entry)
-        found = _results(estimator, entry["id"], image, boxes(entry["id"], image), options)
+        boxes, box_scores = source.boxes(image, entry["id"])
+        found = [
+            {"image_id": entry["id"], "category_id": 1, **person}
+            for person in _people(estimator, image, boxes, box_scores, options)
+        ]
         on_image()
         return found
 
@@ -102,29 +91,24 @@ def _read(path: Path, entry: Mapping[str, Any]) -> Image:
     return image
 
 
-def _results(
-    estimator: PoseEstimator, image_id: int, image: Image, boxes: Floats, options: StillOptions
+def _people(
+    estimator: PoseEstimator, image: Image, boxes: Floats, box_scores: Floats, options: StillOptions
 ) -> list[Result]:
-    """The people of one image, best first."""
+    """Keypoints and score of the people in boxes (P, 4) of one image, best first."""
     if not len(boxes):
         return []
     arch = estimator.schedule.plan(0).arch
-    transforms = [CropTransform.from_box(box[:4], arch.height, arch.width) for box in boxes]
+    transforms = [CropTransform.from_box(box, arch.height, arch.width) for box in boxes]
     crops = np.stack([transform.warp(image) for transform in transforms])
     codec = options.codec or HeatmapCodec(arch.height, arch.width)
     points_crop, sure = codec.decode(estimator.estimate(0, crops, None))
     points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
-    scores = boxes[:, 4] * _mean_above(sure, options.joint_score)
+    scores = box_scores * _mean_above(sure, options.joint_score)
     areas = np.array([arch.height * arch.width / transform.scale**2 for transform in transforms])
     kept = oks_nms(points, scores, areas, estimator.skeleton.sigmas, options.same_person_oks)
-    triples = np.concatenate([points, sure[..., None]], -1)
+    triples = np.concatenate([points, sure[..., None]], -1).reshape(len(boxes), -1)
     return [
-        {
-            "image_id": image_id,
-            "category_id": 1,
-            "keypoints": [round(float(value), 3) for value in triples[person].reshape(-1)],
-            "score": float(scores[person]),
-        }
+        {"keypoints": [round(float(value), 3) for value in triples[person]], "score": float(scores[person])}
         for person in kept
     ]
 

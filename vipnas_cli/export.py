@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
     weight = conv.weight
     if isinstance(conv, nn.ConvTranspose2d):
         # A deconvolution's filters are (input, output within the group, k, k).
-        grouped = weight.unflatten(0, (conv.groups, -1)) * scale.view(conv.groups, 1, -1, 1, 1)
+        grouped = weight.view(conv.groups, -1, *weight.shape[1:]) * scale.view(conv.groups, 1, -1, 1, 1)
         folded = grouped.flatten(0, 1)
     else:
         folded = weight * scale[:, None, None, None]
@@ -149,5 +148,5 @@ def _export(
     if difference > HEATMAP_TOLERANCE:
         raise WeightsError(f"{path} was not written: ONNX Runtime differs from torch by {difference:.2g}", "report it")
     partial.write_bytes(data)
-    os.replace(partial, path)
+    partial.replace(path)
     return Exported(path, hashlib.sha256(data).hexdigest(), difference)

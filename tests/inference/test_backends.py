@@ -92,7 +92,7 @@ def test_changed_and_truncated_networks_are_refused(bundle: Bundle, tmp_path: Pa
     network = bundle.pipelines[0].networks[0]
     damaged = replace(network, path=tmp_path / "x.onnx")
     damaged.path.write_bytes(network.path.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match="x.onnx"):
+    with pytest.raises(WeightsError, match=r"x\.onnx"):
         damaged.read()
-    with pytest.raises(WeightsError, match="x.onnx"):
+    with pytest.raises(WeightsError, match=r"x\.onnx"):
         replace(damaged, path=tmp_path / "missing" / "x.onnx").read()

@@ -52,6 +52,6 @@ def test_suppression_keeps_the_better_of_two_overlapping_boxes() -> None:
 
 def test_given_boxes_are_those_of_their_frame() -> None:
     source = GivenBoxesSource({3: np.array([[0, 0, 1, 1, 0.2], [5, 5, 9, 9, 0.8]], np.float32)})
-    boxes, scores = source.boxes(np.zeros((4, 4, 3), np.uint8), 3)
+    boxes, _ = source.boxes(np.zeros((4, 4, 3), np.uint8), 3)
     assert boxes.tolist() == [[5, 5, 9, 9], [0, 0, 1, 1]]
     assert len(source.boxes(np.zeros((4, 4, 3), np.uint8), 4)[0]) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 
 from vipnas_cli.cost import detector_cost
@@ -20,7 +19,7 @@ def test_boxes_and_distances_invert_each_other() -> None:
     boxes = torch.cat([centre - low, centre + high], -1)
     cells = torch.cat([low, high], -1) / DETECTOR_STRIDE
     found = boxes_from_distances(cells.log().permute(0, 3, 1, 2))
-    assert found == pytest.approx(boxes, abs=1e-3)
+    torch.testing.assert_close(found, boxes, atol=1e-3, rtol=0)
 
 
 def test_cells_sit_in_the_middle_of_their_pixels() -> None:

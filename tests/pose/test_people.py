@@ -17,7 +17,9 @@ def crowd(count: int) -> People:
     return People(np.arange(count, dtype=np.int64), boxes, points, scores)
 
 
-@pytest.mark.parametrize("keep", [np.array([2, 0]), np.array([True, False, True, False]), slice(1, 3), np.zeros(0, int)])
+@pytest.mark.parametrize(
+    "keep", [np.array([2, 0]), np.array([True, False, True, False]), slice(1, 3), np.zeros(0, int)]
+)
 def test_a_selection_takes_the_same_rows_of_everything(keep: np.ndarray | slice) -> None:
     people = crowd(4)
     chosen = people[keep]

@@ -84,7 +84,9 @@ def test_weights_never_exceed_one() -> None:
     for weights in (rows, columns):
         assert weights.min() >= 0
         assert weights.sum(-1).max() <= 1 + 1e-6
-    assert interpolation_weights(np.array([1.0]), np.array([0.25]), 3, 1) == pytest.approx(np.array([[[0.75, 0.25, 0]]]))
+    assert interpolation_weights(np.array([1.0]), np.array([0.25]), 3, 1) == pytest.approx(
+        np.array([[[0.75, 0.25, 0]]])
+    )
 
 
 @pytest.mark.parametrize(("rotation", "flip"), [(0.2, False), (np.pi / 2, False)])

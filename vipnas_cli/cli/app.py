@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli import __version__
+from vipnas_cli.cli.eval import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.run import run
 from vipnas_cli.cli.train import train
@@ -46,6 +47,7 @@ def main_options(
 
 app.command()(run)
 app.command()(train)
+app.add_typer(eval_app, name="eval")
 app.command()(export)
 
 

@@ -11,11 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vipnas_cli.inference.pipeline import RunStatistics
 
 
+def _silent(_: RunStatistics) -> None:
+    """No bar where nobody looks."""
+
+
 @contextmanager
 def frame_progress(console: Console, frames: int | None) -> Iterator[Callable[[RunStatistics], None]]:
     """A function to call after each frame; it moves a bar with frames per second and the time left."""
     if console.quiet or not console.is_terminal:
-        yield lambda statistics: None
+        yield _silent
         return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
     with Progress(TextColumn("frames"), *columns, console=console, transient=True) as progress:

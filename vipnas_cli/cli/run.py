@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Smooth(str, Enum):
+class Smooth(StrEnum):
     """Strength of the smoothing; auto leaves numbers raw and smooths pictures a little."""
 
     auto = "auto"
@@ -52,8 +52,8 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE|whole",
-            help="Person boxes from a .csv, .json or MOT .txt file instead of the own detector; `whole` takes the frame "
-            "as one person.",
+            help="Person boxes from a .csv, .json or MOT .txt file instead of the own detector; `whole` takes the "
+            "frame as one person.",
             rich_help_panel="Input",
         ),
     ] = None,

@@ -161,7 +161,7 @@ def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, 
             sink = OverlaySink(writer, skeleton, caption=_caption(pipeline, options.smooth_pictures))
             pictures.append(stack.enter_context(sink))
         else:
-            kind = JsonlSink if suffix == ".jsonl" else CsvSink
+            kind: type[JsonlSink] | type[CsvSink] = JsonlSink if suffix == ".jsonl" else CsvSink
             numbers.append(stack.enter_context(kind("-" if path == STDOUT else path, skeleton, header)))
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures))
 

@@ -75,5 +75,5 @@ def _check(options: TrainOptions, kind: str) -> None:
         raise OutputError(f"{options.out} exists already", "choose another name, or go on with --resume")
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -20,7 +20,7 @@ _UPPER = np.array([name.split("_")[-1] not in ("hip", "knee", "ankle") for name 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far crops vary (paper section 2.5) and how strongly their looks do; probabilities in 0–1, angles in degrees."""
+    """How far crops vary (paper section 2.5) and how strongly their looks do; angles in degrees."""
 
     flip: float = 0.5
     scale: tuple[float, float] = (0.75, 1.33)
@@ -117,4 +117,5 @@ def _motion_kernel(reach: int, generator: np.random.Generator) -> NDArray[np.flo
     for t in np.linspace(-1, 1, 2 * size):
         x, y = np.round(size // 2 + t * (size // 2) * np.array([np.cos(angle), np.sin(angle)])).astype(int)
         kernel[y, x] = 1
-    return kernel / kernel.sum()
+    normalised: NDArray[np.float32] = kernel / kernel.sum()
+    return normalised

@@ -61,10 +61,12 @@ def _csv_rows(path: Path) -> list[Row]:
 
 
 def _json_rows(path: Path) -> list[Row]:
-    return [
-        (int(row["frame"] if "frame" in row else row["image_id"]), *map(float, row["bbox"]), float(row.get("score", 1)))
-        for row in read_json(path)
-    ]
+    rows = []
+    for row in read_json(path):
+        x, y, width, height = (float(value) for value in row["bbox"])
+        frame = int(row["frame"] if "frame" in row else row["image_id"])
+        rows.append((frame, x, y, width, height, float(row.get("score", 1))))
+    return rows
 
 
 def _mot_rows(path: Path) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -31,11 +32,12 @@ class ImageStore:
         return len(self._images)
 
     @staticmethod
-    def open(folder: Path, name: str, paths: list[Path]) -> ImageStore:
-        """The store `name` in `folder`, built on first use; DataError names an image that cannot be read."""
-        index_path, data_path = folder / f"{name}.json", folder / f"{name}.bin"
+    def open(folder: Path, paths: list[Path]) -> ImageStore:
+        """The store of these images in `folder`, built on first use; DataError names an image that cannot be read."""
         wanted = sorted({str(path) for path in paths})
-        if not index_path.exists() or json.loads(index_path.read_text())["paths"] != wanted:
+        name = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:16]
+        index_path, data_path = folder / f"{name}.json", folder / f"{name}.bin"
+        if not index_path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _build(wanted, index_path, data_path)
         index = json.loads(index_path.read_text())

@@ -19,6 +19,19 @@ TRACK_IDS = 10000
 EARS = ("left_ear", "right_ear")
 
 
+# Sequences of the validation split in the two public releases of the labels; counts of the second differ a little.
+RELEASES = {"PoseTrack18 v0.2": range(74, 75), "PoseTrack18 v0.45": range(165, 176)}
+
+
+def label_release(sequences: int, split: str) -> str:
+    """Which release of PoseTrack18 has so many labelled sequences in `split`; published numbers belong to one of them."""
+    if split == "val":
+        for name, counts in RELEASES.items():
+            if sequences in counts:
+                return name
+    return "no release of PoseTrack18 has so many sequences"
+
+
 def truth_problems(path: Path, images: Path | None = None) -> list[Problem]:
     """What is wrong with the labels in a file or folder; with `images`, the data folder, also with the pictures."""
     found: list[Problem] = []

@@ -6,8 +6,8 @@ Shapes: P people, K = 17 COCO keypoints.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,12 @@ class SetSize:
     @property
     def clips(self) -> tuple[ClipOptions, ...]:
         """Two people who pass each other, one who does sports, and three side by side."""
-        size = {"height": self.height, "width": self.width, "frames": self.frames}
+        passing = ClipOptions(self.height, self.width, self.frames, people=2)
+        apart = replace(passing, crossing=False, occluder=False)
         return (
-            ClipOptions(**size, people=2, crossing=True),
-            ClipOptions(**size, people=1, motions=("jumping_jack",), crossing=False, occluder=False),
-            ClipOptions(**size, people=3, motions=("wave", "squat", "kick"), crossing=False, occluder=False),
+            passing,
+            replace(apart, people=1, motions=("jumping_jack",)),
+            replace(apart, people=3, motions=("wave", "squat", "kick")),
         )
 
 
@@ -87,6 +88,7 @@ def write_synthetic_posetrack(
                 {"image_id": image["id"], "id": 100 * image["id"] + person["track_id"], **person} for person in people
             ]
             on_image()
+        _steady_heads(annotations)
         category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(FILE_KEYPOINTS)}
         document = {"images": images, "annotations": annotations, "categories": [category]}
         _write_json(labels / f"{name}.json", document)
@@ -139,6 +141,17 @@ def _posetrack_person(frame: SyntheticFrame, row: int) -> dict[str, Any]:
         "keypoints": _rounded(triples),
         "scores": [],
     }
+
+
+def _steady_heads(people: Sequence[dict[str, Any]]) -> None:
+    """Gives each person one head size, in place: a bowed head is foreshortened but not smaller."""
+    sides: dict[int, list[float]] = {}
+    for person in people:
+        sides.setdefault(person["track_id"], []).append(person["bbox_head"][2])
+    for person in people:
+        x, y, old, _ = person["bbox_head"]
+        side = float(np.median(sides[person["track_id"]]))
+        person["bbox_head"] = _rounded(np.array([x + (old - side) / 2, y + (old - side) / 2, side, side]))
 
 
 def _xywh(box: NDArray[np.float32]) -> list[float]:

@@ -38,7 +38,7 @@ class FlipTestEstimator:
         straight = self.inner.estimate(position, crops, previous)
         mirrored_previous = None if previous is None else self._mirrored(previous)
         mirrored = self.inner.estimate(position, np.ascontiguousarray(crops[:, :, ::-1]), mirrored_previous)
-        return (straight + self._mirrored(mirrored)) / 2
+        return (straight + self._mirrored(mirrored)) * np.float32(0.5)
 
     def _mirrored(self, heatmaps: Heatmaps) -> Heatmaps:
         return np.ascontiguousarray(heatmaps[:, list(self.skeleton.flip_order), :, ::-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,13 +21,13 @@ WAITING = 4
 
 @dataclass
 class RunStatistics:
-    """What a run did: frames, crops per position of the cycle, people, reasons of key frames, busy seconds per stage."""
+    """What a run did: frames, crops per position, people, reasons of key frames, busy seconds per stage."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     people: set[int] = field(default_factory=set)
-    busy_s: Counter[str] = field(default_factory=Counter)
+    busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     interrupted: bool = False
 

@@ -182,7 +182,7 @@ GROWTH = 0.12
 
 
 def grown_box(box: Boxes, points: NDArray[np.float32], scores: NDArray[np.float32], point_score: float) -> Boxes:
-    """The next box (4,) of a person from the last box and pose: half of what the pose says of the size, all of the place.
+    """The next box (4,) of a person: where the last pose was, of a size between the last box and that pose.
 
     With fewer than four trusted keypoints the last box stays.
     """

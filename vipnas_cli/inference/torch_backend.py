@@ -24,7 +24,7 @@ class TorchEstimator:
     def __init__(self, networks: Sequence[PoseNet], device: torch.device) -> None:
         self.schedule = Schedule(tuple(Plan(network.arch, network.fusion_spec) for network in networks))
         self._device = device
-        self._networks = [network.to(device, memory_format=torch.channels_last).eval() for network in networks]
+        self._networks = [network.to(device).eval() for network in networks]
 
     @torch.inference_mode()
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:

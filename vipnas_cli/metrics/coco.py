@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vipnas_cli.errors import DataError, VipnasError
 from vipnas_cli.pose import COCO17
@@ -45,6 +46,26 @@ def evaluate_coco(
     The file may be .json or .json.gz. DataError for unreadable or contradictory data, VipnasError without the extra
     `eval`.
     """
+    evaluator = _evaluator(ground_truth, results, sigmas)
+    # The evaluator says -1 for undefined.
+    return KeypointScores(*(100 * float(value) if value >= 0 else math.nan for value in evaluator.stats))
+
+
+def precision_at_recall(
+    ground_truth: Mapping[str, Any] | Path,
+    results: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float] = COCO17.sigmas,
+) -> NDArray[np.float64]:
+    """Precision (10, 101) at the OKS thresholds 0.5 … 0.95 and recalls 0 … 1 whose mean is AP; NaN without labels."""
+    # Thresholds, recalls, categories, areas, detections per image: all persons of the one category are asked for.
+    precision = np.asarray(_evaluator(ground_truth, results, sigmas).eval["precision"], np.float64)[:, :, 0, 0, 0]
+    return np.where(precision >= 0, precision, np.nan)
+
+
+def _evaluator(
+    ground_truth: Mapping[str, Any] | Path, results: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> Any:
+    """The evaluator of faster-coco-eval after its work."""
     truth = _read_annotations(ground_truth) if isinstance(ground_truth, Path) else ground_truth
     origin = str(ground_truth) if isinstance(ground_truth, Path) else "the ground truth"
     _check(truth, results, len(sigmas), origin)
@@ -64,8 +85,7 @@ def evaluate_coco(
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
-    # The evaluator says -1 for undefined.
-    return KeypointScores(*(100 * float(value) if value >= 0 else math.nan for value in evaluator.stats))
+    return evaluator
 
 
 def _read_annotations(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Shapes: B batch, T followers, K keypoints, H, W crop pixels, h, w heatmap cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class ClipBatches:
             # One seed for all frames: light and blur stay as they are within a clip.
             frames.append((vary_look(crop, self.augmentation, np.random.default_rng(look)), points, weights))
         rows, columns = [], []
-        for source, target in zip(transforms[:-1], transforms[1:], strict=True):
+        for source, target in pairwise(transforms):
             row, column = realignment_weights([source], [target])
             rows.append(row[0])
             columns.append(column[0])

@@ -92,7 +92,7 @@ def still_source(recipe: Recipe, folders: Folders) -> StillSource:
         if share.format != "synthetic":
             paths += [person.image for person in people]
         sets.append((_filled(people, share), share.share))
-    return StillSource(_images(folders, f"{recipe.name}-stills", paths, painted), tuple(sets))
+    return StillSource(_images(folders, paths, painted), tuple(sets))
 
 
 def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
@@ -108,7 +108,7 @@ def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
         else:
             continue
         sets.append((_filled(clips, share), share.share))
-    return ClipSource(_images(folders, f"{recipe.name}-clips", paths, painted), tuple(sets))
+    return ClipSource(_images(folders, paths, painted), tuple(sets))
 
 
 def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
@@ -124,7 +124,7 @@ def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
         else:
             continue
         sets.append((_filled(rows, share), share.share))
-    return PictureSource(_images(folders, f"{recipe.name}-pictures", paths, painted), tuple(sets))
+    return PictureSource(_images(folders, paths, painted), tuple(sets))
 
 
 def _filled(rows: list[Row], share: DataShare) -> list[Row]:
@@ -133,9 +133,10 @@ def _filled(rows: list[Row], share: DataShare) -> list[Row]:
     return rows
 
 
-def _images(folders: Folders, name: str, paths: list[Path], painted: dict[Path, Image]) -> Images:
-    store: Images = ImageStore.open(folders.cache, name, paths) if paths else {}
-    return ChainMap(painted, store)  # type: ignore[arg-type]
+def _images(folders: Folders, paths: list[Path], painted: dict[Path, Image]) -> Images:
+    if not paths:
+        return painted
+    return ChainMap(painted, ImageStore.open(folders.cache, paths))  # type: ignore[arg-type]
 
 
 def _stills(count: int, seed: int) -> list[tuple[Path, SyntheticFrame]]:
@@ -159,7 +160,7 @@ def _synthetic_people(count: int, seed: int) -> tuple[list[LabelledPerson], dict
 def _synthetic_pictures(count: int, seed: int) -> tuple[list[LabelledImage], dict[Path, Image]]:
     nothing = np.zeros((0, 4), np.float32)
     stills = _stills(count, seed)
-    rows = [LabelledImage(path, *frame.image.shape[:2], frame.boxes_frame, nothing) for path, frame in stills]
+    rows = [LabelledImage(path, SYNTHETIC_SIDE, SYNTHETIC_SIDE, frame.boxes_frame, nothing) for path, frame in stills]
     return rows, {path: frame.image for path, frame in stills}
 
 

@@ -19,7 +19,7 @@ from vipnas_cli.training.losses import heatmap_loss
 
 @dataclass(frozen=True)
 class HeatmapNoise:
-    """How the incoming heatmaps are spoilt so that errors do not pile up: whole maps or joints dropped, peaks dimmed."""
+    """How the incoming heatmaps are spoilt so that errors do not pile up: maps or joints dropped, peaks dimmed."""
 
     drop_all: float = 0.08
     drop_joint: float = 0.05

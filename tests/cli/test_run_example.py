@@ -1,0 +1,125 @@
+"""`vipnas run` on the bundled clip with the bundled weights, against the clip's exact truth."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CLIP = EXAMPLES / "two_people.mp4"
+BODY = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+
+
+def vipnas(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from vipnas_cli.cli.app import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of one run with a budget, and its summary in summary.json."""
+    path = tmp_path_factory.mktemp("run")
+    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl")
+    result = vipnas("run", str(CLIP), "--budget", "0.5GFLOPs", *outputs, "--json", cwd=path)
+    (path / "summary.json").write_text(result.stdout)
+    return path
+
+
+@pytest.fixture(scope="module")
+def truth() -> list[dict]:
+    return [json.loads(line) for line in (EXAMPLES / "two_people_truth.jsonl").read_text().splitlines()]
+
+
+def rows_by_frame(folder: Path) -> dict[int, dict[int, np.ndarray]]:
+    """Keypoints (17, 3) by frame and person."""
+    with (folder / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    found: dict[int, dict[int, list]] = {}
+    for row in rows:
+        people = found.setdefault(int(row["frame"]), {})
+        people.setdefault(int(row["person"]), []).append([float(row[name]) for name in ("x", "y", "score")])
+    return {frame: {p: np.array(v) for p, v in people.items()} for frame, people in found.items()}
+
+
+def timestamps(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
+def test_the_video_keeps_frames_and_times(folder: Path) -> None:
+    assert timestamps(folder / "out.mp4") == pytest.approx(timestamps(CLIP), abs=1e-6)
+
+
+def test_the_summary_counts_the_frames_and_stays_within_the_budget(folder: Path, truth: list[dict]) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["schema"] == 1
+    assert summary["frames"] == len(truth)
+    assert 0 < summary["stated_macs_per_person_frame"] <= 0.5e9
+
+
+def errors_by_person(folder: Path, truth: list[dict]) -> dict[int, list[tuple[int, np.ndarray]]]:
+    """For each true person: the id that is nearest and its body-joint errors as shares of the box height, per frame."""
+    found, result = rows_by_frame(folder), {}
+    for frame in truth:
+        for person in frame["people"]:
+            keypoints = np.array(person["keypoints"])
+            seen = [joint for joint in BODY if keypoints[joint, 2] == 2]
+            people = found.get(frame["frame"], {})
+            if len(seen) < 6 or not people:
+                continue
+            distances = {
+                identity: np.linalg.norm(pose[seen, :2] - keypoints[seen, :2], axis=1)
+                for identity, pose in people.items()
+            }
+            nearest = min(distances, key=lambda identity: float(np.median(distances[identity])))
+            height = person["box"][3] - person["box"][1]
+            result.setdefault(person["id"], []).append((nearest, distances[nearest] / height))
+    return result
+
+
+def test_keypoints_are_near_the_truth(folder: Path, truth: list[dict]) -> None:
+    for rows in errors_by_person(folder, truth).values():
+        errors = np.concatenate([row[1] for row in rows])
+        assert np.mean(np.minimum(errors, 0.5)) < 0.05
+        assert len(rows) > 0.85 * len(truth)
+
+
+def test_everyone_keeps_one_id(folder: Path, truth: list[dict]) -> None:
+    ids = {person: [row[0] for row in rows] for person, rows in errors_by_person(folder, truth).items()}
+    usual = {person: max(set(found), key=found.count) for person, found in ids.items()}
+    assert len(set(usual.values())) == len(usual)
+    for person, found in ids.items():
+        assert found.count(usual[person]) > 0.95 * len(found)
+
+
+def test_json_lines_agree_with_the_table(folder: Path) -> None:
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert lines[0]["schema"] == 1
+    rows = rows_by_frame(folder)
+    for frame in lines[1:]:
+        assert sorted(person["id"] for person in frame["people"]) == sorted(rows.get(frame["frame"], {}))
+
+
+def test_without_options_video_and_table_go_to_the_current_folder(tmp_path: Path) -> None:
+    result = vipnas("run", str(CLIP), "--end", "0.5", cwd=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["two_people_pose.csv", "two_people_pose.mp4"]
+    assert "two_people_pose.csv" in result.stderr
+    assert "default" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_table_can_go_to_stdout(tmp_path: Path) -> None:
+    result = vipnas("run", str(CLIP), "--end", "0.2", "-o", "-", "--quiet", cwd=tmp_path)
+    lines = [line for line in result.stdout.splitlines() if not line.startswith("#")]
+    assert lines[0] == "frame,time_s,person,keypoint,x,y,score"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_give_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+    vipnas("run", str(CLIP), "--budget", "0.5GFLOPs", "-o", "again.csv", "--quiet", cwd=tmp_path)
+    assert (tmp_path / "again.csv").read_text() == (folder / "out.csv").read_text()

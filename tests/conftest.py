@@ -1,0 +1,76 @@
+"""What tests of several parts share: weights that are small enough to be made on the spot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vipnas_cli.spec import ArchSpec
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of untrained pipelines whose poses are nonsense but sure of themselves; skipped without torch.
+
+    `tiny-key` has a cycle of one frame, `tiny-3` of three with fusion; `tiny-3` is the better and the cheaper one. The
+    checkpoint of the key network lies beside them as key.safetensors.
+    """
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, write_bundle
+    from vipnas_cli.checkpoints import save_checkpoint
+    from vipnas_cli.nets.detector import PersonDetector
+    from vipnas_cli.nets.posenet import PoseNet
+    from vipnas_cli.spec import FusionSpec, Plan
+
+    folder = tmp_path_factory.mktemp("tiny_bundle")
+    plans = {
+        "key": Plan(tiny_arch(96, 64)),
+        "follower-1": Plan(tiny_arch(64, 32), FusionSpec("cat", 2)),
+        "follower-2": Plan(tiny_arch(64, 32), FusionSpec("add", 2)),
+    }
+    paths: dict[str, Path] = {}
+    for name, plan in plans.items():
+        net = self_assured(PoseNet(plan.arch, 17, plan.fusion), seed=len(paths))
+        paths[name] = folder / f"{name}.safetensors"
+        header = {"kind": "pose", "plan": plan.to_json(), "keypoints": 17}
+        save_checkpoint(paths[name], net.state_dict(), header)
+    detector_arch = tiny_arch(64, 64)
+    detector = self_assured(PersonDetector(detector_arch), seed=9)
+    header = {"kind": "detector", "arch": detector_arch.to_json()}
+    save_checkpoint(folder / "detector.safetensors", detector.state_dict(), header)
+    cycle = (paths["key"], paths["follower-1"], paths["follower-2"])
+    pipelines = (
+        PipelineParts("tiny-key", cycle[:1], {"selection": 1.0}),
+        PipelineParts("tiny-3", cycle, {"selection": 2.0}),
+    )
+    write_bundle(folder, pipelines, DetectorParts(folder / "detector.safetensors", 0.01, {}))
+    return folder
+
+
+def tiny_arch(height: int, width: int) -> ArchSpec:
+    """The fast family with as little of everything as it allows."""
+    from vipnas_cli.spec import FAST_BASE, HeadSpec, StageSpec, StemSpec
+
+    stages = tuple(StageSpec(8, 1, 3, 1, 1, False) for _ in FAST_BASE.stages)
+    return replace(
+        FAST_BASE, height=height, width=width, stem=StemSpec(8, 3), stages=stages, head=HeadSpec(8, 2, 1, refine=3)
+    )
+
+
+def self_assured(net: nn.Module, seed: int) -> nn.Module:
+    """Random weights with which heatmaps have a clear peak, so that nobody is dropped for a low score."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        net.get_parameter("final.weight").mul_(3000)
+    return net.eval()

@@ -1,0 +1,161 @@
+"""`vipnas eval`: the options of its two commands; the work is in eval_coco_job and eval_posetrack_job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+eval_app = typer.Typer(no_args_is_help=True, help="Score a pipeline, or the results of any tool, by public protocols.")
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VIPNAS_DATA",
+        metavar="DIR|FILE",
+        help="A folder with images/ and annotations/, or its annotation file. Without it (and without `data` in the "
+        "configuration file) a small synthetic set is made on the fly.",
+        rich_help_panel="Data",
+        show_default=False,
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|DIR",
+        help="Score these results instead of running a pipeline; no images are needed.",
+        rich_help_panel="Data",
+    ),
+]
+Boxes = Annotated[
+    str,
+    typer.Option(
+        metavar="gt|detector|FILE",
+        help="Person boxes: those of the labels, of the own detector, or of a .json list of image_id, bbox and score.",
+        rich_help_panel="Data",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE",
+        help="A folder of pipelines, an exported .onnx network, or a .safetensors checkpoint.",
+        rich_help_panel="Model",
+    ),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        "-b",
+        metavar="0.5GFLOPs|12ms",
+        help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates. Default: 0.5GFLOPs.",
+        rich_help_panel="Model",
+    ),
+]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Average with the mirrored picture, at twice the cost.", rich_help_panel="Model")
+]
+Plots = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Draw the scores into this folder.", rich_help_panel="Output")
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="How many sequences or images run at once; 0 chooses.", rich_help_panel="Speed")
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Threads of the networks when their time is measured; 0 chooses.", rich_help_panel="Speed"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel="Output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The scores only.", rich_help_panel="Output")]
+
+
+@eval_app.command()
+def posetrack(
+    data: Data = None,
+    split: Annotated[str, typer.Option(help="The folder of labels in annotations/.", rich_help_panel="Data")] = "val",
+    predictions: Predictions = None,
+    boxes: Boxes = "gt",
+    weights: Weights = None,
+    budget: BudgetText = None,
+    flip: Flip = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Write PoseTrack18 results here.", rich_help_panel="Output"),
+    ] = None,
+    plots: Plots = None,
+    workers: Workers = 0,
+    threads: Threads = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """AP, MOTA and PCK on whole sequences, by the rules of poseval, with what propagation and fusion are worth.
+
+    Example: vipnas eval posetrack --data DIR --budget 0.5GFLOPs
+    """
+    from vipnas_cli.cli.eval_options import EvalOptions
+    from vipnas_cli.cli.eval_posetrack_job import posetrack_job
+
+    posetrack_job(
+        EvalOptions(
+            data=data,
+            split=split,
+            predictions=predictions,
+            boxes=boxes,
+            weights=weights,
+            budget=budget,
+            flip=flip,
+            out=out,
+            plots=plots,
+            workers=workers,
+            threads=threads,
+            json=json_,
+            quiet=quiet,
+        )
+    )
+
+
+@eval_app.command()
+def coco(
+    data: Data = None,
+    predictions: Predictions = None,
+    boxes: Boxes = "gt",
+    weights: Weights = None,
+    budget: BudgetText = None,
+    flip: Flip = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write COCO results here.", rich_help_panel="Output"),
+    ] = None,
+    plots: Plots = None,
+    workers: Workers = 0,
+    threads: Threads = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keypoint AP and AR on still images, by the rules of COCO; the key network of the pipeline runs.
+
+    Example: vipnas eval coco --data DIR/annotations/person_keypoints_val2017.json
+    """
+    from vipnas_cli.cli.eval_coco_job import coco_job
+    from vipnas_cli.cli.eval_options import EvalOptions
+
+    coco_job(
+        EvalOptions(
+            data=data,
+            predictions=predictions,
+            boxes=boxes,
+            weights=weights,
+            budget=budget,
+            flip=flip,
+            out=out,
+            plots=plots,
+            workers=workers,
+            threads=threads,
+            json=json_,
+            quiet=quiet,
+        )
+    )

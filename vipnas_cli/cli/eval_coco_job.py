@@ -1,0 +1,170 @@
+"""What `vipnas eval coco` does: find and check annotations, run or read results, score, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.cli.eval_data import WHERE, DataSet, find_data, report_problems
+from vipnas_cli.cli.eval_model import Cost, Model, open_detector, open_model
+from vipnas_cli.cli.eval_options import EvalOptions
+from vipnas_cli.cli.eval_plots import check_plots, plot_stills
+from vipnas_cli.cli.eval_progress import counted
+from vipnas_cli.cli.eval_report import SCHEMA, cost_json, numbers, print_json, result_console, shown
+from vipnas_cli.data.coco import read_json
+from vipnas_cli.data.coco_checks import result_problems, truth_problems
+from vipnas_cli.data.detections import read_detections
+from vipnas_cli.evaluation_coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
+from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource
+from vipnas_cli.media.outputs import PartialFile, check_outputs
+from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, precision_at_recall
+
+NAME = "coco"
+Truth = dict[str, Any]
+Results = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results and their scores; `model` where a pipeline ran, and the seconds it took."""
+
+    results: Results
+    scores: KeypointScores
+    model: Model | None = None
+    wall_s: float = 0.0
+
+
+def coco_job(options: EvalOptions) -> None:
+    """Scores the key network of a pipeline, or the results of any tool, on labelled images."""
+    console = Console(stderr=True, quiet=options.quiet)
+    printer = result_console()
+    check_plots(options.plots, NAME)
+    if options.out is not None:
+        check_outputs([options.out])
+    with ExitStack() as stack:
+        data = find_data(NAME, options, console, stack)
+        if options.chatty:
+            _introduce(data, printer)
+        truth: Truth = read_json(data.labels)
+        report_problems(truth_problems(data.labels, truth, images=options.predictions is None), console)
+        outcome = _outcome(data, truth, options, console)
+    if options.out is not None:
+        _write(options.out, outcome.results)
+    if options.plots is not None:
+        plot_stills(options.plots, outcome.scores, precision_at_recall(truth, outcome.results))
+    document = _document(data, truth, outcome, options)
+    if options.json:
+        print_json(document)
+    else:
+        _print(document, outcome, options, printer)
+
+
+def _introduce(data: DataSet, printer: Console) -> None:
+    if data.synthetic:
+        printer.print(f"No --data given: scoring a {data.name}; its numbers compare pipelines with each other only.")
+        for line in WHERE[NAME]:
+            printer.print(line)
+    else:
+        printer.print(f"Labels: {data.labels}")
+
+
+def _outcome(data: DataSet, truth: Truth, options: EvalOptions, console: Console) -> Outcome:
+    if options.predictions is not None:
+        results = read_results(options.predictions)
+        report_problems(result_problems(options.predictions, results, truth), console)
+        return Outcome(results, evaluate_coco(truth, results))
+    source = _source(truth, options)
+    model = open_model(options)
+    started = time.perf_counter()
+    with counted(console, "images", len(truth["images"])) as on_image:
+        settings = StillOptions(workers=options.resolved_workers)
+        results = predict_people(model.estimator, truth, data.labels, source, settings, on_image)
+    wall_s = time.perf_counter() - started
+    return Outcome(results, evaluate_coco(truth, results), model, wall_s)
+
+
+def read_results(path: Path) -> Results:
+    """COCO results; annotations, if a file of labels is given, count as results of score 1."""
+    content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        labelled = [row for row in content["annotations"] if row.get("num_keypoints") and not row.get("iscrowd")]
+        return [{**row, "score": row.get("score", 1.0)} for row in labelled]
+    results: Results = content
+    return results
+
+
+def _source(truth: Truth, options: EvalOptions) -> PeopleSource:
+    if options.boxes == "gt":
+        return GivenBoxesSource(labelled_people(truth))
+    if options.boxes == "detector":
+        detector = open_detector(options)
+        return DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold))
+    return GivenBoxesSource(read_detections(Path(options.boxes)))
+
+
+def _write(path: Path, results: Results) -> None:
+    file = PartialFile(path)
+    file.partial.write_text(json.dumps(results), encoding="utf-8")
+    file.keep()
+
+
+def _document(data: DataSet, truth: Truth, outcome: Outcome, options: EvalOptions) -> dict[str, Any]:
+    model = outcome.model
+    cost = model.cost(Counter({0: 1})) if model else Cost(float("nan"), float("nan"))
+    people = sum(1 for row in truth["annotations"] if row["num_keypoints"] and not row["iscrowd"])
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "dataset": data.name,
+        "pipeline": model.name if model else None,
+        "boxes": options.boxes if model else None,
+        "metrics": numbers(dataclasses.asdict(outcome.scores)),
+        "cost": cost_json(cost),
+        "ablation": [],
+        "synthetic": data.synthetic,
+        "labels": {"images": len(truth["images"]), "people": people},
+        "results": len(outcome.results),
+    }
+    if model:
+        images = len(truth["images"])
+        document["flip"] = options.flip
+        document["speed"] = {
+            "images": images,
+            "images_per_second": round(images / max(outcome.wall_s, 1e-9), 1),
+            "wall_s": round(outcome.wall_s, 2),
+            "workers": options.resolved_workers,
+        }
+    else:
+        document["predictions"] = str(options.predictions)
+    return document
+
+
+def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, printer: Console) -> None:
+    if outcome.model:
+        flipped = ", flip test" if options.flip else ""
+        cost = document["cost"]
+        printer.print(
+            f"key network of pipeline {outcome.model.name}: {cost['macs_per_person_frame'] / 1e9:.3f} GFLOPs, "
+            f"{cost['ms_per_person_frame']:.2f} ms per person; boxes: {options.boxes}{flipped}"
+        )
+    labels = document["labels"]
+    printer.print(
+        f"{labels['images']} images, {labels['people']} people with keypoints, {document['results']} results\n"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in document["metrics"]:
+        table.add_column(name, justify="right")
+    table.add_row(*(shown(value) for value in document["metrics"].values()))
+    printer.print(table)
+    if options.chatty and outcome.model:
+        speed = document["speed"]
+        printer.print(f"\n{speed['images_per_second']} images per second with {speed['workers']} workers.")
+        printer.print("Next: vipnas eval posetrack")

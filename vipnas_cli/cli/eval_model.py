@@ -1,0 +1,113 @@
+"""The pipeline that `vipnas eval` runs, with what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from vipnas_cli.bundle import bundled_weights, open_bundle
+from vipnas_cli.cli.eval_options import EvalOptions
+from vipnas_cli.cli.run_job import DEFAULT_BUDGET, choose
+from vipnas_cli.errors import VipnasError, WeightsError
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.flip_test import FlipTestEstimator
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.spec import Budget
+
+CHECKPOINT = ".safetensors"
+REPEATS = 15
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Mean cost per person and frame of what really ran."""
+
+    macs_per_person_frame: float
+    ms_per_person_frame: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """Networks by position of the cycle: multiply-accumulates and milliseconds of one crop."""
+
+    name: str
+    estimator: PoseEstimator
+    macs: tuple[float, ...]
+    ms: tuple[float, ...]
+
+    def cost(self, crops: Counter[int]) -> Cost:
+        """The mean over the crops that each position computed; NaN if there were none."""
+        total = crops.total() or np.nan
+        return Cost(
+            sum(self.macs[position] * count for position, count in crops.items()) / total,
+            sum(self.ms[position] * count for position, count in crops.items()) / total,
+        )
+
+
+def open_model(options: EvalOptions) -> Model:
+    """The pipeline that --weights and --budget choose; workers each have one thread for their networks."""
+    measured = RuntimeOptions(options.threads)
+    working = RuntimeOptions(1 if options.resolved_workers > 1 else options.threads)
+    if options.weights is not None and options.weights.suffix == CHECKPOINT:
+        name, estimator, macs = _from_checkpoint(options.weights, working)
+        timed = estimator
+    else:
+        _, pipeline = choose(options.weights, Budget.parse(options.budget or DEFAULT_BUDGET), measured)
+        name, macs = pipeline.name, tuple(float(network.macs) for network in pipeline.networks)
+        estimator, timed = OnnxEstimator(pipeline, working), OnnxEstimator(pipeline, measured)
+    if options.flip:
+        estimator, timed = FlipTestEstimator(estimator), FlipTestEstimator(timed)
+        macs = tuple(2 * count for count in macs)
+    return Model(name, estimator, macs, position_ms(timed))
+
+
+def open_detector(options: EvalOptions) -> OnnxDetector:
+    """The person detector of the weights in use, or the bundled one."""
+    folder = options.weights if options.weights is not None and options.weights.is_dir() else bundled_weights()
+    bundle = open_bundle(folder)
+    if bundle.detector is None:
+        raise WeightsError(f"{folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
+    return OnnxDetector(bundle.detector, RuntimeOptions(1 if options.resolved_workers > 1 else options.threads))
+
+
+def position_ms(estimator: PoseEstimator, repeats: int = REPEATS) -> tuple[float, ...]:
+    """Milliseconds of one crop at each position of the cycle, by the median."""
+    keypoints = len(estimator.skeleton.keypoints)
+    found = []
+    for position, plan in enumerate(estimator.schedule.plans):
+        crops = np.zeros((1, plan.arch.height, plan.arch.width, 3), np.uint8)
+        previous = np.zeros((1, keypoints, plan.arch.height // 4, plan.arch.width // 4), np.float32)
+        times = []
+        for _ in range(repeats + 2):
+            started = time.perf_counter()
+            estimator.estimate(position, crops, previous)
+            times.append(time.perf_counter() - started)
+        # The first two find cold caches.
+        found.append(1000 * median(times[2:]))
+    return tuple(found)
+
+
+def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEstimator, tuple[float, ...]]:
+    """One network of a training as a cycle of one frame."""
+    try:
+        import torch
+
+        from vipnas_cli.checkpoints import load_pose_net
+        from vipnas_cli.cost import plan_cost
+        from vipnas_cli.inference.torch_backend import TorchEstimator
+    except ImportError as error:
+        raise VipnasError(
+            f"{path} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"
+        ) from error
+    net = load_pose_net(path)
+    if net.fusion is not None:
+        raise WeightsError(f"{path} is a follower and cannot start a cycle", "export it with its key network")
+    torch.set_num_threads(runtime.resolved_threads)
+    estimator = TorchEstimator([net], torch.device("cpu"))
+    plan = estimator.schedule.plan(0)
+    return path.stem, estimator, (float(plan_cost(plan, net.final.out_channels).macs),)

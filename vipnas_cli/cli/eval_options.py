@@ -1,0 +1,36 @@
+"""The options of `vipnas eval` as typed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What both commands take; `split` matters for sequences only."""
+
+    data: Path | None = None
+    split: str = "val"
+    predictions: Path | None = None
+    boxes: str = "gt"
+    weights: Path | None = None
+    budget: str | None = None
+    flip: bool = False
+    out: Path | None = None
+    plots: Path | None = None
+    workers: int = 0
+    threads: int = 0
+    json: bool = False
+    quiet: bool = False
+
+    @property
+    def resolved_workers(self) -> int:
+        """As many as there are cores, unless said otherwise."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def chatty(self) -> bool:
+        """Whether more than the scores is printed."""
+        return not self.json and not self.quiet

@@ -1,0 +1,65 @@
+"""The named search spaces. The paper's candidate lists are not published (section 1.3); these hold its results."""
+
+from vipnas_cli.errors import SpecError
+from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+from vipnas_cli.spec.space import SearchSpace
+
+BOTH = (False, True)
+OFF = (False,)
+
+# Widths of neighbouring stages with stride 1 never meet, so that no candidate gains or loses a shortcut. The dense
+# deconvolution is there for the shared weights' sake; searches under a budget leave it alone.
+MOBILENETV3_SPACE = SearchSpace(
+    family="mobilenetv3",
+    sizes=((256, 192),),
+    stem=StemChoices((16,), (3,)),
+    stages=(
+        StageChoices((16,), (1,), (3, 5), (1, 2, 4), (1,), BOTH),
+        StageChoices((16, 24, 32), (2, 3, 4), (3, 5, 7), (1, 2, 4, 8), (3, 4, 5, 6), BOTH),
+        StageChoices((32, 40, 48), (2, 3, 4), (3, 5, 7), (1, 2, 4, 8), (3, 4, 5, 6), BOTH),
+        StageChoices((48, 64, 80), (2, 3, 4), (3, 5, 7), (1, 2, 4, 8, 16), (3, 4, 5, 6), BOTH),
+        StageChoices((96, 112, 128), (2, 3, 4), (3, 5, 7), (1, 2, 4, 8, 16), (3, 4, 5, 6), BOTH),
+        StageChoices((128, 160, 192), (2, 3, 4), (3, 5, 7), (1, 2, 4, 8, 16), (3, 4, 5, 6), BOTH),
+    ),
+    head=HeadChoices((128, 160), (2, 4), (1, 2, 4, 5, 8, 160)),
+)
+
+# Widths are those of the published network times 1/2, 3/4 and 1, so that its odd group widths divide all of them.
+RESNET_SPACE = SearchSpace(
+    family="resnet",
+    sizes=((256, 192),),
+    stem=StemChoices((32, 48), (3, 5, 7)),
+    stages=(
+        StageChoices((40, 60, 80), (2, 3, 4), (3, 5, 7), (1, 2, 5, 10), (1,), BOTH),
+        StageChoices((80, 120, 160), (3, 4, 5, 6), (3, 5, 7), (1, 2, 5, 10), (1,), BOTH),
+        StageChoices((152, 228, 304), (4, 5, 6, 7), (3, 5, 7), (1, 2, 19, 38), (1,), BOTH),
+        StageChoices((304, 456, 608), (2, 3, 4), (3, 5, 7), (1, 2, 19, 38), (1,), BOTH),
+    ),
+    head=HeadChoices((96, 144), (2, 4), (6, 9, 12, 18, 144)),
+)
+
+# Around fast-base. Large kernels and channel groups are offered where pictures are small: on a CPU a group of 2 to 16
+# channels costs about 19 times a depthwise convolution. Small inputs are what makes a follower cheap.
+FAST_SPACE = SearchSpace(
+    family="fast",
+    sizes=((256, 192), (224, 160), (192, 128), (160, 128), (128, 96)),
+    stem=StemChoices((24, 32), (3,)),
+    stages=(
+        StageChoices((8, 16), (1,), (3, 5), (1,), (1,), OFF),
+        StageChoices((16, 24, 32), (1, 2, 3), (3, 5), (1,), (2, 3, 4, 6), OFF),
+        StageChoices((32, 40, 48), (1, 2, 3), (3, 5, 7), (1,), (2, 3, 4, 6), BOTH),
+        StageChoices((64, 80, 96), (1, 2, 3, 4), (3, 5, 7), (1,), (2, 3, 4, 6), BOTH),
+        StageChoices((88, 112, 136), (1, 2, 3, 4), (3, 5, 7), (1, 16), (2, 3, 4, 6), BOTH),
+        StageChoices((144, 192, 240), (1, 2, 3, 4), (3, 5, 7), (1, 16), (2, 3, 4, 6), BOTH),
+    ),
+    head=HeadChoices((48, 64, 96, 128), (2, 4), (1,), (3, 5)),
+)
+
+SPACES: dict[str, SearchSpace] = {space.family: space for space in (MOBILENETV3_SPACE, RESNET_SPACE, FAST_SPACE)}
+
+
+def space_of(family: str) -> SearchSpace:
+    """The search space of a family; SpecError lists the known ones."""
+    if family not in SPACES:
+        raise SpecError(f"there is no search space {family!r}; known are {', '.join(SPACES)}")
+    return SPACES[family]
