@@ -93,7 +93,8 @@ def run_job(options: RunOptions) -> int:
             outputs = _open_outputs(options, reader, pipeline, stack)
             with frame_progress(console, reader.info.frames) as on_frame:
                 statistics = process(reader, propagator, outputs, on_frame)
-        report = RunReport(statistics, pipeline, bundle.detector, runtime, options.outputs, reader.damaged)
+        detector = bundle.detector if options.boxes is None else None
+        report = RunReport(statistics, pipeline, detector, runtime, options.outputs, reader.damaged)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED

@@ -81,7 +81,8 @@ def print_report(report: RunReport, console: Console) -> None:
     shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
     table.add_row("busy", f"{shares} of the time, side by side")
     table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
-    table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
+    if report.detector is not None:
+        table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
     table.add_row("runtime", f"CPUExecutionProvider, {report.runtime.resolved_threads} thread(s) per network")
     if report.damaged:
         table.add_row("damaged", f"{report.damaged} frames could not be decoded")

@@ -33,8 +33,8 @@ class PropagationOptions:
     """
 
     max_people: int = 20
-    point_score: float = 0.2
-    lost_score: float = 0.12
+    point_score: float = 0.3
+    lost_score: float = 0.3
     falling_factor: float = 0.6
     same_person_oks: float = 0.9
     early_keys: bool = True

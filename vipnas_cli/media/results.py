@@ -1,6 +1,7 @@
 """Where the poses of a run go: a tidy CSV, JSON Lines, a video with the poses drawn in; the first two come back, too.
 
-Coordinates are pixels of the upright picture, (0, 0) the centre of its top-left pixel; scores are heatmap peaks.
+Coordinates are pixels of the upright picture, (0, 0) the centre of its top-left pixel; scores are
+about the probability that the keypoint is there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from vipnas_cli.pose.skeletons import Skeleton
 SCHEMA = 1
 COLUMNS = ("frame", "time_s", "person", "keypoint", "x", "y", "score")
 COORDINATES = "display pixels after rotation, x to the right and y down; 0,0 is the centre of the top-left pixel"
-SCORE = "peak of the keypoint's heatmap, 0 to 1"
+SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that the keypoint is there"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from vipnas_cli.spec import FusionSpec
 
 
+class JoinedConvolution(nn.Conv2d):
+    """A 1×1 convolution whose input joins two features, the first with as many channels as come out.
+
+    A class of its own because a narrower network keeps the leading channels of each part, not of the whole.
+    """
+
+
 class TemporalFusion(nn.Module):
     """Adaptor (pool, 1×1 convolution) and operation that bring heatmaps into a feature (paper section 3.1).
 
@@ -22,8 +29,10 @@ class TemporalFusion(nn.Module):
         self.operation = fusion.operation
         hidden = 2 * keypoints
         self.encode = nn.Conv2d(keypoints, hidden, 3, padding=1)
-        inputs = hidden + channels if fusion.operation == "cat" else hidden
-        self.adapt = nn.Conv2d(inputs, channels, 1)
+        if fusion.operation == "cat":
+            self.adapt: nn.Conv2d = JoinedConvolution(channels + hidden, channels, 1)
+        else:
+            self.adapt = nn.Conv2d(hidden, channels, 1)
         nn.init.zeros_(self.adapt.weight)
         nn.init.zeros_(self.adapt.bias)  # type: ignore[arg-type]
 

@@ -90,7 +90,7 @@ class Trunk(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, 1) if rules.stem_pool else nn.Identity()
         self.stages = nn.ModuleList([_stage(arch, index) for index in range(len(arch.stages))])
 
-    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:  # noqa: ARG002
+    def fuse(self, feature: Tensor, previous: Tensor | None, fusion_stage: int) -> Tensor:
         """The feature F1 … F4 (`fusion_stage` 1 … 4) that the later stages see; here just itself."""
         return feature
 

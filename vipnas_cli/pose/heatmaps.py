@@ -65,21 +65,34 @@ class HeatmapCodec:
         return (y[..., :, None] * x[..., None, :]).astype(np.float32)
 
     def decode(self, heatmaps: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Points (P, K, 2) in crop pixels and their scores (P, K), the heatmaps' peaks, from (P, K, h, w)."""
+        """Points (P, K, 2) in crop pixels and scores (P, K) in 0–1 from heatmaps (P, K, h, w).
+
+        The score is the heatmap's mass within 2σ of the peak as a share of what a sure keypoint has there: of a softmax
+        heatmap about the probability that the keypoint is there. Where the border cuts a Gaussian, its peak counts.
+        """
         people, keypoints, rows, columns = heatmaps.shape
         flat = heatmaps.reshape(people, keypoints, rows * columns)
         best = flat.argmax(-1)
-        scores = np.take_along_axis(flat, best[..., None], -1)[..., 0].astype(np.float32)
+        heights = np.take_along_axis(flat, best[..., None], -1)[..., 0]
         peaks = np.stack([best % columns, best // columns], -1)
         shift = _gaussian_shift if self.decoding == "gaussian" else _quarter_shift
         cells = peaks + shift(heatmaps, peaks)
-        return self.to_crop(cells).astype(np.float32), np.clip(scores, 0, 1)
+        scores = np.maximum(heights, self._mass(heatmaps, peaks))
+        return self.to_crop(cells).astype(np.float32), np.clip(scores, 0, 1).astype(np.float32)
+
+    def _mass(self, heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Sum of each heatmap (P, K) within 2σ of its peak, divided by that of a Gaussian of peak 1."""
+        people, keypoints, rows, columns = heatmaps.shape
+        reach = round(2 * self.sigma)
+        around = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), reach)
+        profile = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * self.sigma**2)).sum()
+        return (around.sum((1, 2)) / profile**2).reshape(people, keypoints)
 
 
-def _patches(maps: Floats, peaks: NDArray[np.int64], outside: float) -> NDArray[np.float64]:
-    """The 5 × 5 cells (N, 5, 5) around one cell x, y of each map (N, h, w); those beyond the border hold `outside`."""
-    padded = np.pad(maps, ((0, 0), (2, 2), (2, 2)), constant_values=outside)
-    offsets = np.arange(5)
+def _patches(maps: Floats, peaks: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
+    """The cells (N, 2·reach + 1, 2·reach + 1) around a cell x, y of each map (N, h, w); 0 beyond the border."""
+    padded = np.pad(maps, ((0, 0), (reach, reach), (reach, reach)))
+    offsets = np.arange(2 * reach + 1)
     rows = peaks[:, 1, None, None] + offsets[:, None]
     columns = peaks[:, 0, None, None] + offsets
     patches: NDArray[np.float64] = padded[np.arange(len(maps))[:, None, None], rows, columns].astype(np.float64)
@@ -93,7 +106,7 @@ def _gaussian_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.fl
     noise grows with 1/h. It does what DARK's Newton step does, without its blur, and up to the border.
     """
     people, keypoints, rows, columns = heatmaps.shape
-    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 0.0).reshape(-1, 25)
+    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 2).reshape(-1, 25)
     x, y = np.tile(np.arange(-2.0, 3), 5), np.repeat(np.arange(-2.0, 3), 5)
     design = np.stack([np.ones(25), x, y, -(x**2 + y**2)], -1)
     top = np.maximum(patches.max(-1, keepdims=True), 1e-12)
@@ -111,7 +124,7 @@ def _gaussian_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.fl
 def _quarter_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
     """A quarter cell towards the higher neighbour, per axis, inside the border (paper section 7)."""
     people, keypoints, rows, columns = heatmaps.shape
-    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 0.0)
+    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 2)
     step = np.stack([patches[:, 2, 3] - patches[:, 2, 1], patches[:, 3, 2] - patches[:, 1, 2]], -1)
     inside = (peaks.reshape(-1, 2) > 0) & (peaks.reshape(-1, 2) < np.array([columns, rows]) - 1)
     return np.where(inside, 0.25 * np.sign(step), 0).reshape(people, keypoints, 2)

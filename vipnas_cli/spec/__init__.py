@@ -1,9 +1,11 @@
-"""Architectures, fusions and schedules as frozen values; standard library only."""
+"""Architectures, fusions, schedules and the spaces of them as frozen values; standard library only."""
 
 from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.spec.budget import Budget
 from vipnas_cli.spec.presets import FAST_BASE, PRESETS, S_VIPNET_MOBILENETV3, S_VIPNET_RES50, preset
 from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule
+from vipnas_cli.spec.space import SearchSpace
+from vipnas_cli.spec.temporal_space import TemporalSpace
 
 __all__ = [
     "FAST_BASE",
@@ -16,7 +18,9 @@ __all__ = [
     "HeadSpec",
     "Plan",
     "Schedule",
+    "SearchSpace",
     "StageSpec",
     "StemSpec",
+    "TemporalSpace",
     "preset",
 ]

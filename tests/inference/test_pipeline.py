@@ -1,0 +1,86 @@
+"""Decode, inference and output side by side: everything arrives, in order, also when something fails."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pytest
+
+from vipnas_cli.errors import OutputError, VideoError
+from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.people_source import WholeFrameSource
+from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
+from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.media.frames import Frame, FrameResult
+from vipnas_cli.spec import FAST_BASE, Plan
+
+
+class Listing:
+    """A sink that remembers, and fails at one frame if told to."""
+
+    def __init__(self, failing: int = -1) -> None:
+        self.results: list[FrameResult] = []
+        self.failing = failing
+
+    def write(self, result: FrameResult, image: np.ndarray | None, /) -> None:
+        if result.frame_index == self.failing:
+            raise OutputError("the disk is full")
+        self.results.append(result)
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def frames(count: int, broken_at: int = -1) -> Iterator[Frame]:
+    for index in range(count):
+        if index == broken_at:
+            raise VideoError("the video ends in the middle")
+        yield Frame(index, 3 * index, Fraction(1, 90), np.zeros((64, 64, 3), np.uint8))
+
+
+def propagator() -> Propagator:
+    return Propagator(PaintedEstimator((Plan(FAST_BASE),)), WholeFrameSource())
+
+
+def ignore(statistics: RunStatistics) -> None: ...
+
+
+def test_every_frame_arrives_in_order_with_its_time() -> None:
+    sink = Listing()
+    statistics = process(frames(30), propagator(), Outputs([sink], []), ignore)
+    assert [result.frame_index for result in sink.results] == list(range(30))
+    assert [result.pts for result in sink.results] == [3 * index for index in range(30)]
+    assert (statistics.frames, statistics.key_frames, statistics.interrupted) == (30, 30, False)
+    assert set(statistics.busy_s) == {"decode", "inference", "output"}
+
+
+def test_a_decoding_error_is_raised_after_the_frames_before_it_were_written() -> None:
+    sink = Listing()
+    with pytest.raises(VideoError, match="in the middle"):
+        process(frames(30, broken_at=12), propagator(), Outputs([sink], []), ignore)
+    assert [result.frame_index for result in sink.results] == list(range(12))
+
+
+def test_an_output_error_is_raised() -> None:
+    with pytest.raises(OutputError, match="disk is full"):
+        process(frames(30), propagator(), Outputs([Listing(failing=29)], []), ignore)
+
+
+def test_an_interrupt_keeps_what_was_computed() -> None:
+    sink = Listing()
+
+    def interrupt(statistics: RunStatistics) -> None:
+        if statistics.frames == 7:
+            raise KeyboardInterrupt
+
+    statistics = process(frames(30), propagator(), Outputs([sink], []), interrupt)
+    assert statistics.interrupted
+    assert [result.frame_index for result in sink.results] == list(range(7))
