@@ -9,6 +9,7 @@ from vipnas_cli.data.posetrack import LabelledSequence
 from vipnas_cli.evaluation_posetrack import KeyNetworkOnly, PipelineRun, RunSettings, run_sequences
 from vipnas_cli.evaluation_scores import PositionScores, SequenceScores, score_sequences, scores_by_position
 from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.metrics import POSEVAL, MotRules
 from vipnas_cli.spec import Schedule
 
 KEY_ONLY, PROPAGATION, NO_FUSION = (
@@ -41,6 +42,7 @@ def ablation(
     estimator: PoseEstimator,
     sequences: Sequence[LabelledSequence],
     settings: RunSettings,
+    rules: MotRules = POSEVAL,
     on_frame: Callable[[], None] = lambda: None,
 ) -> tuple[Variant, Variant, Variant]:
     """Runs and scores the three variants; those that cannot differ are run once."""
@@ -50,7 +52,7 @@ def ablation(
 
     def variant(name: str, run: PipelineRun, timeline: PipelineRun) -> Variant:
         by_position = scores_by_position(truth, run.predicted, timeline.positions, cycle)
-        return Variant(name, run, score_sequences(truth, run.predicted), by_position)
+        return Variant(name, run, score_sequences(truth, run.predicted, rules), by_position)
 
     run = run_sequences(estimator, sequences, settings, on_frame)
     propagation = variant(PROPAGATION, run, run)

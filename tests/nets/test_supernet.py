@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 import torch
-from torch import nn
 
 from vipnas_cli.cost import plan_cost
 from vipnas_cli.errors import SpecError
@@ -71,7 +70,8 @@ def supernet(space: SearchSpace, fusions: tuple[FusionSpec, ...] = ()) -> SuperN
     net = SuperNet(space, KEYPOINTS, fusions)
     for name, tensor in net.state_dict().items():
         if tensor.is_floating_point():
-            noise = torch.randn_like(tensor) / max(tensor[0].numel(), 1) ** 0.5
+            # Twice the usual deviation keeps signals alive through rectifiers.
+            noise = 2 * torch.randn_like(tensor) / tensor[0].numel() ** 0.5
             tensor.copy_(noise.abs() + 0.5 if "running_var" in name else noise)
     return net.eval()
 
@@ -96,13 +96,13 @@ def test_forward_equals_extract_bit_for_bit(space: SearchSpace, training: bool) 
             shared = net(images, arch)
             assert torch.isfinite(shared).all()
             assert torch.equal(shared, alone(images))
-            assert shared.std() > 0
+            assert not torch.equal(shared[0], shared[1])
 
 
 @TINY
 def test_followers_equal_their_extracts(space: SearchSpace) -> None:
     temporal = TemporalSpace(space, space, 20)
-    net = supernet(space, FUSIONS)
+    net = supernet(space, FUSIONS).train()
     plans = temporal.sample(Random(1)).plans[1:]
     assert {plan.fusion.operation for plan in plans} == {"none", "add", "mul", "cat"}
     for plan in plans:
@@ -190,11 +190,11 @@ def test_training_touches_statistics_of_the_narrowed_part_only(space: SearchSpac
     with torch.no_grad():
         net(images, arch)
         alone(images)
-    for name, expected in alone.state_dict().items():
-        assert torch.equal(net.extract(arch).state_dict()[name], expected)
+    again = net.extract(arch).state_dict()
+    assert all(torch.equal(again[name], expected) for name, expected in alone.state_dict().items())
     for name, tensor in net.store.state_dict().items():
         if name.endswith("running_mean"):
-            width = alone.state_dict()[name].shape[0] if name in alone.state_dict() else 0
+            width = len(again[name]) if name in again else 0
             assert torch.equal(tensor[width:], before[name][width:])
             assert not width or not torch.equal(tensor[:width], before[name][:width])
 
@@ -255,4 +255,3 @@ def test_named_spaces_fit_into_their_largest(family: str) -> None:
             expected = {name: tensor.shape for name, tensor in PoseNet(arch, KEYPOINTS).state_dict().items()}
             found = net.extract(arch).state_dict()
             assert {name: tensor.shape for name, tensor in found.items()} == expected
-    assert isinstance(net, nn.Module)

@@ -48,6 +48,7 @@ def coco_job(options: EvalOptions) -> None:
     console = Console(stderr=True, quiet=options.quiet)
     printer = result_console()
     check_plots(options.plots, NAME)
+    model = None if options.predictions else open_model(options)
     if options.out is not None:
         check_outputs([options.out])
     with ExitStack() as stack:
@@ -55,8 +56,8 @@ def coco_job(options: EvalOptions) -> None:
         if options.chatty:
             _introduce(data, printer)
         truth: Truth = read_json(data.labels)
-        report_problems(truth_problems(data.labels, truth, images=options.predictions is None), console)
-        outcome = _outcome(data, truth, options, console)
+        report_problems(truth_problems(data.labels, truth, images=model is not None))
+        outcome = _predicted(data, truth, model, options, console) if model else _read(truth, options)
     if options.out is not None:
         _write(options.out, outcome.results)
     if options.plots is not None:
@@ -77,13 +78,15 @@ def _introduce(data: DataSet, printer: Console) -> None:
         printer.print(f"Labels: {data.labels}")
 
 
-def _outcome(data: DataSet, truth: Truth, options: EvalOptions, console: Console) -> Outcome:
-    if options.predictions is not None:
-        results = read_results(options.predictions)
-        report_problems(result_problems(options.predictions, results, truth), console)
-        return Outcome(results, evaluate_coco(truth, results))
+def _read(truth: Truth, options: EvalOptions) -> Outcome:
+    assert options.predictions is not None
+    results = read_results(options.predictions)
+    report_problems(result_problems(options.predictions, results, truth))
+    return Outcome(results, evaluate_coco(truth, results))
+
+
+def _predicted(data: DataSet, truth: Truth, model: Model, options: EvalOptions, console: Console) -> Outcome:
     source = _source(truth, options)
-    model = open_model(options)
     started = time.perf_counter()
     with counted(console, "images", len(truth["images"])) as on_image:
         settings = StillOptions(workers=options.resolved_workers)
@@ -108,7 +111,7 @@ def _source(truth: Truth, options: EvalOptions) -> PeopleSource:
     if options.boxes == "detector":
         detector = open_detector(options)
         return DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold))
-    return GivenBoxesSource(read_detections(Path(options.boxes)))
+    return GivenBoxesSource(read_detections(Path(options.boxes), {image["id"] for image in truth["images"]}))
 
 
 def _write(path: Path, results: Results) -> None:

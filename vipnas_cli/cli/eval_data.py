@@ -62,8 +62,9 @@ def find_data(kind: str, options: EvalOptions, console: Console, stack: ExitStac
     return _posetrack(path, options.split)
 
 
-def report_problems(problems: Sequence[Problem], console: Console) -> None:
-    """Prints one line for each; DataError if one of them forbids scoring."""
+def report_problems(problems: Sequence[Problem]) -> None:
+    """Prints one line for each on stderr; DataError if one of them forbids scoring."""
+    console = Console(stderr=True)
     for problem in problems[:MOST_LINES]:
         console.print(str(problem), highlight=False, markup=False, soft_wrap=True)
     if len(problems) > MOST_LINES:

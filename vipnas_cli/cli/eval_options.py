@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What both commands take; `split` matters for sequences only."""
+    """What both commands take; `split`, `joint_score` and `mot` matter for sequences only."""
 
     data: Path | None = None
     split: str = "val"
@@ -18,6 +18,8 @@ class EvalOptions:
     weights: Path | None = None
     budget: str | None = None
     flip: bool = False
+    joint_score: float | None = None
+    mot: str = "poseval"
     out: Path | None = None
     plots: Path | None = None
     workers: int = 0

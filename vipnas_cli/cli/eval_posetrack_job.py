@@ -41,12 +41,14 @@ from vipnas_cli.evaluation_posetrack import (
     boxes_by_image,
     label_source,
     truth_as_prediction,
+    without_unsure,
 )
 from vipnas_cli.evaluation_scores import SequenceScores, score_sequences
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource
-from vipnas_cli.metrics import PredictedSequence, pose_scores
+from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"
+MOT_RULES = {"poseval": POSEVAL, "clear-mot": CLEAR_MOT}
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,17 @@ def posetrack_job(options: EvalOptions) -> None:
     console = Console(stderr=True, quiet=options.quiet)
     results = result_console()
     check_plots(options.plots, NAME)
+    model = None if options.predictions else open_model(options)
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
             _introduce(data, results)
-        sequences = _checked(data, options, console)
+        sequences = _checked(data, options)
         if options.chatty:
             results.print(_labels_line(sequences, options))
         if options.out is not None:
             _check_out(options.out, sequences)
-        outcome = _outcome(data, sequences, options, console)
+        outcome = _predicted(data, sequences, model, options, console) if model else _read(sequences, options)
     document = _document(data, sequences, outcome, options)
     if options.out is not None:
         write_predictions(options.out, outcome.predicted, sequences)
@@ -95,14 +98,14 @@ def _introduce(data: DataSet, results: Console) -> None:
         results.print(f"Labels: {data.labels}")
 
 
-def _checked(data: DataSet, options: EvalOptions, console: Console) -> tuple[LabelledSequence, ...]:
+def _checked(data: DataSet, options: EvalOptions) -> tuple[LabelledSequence, ...]:
     """The labels, after a look at all that could be wrong with them and with the predictions."""
     pictures = data.root if options.predictions is None else None
-    report_problems(truth_problems(data.labels, pictures), console)
+    report_problems(truth_problems(data.labels, pictures))
     if options.predictions is not None:
-        report_problems(prediction_problems(options.predictions, data.labels), console)
+        report_problems(prediction_problems(options.predictions, data.labels))
     sequences = read_truth(data.labels)
-    report_problems(_self_test(data, sequences), console)
+    report_problems(_self_test(data, sequences))
     return sequences
 
 
@@ -132,31 +135,42 @@ def _check_out(folder: Path, sequences: tuple[LabelledSequence, ...]) -> None:
             raise OutputError(f"{path} exists already", "choose another folder with --out")
 
 
-def _outcome(data: DataSet, sequences: tuple[LabelledSequence, ...], options: EvalOptions, console: Console) -> Outcome:
+def _read(sequences: tuple[LabelledSequence, ...], options: EvalOptions) -> Outcome:
+    """The predictions of another tool."""
+    assert options.predictions is not None
+    read = read_predictions(options.predictions, sequences)
+    predicted = tuple(without_unsure(guesses, options.joint_score) for guesses in read)
     truth = [sequence.truth for sequence in sequences]
-    if options.predictions is not None:
-        predicted = read_predictions(options.predictions, sequences)
-        return Outcome(predicted, score_sequences(truth, predicted))
-    sources = _sources(options)
-    model = open_model(options)
-    settings = RunSettings(data.root, sources, workers=min(options.resolved_workers, len(sequences)))
-    frames = sum(labels.frame_count for labels in truth) * runs_needed(model.estimator.schedule)
+    return Outcome(predicted, score_sequences(truth, predicted, MOT_RULES[options.mot]))
+
+
+def _predicted(
+    data: DataSet, sequences: tuple[LabelledSequence, ...], model: Model, options: EvalOptions, console: Console
+) -> Outcome:
+    """The predictions of a pipeline, and those of its ablation."""
+    settings = RunSettings(
+        data.root,
+        _sources(sequences, options),
+        joint_score=options.joint_score,
+        workers=min(options.resolved_workers, len(sequences)),
+    )
+    frames = sum(sequence.truth.frame_count for sequence in sequences) * runs_needed(model.estimator.schedule)
     started = time.perf_counter()
     with counted(console, "frames", frames) as on_frame:
-        variants = ablation(model.estimator, sequences, settings, on_frame)
+        variants = ablation(model.estimator, sequences, settings, MOT_RULES[options.mot], on_frame)
     propagation = variants[1]
     wall_s = time.perf_counter() - started
     return Outcome(propagation.run.predicted, propagation.scores, model, variants, wall_s)
 
 
-def _sources(options: EvalOptions) -> Sources:
+def _sources(sequences: tuple[LabelledSequence, ...], options: EvalOptions) -> Sources:
     """Where the boxes of a sequence's key frames come from."""
     if options.boxes == "gt":
         return label_source
     if options.boxes == "detector":
         detector = DetectorSource(open_detector(options))
         return lambda _sequence: detector
-    boxes = read_detections(Path(options.boxes))
+    boxes = read_detections(Path(options.boxes), {image for sequence in sequences for image in sequence.image_ids})
     return lambda sequence: GivenBoxesSource(boxes_by_image(boxes, sequence))
 
 
@@ -164,7 +178,10 @@ def _document(
     data: DataSet, sequences: tuple[LabelledSequence, ...], outcome: Outcome, options: EvalOptions
 ) -> dict[str, Any]:
     truth = [sequence.truth for sequence in sequences]
-    each = [score_sequences([labels], [guesses]) for labels, guesses in zip(truth, outcome.predicted, strict=True)]
+    each = [
+        score_sequences([labels], [guesses], MOT_RULES[options.mot])
+        for labels, guesses in zip(truth, outcome.predicted, strict=True)
+    ]
     model, variants = outcome.model, outcome.variants
     cost = model.cost(variants[1].run.crops) if model else Cost(float("nan"), float("nan"))
     document: dict[str, Any] = {
@@ -182,6 +199,8 @@ def _document(
             "people": sum(len(labels.frames) for labels in truth),
             "version": label_release(len(sequences), options.split),
         },
+        "mot_rules": options.mot,
+        "joint_score": options.joint_score,
         "joints": joints_json(outcome.scores),
         "sequences": sequences_json(truth, outcome.predicted, each),
     }

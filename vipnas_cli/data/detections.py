@@ -5,6 +5,7 @@ Shapes: N boxes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ PERSON = 1
 _HINT = 'use a .json list of {"image_id": …, "category_id": 1, "bbox": [x, y, width, height], "score": …}'
 
 
-def read_detections(path: Path) -> BoxesByFrame:
-    """Rows (N, 5) of x0, y0, x1, y1, score by image id; other categories than persons are left out.
+def read_detections(path: Path, image_ids: Collection[int]) -> BoxesByFrame:
+    """Rows (N, 5) of x0, y0, x1, y1, score by image id, best first; other categories than persons are left out.
 
-    DataError names the entry that cannot be used.
+    DataError names the entry that cannot be used, or says that not one box is for an image of `image_ids`.
     """
     rows = read_json(path)
     if not isinstance(rows, list):
@@ -38,6 +39,8 @@ def read_detections(path: Path) -> BoxesByFrame:
             raise DataError(f"{path}, entry {number}: box {box} with score {score} is impossible", _HINT)
         if min(box[2:]) > 0:
             found.setdefault(row["image_id"], []).append([box[0], box[1], box[0] + box[2], box[1] + box[3], score])
+    if found and found.keys().isdisjoint(image_ids):
+        raise DataError(f"{path} has boxes for other images only, such as {min(found)}", "name boxes for these labels")
     return {image: _sorted(np.asarray(boxes, np.float32)) for image, boxes in found.items()}
 
 

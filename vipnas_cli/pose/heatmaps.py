@@ -86,7 +86,8 @@ class HeatmapCodec:
         reach = round(2 * self.sigma)
         around = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), reach)
         profile = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * self.sigma**2)).sum()
-        return (around.sum((1, 2)) / profile**2).reshape(people, keypoints)
+        mass: NDArray[np.float64] = around.sum((1, 2)) / profile**2
+        return mass.reshape(people, keypoints)
 
 
 def _patches(maps: Floats, peaks: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
