@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.errors import BudgetError, SpecError, WeightsError
 from vipnas_cli.spec import Plan, Schedule
 
 FORMAT = 1
@@ -118,7 +118,7 @@ def open_bundle(folder: Path) -> Bundle:
     data = read_manifest(folder)
     try:
         return _bundle(folder, data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SpecError) as error:
         raise WeightsError(f"{folder / MANIFEST} is incomplete: {error!r}", "restore it or export again") from error
 
 

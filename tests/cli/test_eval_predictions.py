@@ -8,6 +8,8 @@ import io
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import vipnas_cli
 from vipnas_cli.cli.app import app
 from vipnas_cli.data.posetrack import FILE_KEYPOINTS
 from vipnas_cli.errors import DataError, UsageError
@@ -216,3 +219,30 @@ def test_problems_of_results_are_told(tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "result 4: image 99 is not in the list" in result.stderr
     assert "result 7: 48 keypoint values, expected 51" in result.stderr
+
+
+def in_a_fresh_interpreter(program: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(vipnas_cli.__file__).parents[1])}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_failure_is_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
+    saved(tmp_path / "p.json", [])
+    arguments = ["vipnas", "eval", "coco", "--data", "nothing", "--predictions", "p.json"]
+    program = f"import sys; sys.argv = {arguments}; from vipnas_cli.cli.app import main; main()"
+    result = in_a_fresh_interpreter(program, tmp_path)
+    assert result.returncode == DataError.exit_code
+    assert result.stderr.startswith("vipnas: nothing does not exist.")
+    assert "DIR/annotations" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_nothing_optional_is_loaded_before_it_is_needed(tmp_path: Path) -> None:
+    program = (
+        "import sys; import vipnas_cli.cli.eval_coco_job, vipnas_cli.cli.eval_posetrack_job; "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    loaded = set(in_a_fresh_interpreter(program, tmp_path).stdout.split())
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "onnx", "safetensors", "matplotlib", "faster_coco_eval"}

@@ -133,7 +133,7 @@ def _parameter_groups(net: nn.Module, options: LoopOptions) -> list[dict[str, An
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
-            trunk = name.startswith(("stem", "stages"))
+            trunk = not {"stem", "stages"}.isdisjoint(name.split("."))
             groups.setdefault((trunk, parameter.dim() > 1), []).append(parameter)
     return [
         {

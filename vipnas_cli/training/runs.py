@@ -76,6 +76,9 @@ def _compiled(function: Callable[..., object], plan: RunPlan) -> Callable[..., o
 
 def _header(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
     start = str(plan.initial.name) if plan.initial else ("ImageNet" if plan.recipe.imagenet else "scratch")
+    if plan.resume:
+        _, before = load_checkpoint(plan.out)
+        start = before.get("training", {}).get("start", start)
     return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start}}
 
 
