@@ -69,4 +69,5 @@ def _ignored(boxes: Boxes, label: LabelledImage, shortest: float) -> NDArray[np.
     a, b = boxes[:, None], label.ignored_frame[None]
     common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
     areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
-    return small | ((common / areas[:, None]).max(1) > 0.5)
+    covered: NDArray[np.bool_] = (common / areas[:, None]).max(1) > 0.5
+    return small | covered

@@ -173,3 +173,13 @@ def test_options_out_of_range_are_named() -> None:
 def test_importing_loads_no_scipy() -> None:
     program = "import sys, vipnas_cli.tracking; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_after_forgetting_nobody_is_recognised_and_no_id_is_used_again() -> None:
+    tracker = IdentityTracker()
+    boxes = np.array([[10, 10, 50, 110]], np.float32)
+    points = np.tile(np.linspace([15, 15], [45, 105], 17, dtype=np.float32), (1, 1, 1))
+    scores = np.ones((1, 17), np.float32)
+    assert tracker.match(boxes, points, scores, 0.0).tolist() == [0]
+    tracker.forget()
+    assert tracker.match(boxes, points, scores, 0.03).tolist() == [1]

@@ -29,6 +29,7 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Split = Annotated[str, typer.Option(help="The folder of labels in annotations/.", rich_help_panel="Data")]
 Predictions = Annotated[
     Path | None,
     typer.Option(
@@ -66,6 +67,29 @@ BudgetText = Annotated[
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the mirrored picture, at twice the cost.", rich_help_panel="Model")
 ]
+JointScore = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S",
+        help="Leave out joints below this score (0–1): AP falls a little, MOTA rises. Default: all joints count.",
+        rich_help_panel="Scores",
+    ),
+]
+MotRules = Annotated[
+    Mot,
+    typer.Option(
+        help="Rules of MOTA and MOTP. poseval skips the last frame of a sequence, and takes a frame where labels "
+        "or predictions are missing for one miss and one false positive; clear-mot does neither.",
+        rich_help_panel="Scores",
+    ),
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="DIR", help="Write PoseTrack18 results here.", rich_help_panel="Output"),
+]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write COCO results here.", rich_help_panel="Output")
+]
 Plots = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Draw the scores into this folder.", rich_help_panel="Output")
 ]
@@ -85,32 +109,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The scores only.", r
 @eval_app.command()
 def posetrack(
     data: Data = None,
-    split: Annotated[str, typer.Option(help="The folder of labels in annotations/.", rich_help_panel="Data")] = "val",
+    split: Split = "val",
     predictions: Predictions = None,
     boxes: Boxes = "gt",
     weights: Weights = None,
     budget: BudgetText = None,
     flip: Flip = False,
-    joint_score: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S",
-            help="Leave out joints below this score (0–1): AP falls a little, MOTA rises. Default: all joints count.",
-            rich_help_panel="Scores",
-        ),
-    ] = None,
-    mot: Annotated[
-        Mot,
-        typer.Option(
-            help="Rules of MOTA and MOTP. poseval skips the last frame of a sequence, and takes a frame where labels "
-            "or predictions are missing for one miss and one false positive; clear-mot does neither.",
-            rich_help_panel="Scores",
-        ),
-    ] = Mot.poseval,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Write PoseTrack18 results here.", rich_help_panel="Output"),
-    ] = None,
+    joint_score: JointScore = None,
+    mot: MotRules = Mot.poseval,
+    out: OutFolder = None,
     plots: Plots = None,
     workers: Workers = 0,
     threads: Threads = 0,
@@ -153,10 +160,7 @@ def coco(
     weights: Weights = None,
     budget: BudgetText = None,
     flip: Flip = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write COCO results here.", rich_help_panel="Output"),
-    ] = None,
+    out: OutFile = None,
     plots: Plots = None,
     workers: Workers = 0,
     threads: Threads = 0,

@@ -26,7 +26,7 @@ from vipnas_cli.data.detections import read_detections
 from vipnas_cli.evaluation_coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource
 from vipnas_cli.media.outputs import PartialFile, check_outputs
-from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, precision_at_recall
+from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 
 NAME = "coco"
 Truth = dict[str, Any]
@@ -47,6 +47,7 @@ def coco_job(options: EvalOptions) -> None:
     """Scores the key network of a pipeline, or the results of any tool, on labelled images."""
     console = Console(stderr=True, quiet=options.quiet)
     printer = result_console()
+    evaluation_package()  # better missed now than after the networks have run
     check_plots(options.plots, NAME)
     model = None if options.predictions else open_model(options)
     if options.out is not None:

@@ -162,8 +162,10 @@ def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, 
             sink = OverlaySink(writer, skeleton, caption=_caption(pipeline, options.smooth_pictures))
             pictures.append(stack.enter_context(sink))
         else:
-            kind: type[JsonlSink] | type[CsvSink] = JsonlSink if suffix == ".jsonl" else CsvSink
-            numbers.append(stack.enter_context(kind("-" if path == STDOUT else path, skeleton, header)))
+            name = "-" if path == STDOUT else path
+            table: CsvSink | JsonlSink = (JsonlSink if suffix == ".jsonl" else CsvSink)(name, skeleton, header)
+            stack.enter_context(table)
+            numbers.append(table)
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures))
 
 

@@ -19,6 +19,8 @@ from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.ids import IdentityTracker
 
+# Boxes that overlap by this IoU are one person in two frames.
+SAME_BOX = 0.3
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
@@ -28,13 +30,15 @@ KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 class PropagationOptions:
     """When to trust a pose and when to look again; scores in 0–1.
 
-    `lost_score`: a person below it is dropped. `falling_factor`: a key frame comes early when a person's score falls
+    `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
+    detectors take other things for people. `falling_factor`: a key frame comes early when a person's score falls
     below this share of the score at the last key frame. `same_person_oks`: poses closer than this are one person.
     """
 
     max_people: int = 20
     point_score: float = 0.3
     lost_score: float = 0.3
+    new_score: float = 0.45
     falling_factor: float = 0.6
     same_person_oks: float = 0.9
     early_keys: bool = True
@@ -104,12 +108,15 @@ class Propagator:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
         found, _ = self.source.boxes(image, frame_index)
         memory = self._memory
-        if memory is not None and reason != "cut" and len(memory.people):
-            kept = self._carried_boxes(memory)
-            missed = iou(kept, found).max(1, initial=0) < 0.3
-            found = np.concatenate([found, kept[missed]])
-        transforms, heatmaps, people = self._estimate(0, image, found[: self.options.max_people], None)
-        believed = people.person_scores >= self.options.lost_score
+        if reason == "cut":
+            self.tracker.forget()
+            memory = None
+        kept = np.zeros((0, 4), np.float32) if memory is None else self._carried_boxes(memory)
+        missed = iou(kept, found).max(1, initial=0) < SAME_BOX
+        found = np.concatenate([found, kept[missed]])[: self.options.max_people]
+        transforms, heatmaps, people = self._estimate(0, image, found, None)
+        known = iou(found, kept).max(1, initial=0) >= SAME_BOX
+        believed = people.person_scores >= np.where(known, self.options.lost_score, self.options.new_score)
         distinct = oks_nms(
             people.points_frame,
             people.person_scores,

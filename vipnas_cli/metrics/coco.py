@@ -62,6 +62,18 @@ def precision_at_recall(
     return np.where(precision >= 0, precision, np.nan)
 
 
+def evaluation_package() -> Any:
+    """The package faster_coco_eval; VipnasError if it is not installed."""
+    try:
+        import faster_coco_eval
+    except ImportError as error:
+        raise VipnasError(
+            "scoring by the COCO rules needs the package faster-coco-eval, which is not installed",
+            "Install it with: pip install 'vipnas[eval]'",
+        ) from error
+    return faster_coco_eval
+
+
 def _evaluator(
     ground_truth: Mapping[str, Any] | Path, results: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
 ) -> Any:
@@ -69,19 +81,12 @@ def _evaluator(
     truth = _read_annotations(ground_truth) if isinstance(ground_truth, Path) else ground_truth
     origin = str(ground_truth) if isinstance(ground_truth, Path) else "the ground truth"
     _check(truth, results, len(sigmas), origin)
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise VipnasError(
-            "scoring by the COCO rules needs the package faster-coco-eval, which is not installed",
-            "Install it with: pip install 'vipnas[eval]'",
-        ) from error
-
+    package = evaluation_package()
     # Ids count from 1 as 0 means "unmatched" to the evaluator; copies, as it writes into what it is given.
     annotations = [{**person, "id": number} for number, person in enumerate(truth["annotations"], start=1)]
-    coco = COCO({**truth, "annotations": annotations})
+    coco = package.COCO({**truth, "annotations": annotations})
     found = coco.loadRes([dict(result) for result in results])
-    evaluator = COCOeval_faster(coco, found, "keypoints", kpt_oks_sigmas=list(sigmas))
+    evaluator = package.COCOeval_faster(coco, found, "keypoints", kpt_oks_sigmas=list(sigmas))
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()

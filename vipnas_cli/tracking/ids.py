@@ -84,6 +84,12 @@ class IdentityTracker:
         self._next_id = 0
         self._observed_s = -np.inf
 
+    def forget(self) -> None:
+        """Forget everyone, as after a scene cut, but go on counting ids."""
+        count = self._next_id
+        self.reset()
+        self._next_id = count
+
     def match(
         self,
         boxes_frame: NDArray[np.float32],

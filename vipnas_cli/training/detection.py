@@ -63,7 +63,7 @@ class DetectionBatches:
 
 def _placement(height: int, width: int, side: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """A random scale, place and mirror; the scale is relative to the letterboxed picture."""
-    scale = side / max(height, width) * np.exp(generator.uniform(np.log(0.4), np.log(1.6)))
+    scale = side / max(height, width) * np.exp(generator.uniform(np.log(0.6), np.log(1.8)))
     room = side - np.array([width, height]) * scale
     offset = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
     matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
@@ -111,13 +111,16 @@ def detection_targets(boxes: Floats, ignored: Floats, side: int) -> tuple[Floats
 
 
 def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
-    """Focal loss of the centres (as in CornerNet and CenterNet) plus generalised IoU of the boxes."""
+    """Quality focal loss of the heat plus generalised IoU of the boxes.
+
+    The heat around a middle is a target of its own: which single cell is the middle is often a matter of taste, and a
+    loss that asks for exactly one keeps all scores low.
+    """
     logits, distances = raw
     positive = batch.heat >= 0.999
-    score = logits.sigmoid()
-    hit = -F.logsigmoid(logits) * (1 - score) ** 2 * positive
-    miss = -F.logsigmoid(-logits) * score**2 * (1 - batch.heat) ** 4 * ~positive
-    centres = ((hit + miss) * batch.heat_weights).sum() / positive.sum().clamp(min=1)
+    difference = (logits.sigmoid() - batch.heat).abs()
+    entropy = F.binary_cross_entropy_with_logits(logits, batch.heat, reduction="none")
+    centres = (entropy * difference**2 * batch.heat_weights).sum() / positive.sum().clamp(min=1)
     overlap = generalised_iou(boxes_from_distances(distances), batch.boxes)
     boxes = ((1 - overlap) * batch.box_weights).sum() / batch.box_weights.sum().clamp(min=1)
     return centres + 2 * boxes
