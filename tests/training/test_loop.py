@@ -95,8 +95,7 @@ def test_batches_come_in_order_and_their_errors_are_raised() -> None:
                 raise ValueError("no sample")
             return step
 
-    seen = []
+    batches = prefetched(Failing(), 2, 20)
+    assert [next(batches) for _ in range(4)] == [2, 3, 4, 5]
     with pytest.raises(ValueError, match="no sample"):
-        for value in prefetched(Failing(), 2, 20):
-            seen.append(value)  # noqa: PERF402
-    assert seen == [2, 3, 4, 5]
+        next(batches)

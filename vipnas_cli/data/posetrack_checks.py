@@ -24,7 +24,7 @@ RELEASES = {"PoseTrack18 v0.2": range(74, 75), "PoseTrack18 v0.45": range(165, 1
 
 
 def label_release(sequences: int, split: str) -> str:
-    """Which release of PoseTrack18 has so many labelled sequences in `split`; published numbers belong to one of them."""
+    """The release of PoseTrack18 that has so many labelled sequences in `split`; published numbers belong to one."""
     if split == "val":
         for name, counts in RELEASES.items():
             if sequences in counts:

@@ -83,7 +83,7 @@ class WholeFrameSource:
 
 
 def letterbox(image: Image, side: int) -> tuple[Image, float]:
-    """The image scaled so that its longer edge has `side` pixels, padded with grey to multiples of 32, and the scale."""
+    """The image with a longer edge of `side` pixels, padded with grey to multiples of 32, and the scale."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
