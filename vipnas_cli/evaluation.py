@@ -45,21 +45,15 @@ def evaluate_clips(
     estimator: PoseEstimator,
     clips: Sequence[PersonClip],
     options: PropagationOptions,
-    boxes_on_followers: bool = False,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> ClipScores:
-    """PCK of the whole propagation on clips of one person; labelled boxes are given on key frames.
-
-    With `boxes_on_followers` the key network runs on every frame instead, as the ceiling to compare with.
-    """
+    """PCK of the whole propagation on clips of one person; boxes of the labels are given on key frames."""
     limbs = [estimator.skeleton.index(name) for name in LIMB_JOINTS]
     truth, found, labelled, positions = [], [], [], []
     for clip in clips:
         rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
         propagator = Propagator(estimator, GivenBoxesSource(rows), options=options)
         for index, frame in enumerate(clip.frames):
-            if boxes_on_followers:
-                propagator.reset()
             step = propagator.step(read(frame.image), index, index / 30)
             points = step.people.points_frame
             found.append(points[0] if len(points) else np.full_like(frame.points_frame, np.nan))

@@ -5,7 +5,7 @@ import pytest
 
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people_source import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator, grown_box
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator, moved_box
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -117,16 +117,26 @@ def test_the_budget_limits_people() -> None:
     assert found.estimator.calls == [(0, 2)]
 
 
-def test_a_box_without_trusted_keypoints_stays() -> None:
-    last = np.array([10, 20, 50, 90], np.float32)
-    np.testing.assert_array_equal(grown_box(last, POINTS, np.zeros(5, np.float32), 0.2), last)
+SURE = np.ones(5, np.float32)
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
-def test_a_grown_box_holds_all_keypoints_and_scales_with_them(scale: float) -> None:
-    last = np.array([20, 20, 80, 120], np.float32)
-    one = grown_box(last, POINTS, np.ones(5, np.float32), 0.2)
-    scaled = grown_box(last * scale, POINTS * scale, np.ones(5, np.float32), 0.2)
-    assert (one[:2] < POINTS.min(0)).all()
-    assert (one[2:] > POINTS.max(0)).all()
-    np.testing.assert_allclose(scaled, one * scale, rtol=1e-5)
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.5])
+def test_a_box_moves_and_scales_with_its_keypoints(scale: float) -> None:
+    last, shift = np.array([10, 10, 90, 130], np.float32), np.array([30, -5], np.float32)
+    now = POINTS * np.float32(scale) + shift
+    expected = (last.reshape(2, 2) * scale + shift).reshape(-1)
+    np.testing.assert_allclose(moved_box(last, (POINTS, SURE), (now, SURE)), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_joint_that_is_no_longer_seen_does_not_move_the_box() -> None:
+    last = np.array([10, 10, 90, 130], np.float32)
+    lost = SURE.copy()
+    lost[3:] = 0
+    np.testing.assert_allclose(moved_box(last, (POINTS, SURE), (POINTS, lost)), last, atol=1e-3)
+
+
+def test_a_box_grows_to_hold_an_outstretched_hand() -> None:
+    last = np.array([10, 10, 90, 130], np.float32)
+    reaching = POINTS.copy()
+    reaching[1] = (-60, 60)
+    assert moved_box(last, (POINTS, SURE), (reaching, SURE))[0] < -60

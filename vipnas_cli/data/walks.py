@@ -20,14 +20,15 @@ def walked_over(
 ) -> tuple[list[PersonClip], dict[Path, NDArray[np.uint8]]]:
     """Clips of `frames` pictures in which a camera pans and zooms over still images, and those pictures by path.
 
-    They let whole pipelines be compared on labelled stills that no training saw.
+    They let whole pipelines be compared on labelled stills that no training saw. Boxes err as a detector's would: by
+    5 % in place and 8 % in size.
     """
     clips, pictures = [], {}
     for number, person in enumerate(people):
         image = read_image(person.image)
         size = person.box_frame[2:] - person.box_frame[:2]
         middle = (person.box_frame[:2] + person.box_frame[2:]) / 2
-        drift, zoom = generator.normal(0, 0.04, 2) * size, np.exp(generator.normal(0, 0.02))
+        drift, zoom = generator.normal(0, 0.02, 2) * size, np.exp(generator.normal(0, 0.01))
         steps = []
         for index in range(frames):
             path = Path(f"{person.image}#{number}.{index}")
@@ -35,7 +36,10 @@ def walked_over(
             offset = middle + drift * index - scale * middle
             matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
             pictures[path] = np.asarray(cv2.warpAffine(image, matrix, image.shape[1::-1]), np.uint8)
-            box = (person.box_frame * scale + np.tile(offset, 2)).astype(np.float32)
+            moved = (person.box_frame * scale + np.tile(offset, 2)).reshape(2, 2)
+            wrong = moved.mean(0) + generator.normal(0, 0.05, 2) * size
+            half = scale * size / 2 * np.exp(generator.normal(0, 0.08, 2))
+            box = np.concatenate([wrong - half, wrong + half]).astype(np.float32)
             points = (person.points_frame * scale + offset).astype(np.float32)
             inside = ((points >= 0) & (points < image.shape[1::-1])).all(1)
             steps.append(

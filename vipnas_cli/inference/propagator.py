@@ -21,6 +21,8 @@ from vipnas_cli.tracking.ids import IdentityTracker
 
 # Boxes that overlap by this IoU are one person in two frames.
 SAME_BOX = 0.3
+# With fewer trusted joints than this a box stays where it is.
+FEWEST_JOINTS = 4
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
@@ -64,7 +66,7 @@ class _Memory:
     people: People
     transforms: list[CropTransform]
     heatmaps: Heatmaps
-    key_scores: dict[int, float]
+    key_people: People
     thumbnail: Thumbnail
     next_key: KeyReason | None = None
 
@@ -128,8 +130,7 @@ class Propagator:
         people = people[keep]
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
-        key_scores = dict(zip(ids.tolist(), people.person_scores.tolist(), strict=True))
-        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], key_scores, small)
+        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], people, small)
         return Step(people, 0, reason, len(transforms))
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
@@ -140,18 +141,19 @@ class Propagator:
         boxes = self._carried_boxes(memory)
         transforms, heatmaps, people = self._estimate(position, image, boxes, memory)
         scores = people.person_scores
-        at_key = np.array([memory.key_scores[int(i)] for i in people.ids], np.float32)
+        at_key = dict(zip(memory.key_people.ids.tolist(), memory.key_people.person_scores.tolist(), strict=True))
+        before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
         believed = scores >= self.options.lost_score
         next_key: KeyReason | None = None
         if not believed.all():
             next_key = "lost"
-        elif (scores < self.options.falling_factor * at_key).any():
+        elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"
         keep = np.flatnonzero(believed)
         people = people[keep]
         self.tracker.observe(people, time_s)
         kept = [transforms[i] for i in keep]
-        self._memory = _Memory(position, people, kept, heatmaps[keep], memory.key_scores, small, next_key)
+        self._memory = _Memory(position, people, kept, heatmaps[keep], memory.key_people, small, next_key)
         return Step(people, position, None, len(transforms))
 
     def _estimate(
@@ -177,36 +179,42 @@ class Propagator:
         return transforms, heatmaps, People(ids, boxes.astype(np.float32), points, scores)
 
     def _carried_boxes(self, memory: _Memory) -> Boxes:
-        """Boxes (P, 4) for the next frame, grown from the poses of this one."""
-        people = memory.people
-        pairs = zip(people.boxes_frame, people.points_frame, people.scores, strict=True)
-        rows = [grown_box(box, points, scores, self.options.point_score) for box, points, scores in pairs]
+        """Boxes (P, 4) for the next frame: those of the key frame, moved as the poses were since then."""
+        people, rows = memory.people, []
+        for index, identity in enumerate(people.ids.tolist()):
+            key = memory.key_people[memory.key_people.ids == identity]
+            weights = [np.where(s >= self.options.point_score, s, 0) for s in (key.scores[0], people.scores[index])]
+            if (np.minimum(*weights) > 0).sum() < FEWEST_JOINTS:
+                rows.append(people.boxes_frame[index])
+            else:
+                key_pose, now = (key.points_frame[0], weights[0]), (people.points_frame[index], weights[1])
+                rows.append(moved_box(key.boxes_frame[0], key_pose, now))
         return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
 
 
-# Keypoints end at ankles, wrists and eyes; feet, hands and hair lie outside. As shares of the keypoints' box.
-GROWTH = 0.12
+# How far beyond its trusted keypoints a box reaches at least, as a share of its longer side.
+MARGIN = 0.04
 
 
-def grown_box(box: Boxes, points: NDArray[np.float32], scores: NDArray[np.float32], point_score: float) -> Boxes:
-    """The next box (4,) of a person: where the last pose was, of a size between the last box and that pose.
+def moved_box(
+    box: Boxes,
+    key: tuple[NDArray[np.float32], NDArray[np.float32]],
+    now: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> Boxes:
+    """The box (4,) of a key frame, moved and scaled as the person's keypoints were since then.
 
-    With fewer than four trusted keypoints the last box stays.
+    `key` and `now` are points (K, 2) and their weights (K,); the same joints are compared, so that one that comes or
+    goes does not make the box jump. The box still grows to hold all keypoints of now.
     """
-    trusted = points[scores >= point_score]
-    if len(trusted) < 4:
-        return box
-    low, high = trusted.min(0), trusted.max(0)
-    margin = GROWTH * max(high[0] - low[0], high[1] - low[1])
-    size = ((high - low + 2 * margin) + (box[2:] - box[:2])) / 2
-    middle = (low + high) / 2
-    # A pose that shows only a part of the body must not pull the box off the rest at once.
-    middle = (
-        (middle + (box[:2] + box[2:]) / 2) / 2
-        if (high - low + 2 * margin < 0.6 * (box[2:] - box[:2])).any()
-        else middle
-    )
-    return np.concatenate([middle - size / 2, middle + size / 2]).astype(np.float32)
+    weights = np.minimum(key[1], now[1])[:, None]
+    before, after = ((weights * points).sum(0) / weights.sum() for points, _ in (key, now))
+    spreads = [np.sqrt((weights * (p[0] - middle) ** 2).sum()) for p, middle in ((key, before), (now, after))]
+    scale = np.clip(spreads[1] / max(spreads[0], 1e-6), 0.6, 1.6)
+    corners = after + scale * (box.reshape(2, 2) - before)
+    seen = now[0][now[1] > 0]
+    margin = MARGIN * (corners[1] - corners[0]).max()
+    low, high = np.minimum(corners[0], seen.min(0) - margin), np.maximum(corners[1], seen.max(0) + margin)
+    return np.concatenate([low, high]).astype(np.float32)
 
 
 def _areas(boxes: Boxes) -> NDArray[np.float32]:
