@@ -60,7 +60,7 @@ BudgetText = Annotated[
         "--budget",
         "-b",
         metavar="0.5GFLOPs|12ms",
-        help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates. Default: 0.5GFLOPs.",
+        help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates. Default: 0.2GFLOPs.",
         rich_help_panel="Model",
     ),
 ]

@@ -29,6 +29,7 @@ from vipnas_cli.cli.eval_report import (
     sequence_metrics,
     sequences_json,
 )
+from vipnas_cli.cli.run_job import DEFAULT_BUDGET
 from vipnas_cli.data.detections import read_detections
 from vipnas_cli.data.posetrack import LabelledSequence, read_predictions, read_truth, write_predictions
 from vipnas_cli.data.posetrack_checks import label_release, prediction_problems, truth_problems
@@ -236,4 +237,4 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     if options.chatty and model:
         speed = document["speed"]
         results.print(f"{speed['frames_per_second']} frames per second with {speed['workers']} workers.")
-        results.print(f"Next: vipnas run CLIP.mp4 --budget {options.budget or '0.5GFLOPs'}")
+        results.print(f"Next: vipnas run CLIP.mp4 --budget {options.budget or DEFAULT_BUDGET}")

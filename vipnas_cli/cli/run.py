@@ -27,7 +27,7 @@ def run(
             "-b",
             metavar="0.5GFLOPs|12ms",
             help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates, as pose papers print "
-            "them; ms are measured on this machine. Default: 0.5GFLOPs.",
+            "them; ms are measured on this machine. Default: 0.2GFLOPs.",
             rich_help_panel="Model",
         ),
     ] = None,

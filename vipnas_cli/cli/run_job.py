@@ -31,7 +31,7 @@ from vipnas_cli.spec import Budget
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
-DEFAULT_BUDGET = "0.5GFLOPs"
+DEFAULT_BUDGET = "0.2GFLOPs"
 DAMAGED, INTERRUPTED = 5, 130
 STDOUT = Path("-")
 
