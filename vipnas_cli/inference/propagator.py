@@ -42,7 +42,7 @@ class PropagationOptions:
     lost_score: float = 0.3
     new_score: float = 0.45
     falling_factor: float = 0.6
-    same_person_oks: float = 0.9
+    same_person_oks: float = 0.8
     early_keys: bool = True
     fusion: bool = True
     changes: ChangeOptions = ChangeOptions()
@@ -114,8 +114,8 @@ class Propagator:
             self.tracker.forget()
             memory = None
         kept = np.zeros((0, 4), np.float32) if memory is None else self._carried_boxes(memory)
-        missed = iou(kept, found).max(1, initial=0) < SAME_BOX
-        found = np.concatenate([found, kept[missed]])[: self.options.max_people]
+        detected = len(found)
+        found = np.concatenate([found, kept[unexplained(kept, found)]])[: self.options.max_people]
         transforms, heatmaps, people = self._estimate(0, image, found, None)
         known = iou(found, kept).max(1, initial=0) >= SAME_BOX
         believed = people.person_scores >= np.where(known, self.options.lost_score, self.options.new_score)
@@ -130,7 +130,9 @@ class Propagator:
         people = people[keep]
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
-        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], people, small)
+        # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
+        reference = people if memory is None else _updated(memory.key_people, people, keep < detected)
+        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], reference, small)
         return Step(people, 0, reason, len(transforms))
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
@@ -190,6 +192,33 @@ class Propagator:
                 key_pose, now = (key.points_frame[0], weights[0]), (people.points_frame[index], weights[1])
                 rows.append(moved_box(key.boxes_frame[0], key_pose, now))
         return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
+
+
+def unexplained(kept: Boxes, found: Boxes) -> NDArray[np.bool_]:
+    """Which boxes (N,) of people who were there are no found box's own; a found box explains one person only."""
+    free, shared = np.ones(len(kept), bool), iou(kept, found)
+    for column in range(len(found)):
+        overlap = np.where(free, shared[:, column], 0)
+        if overlap.max(initial=0) >= SAME_BOX:
+            free[overlap.argmax()] = False
+    return free
+
+
+def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:
+    """The people of now, with the older sighting of those who are not `fresh` (P,) and were there before."""
+    rows = {identity: row for row, identity in enumerate(before.ids.tolist())}
+    parts = [
+        now[index : index + 1] if fresh[index] or identity not in rows else before[rows[identity] : rows[identity] + 1]
+        for index, identity in enumerate(now.ids.tolist())
+    ]
+    if not parts:
+        return now
+    return People(
+        now.ids,
+        np.concatenate([part.boxes_frame for part in parts]),
+        np.concatenate([part.points_frame for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
 
 
 # How far beyond its trusted keypoints a box reaches at least, as a share of its longer side.
