@@ -15,7 +15,14 @@ CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 def test_an_interrupt_leaves_a_playable_video_and_valid_rows(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from vipnas_cli.cli.app import main; main()"]
     command += ["run", str(CLIP), "-o", "out.mp4", "-o", "out.csv"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # A shell that starts this in the background has its children ignore the signal.
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 120
     partial = tmp_path / ".out.partial.csv"
     # Rows are flushed as they come, so the growing file says that frames are being processed.

@@ -230,6 +230,20 @@ def test_unreadable_inputs_say_so(make_clip, tmp_path: Path, make, message: str)
     assert caught.value.hint
 
 
+def cut_place(content: bytes, suffix: str) -> int:
+    """Where about three quarters of a file end, in MP4 inside a box of pictures: FFmpeg opens no file cut in an index."""
+    place = len(content) * 3 // 4
+    if suffix != ".mp4":
+        return place
+    start, cut = 0, place
+    while start < place:
+        size = int.from_bytes(content[start : start + 4], "big")
+        if content[start + 4 : start + 8] == b"mdat":
+            cut = start + 8 + (size - 8) * 2 // 3
+        start += size
+    return cut
+
+
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [
@@ -244,7 +258,7 @@ def test_a_file_cut_off_gives_the_frames_it_has(make_clip, tmp_path: Path, which
     clip = make_clip(f"whole{suffix}", pts=range(24), options=options, size=(160, 120), key_every=6, **slow)
     whole = clip.read_bytes()
     path = tmp_path / f"cut{suffix}"
-    path.write_bytes(whole[: len(whole) * 3 // 4])
+    path.write_bytes(whole[: cut_place(whole, suffix)])
     frames, damaged = read(path)
     assert 8 <= len(frames) < 24
     # The last one can be half a picture.
