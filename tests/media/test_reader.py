@@ -231,7 +231,7 @@ def test_unreadable_inputs_say_so(make_clip, tmp_path: Path, make, message: str)
 
 
 def cut_place(content: bytes, suffix: str) -> int:
-    """Where about three quarters of a file end, in MP4 inside a box of pictures: FFmpeg opens no file cut in an index."""
+    """A cut at about three quarters of a file, in MP4 inside a box of pictures: FFmpeg opens none cut in an index."""
     place = len(content) * 3 // 4
     if suffix != ".mp4":
         return place
