@@ -79,7 +79,10 @@ def _header(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
     if plan.resume:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)
-    return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start}}
+    named = [("--init", plan.initial), ("--key", plan.key), ("--out", plan.out)]
+    options = " ".join(f"{option} {path.name}" for option, path in named if path is not None)
+    command = f"vipnas train {plan.recipe.name} --data DATA {options}"
+    return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start, "command": command}}
 
 
 def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
