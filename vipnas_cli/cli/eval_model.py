@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -17,10 +15,10 @@ from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip_test import FlipTestEstimator
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.latency import position_ms
 from vipnas_cli.spec import Budget
 
 CHECKPOINT = ".safetensors"
-REPEATS = 15
 
 
 @dataclass(frozen=True)
@@ -73,23 +71,6 @@ def open_detector(options: EvalOptions) -> OnnxDetector:
     if bundle.detector is None:
         raise WeightsError(f"{folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
     return OnnxDetector(bundle.detector, RuntimeOptions(1 if options.resolved_workers > 1 else options.threads))
-
-
-def position_ms(estimator: PoseEstimator, repeats: int = REPEATS) -> tuple[float, ...]:
-    """Milliseconds of one crop at each position of the cycle, by the median."""
-    keypoints = len(estimator.skeleton.keypoints)
-    found = []
-    for position, plan in enumerate(estimator.schedule.plans):
-        crops = np.zeros((1, plan.arch.height, plan.arch.width, 3), np.uint8)
-        previous = np.zeros((1, keypoints, plan.arch.height // 4, plan.arch.width // 4), np.float32)
-        times = []
-        for _ in range(repeats + 2):
-            started = time.perf_counter()
-            estimator.estimate(position, crops, previous)
-            times.append(time.perf_counter() - started)
-        # The first two find cold caches.
-        found.append(1000 * median(times[2:]))
-    return tuple(found)
 
 
 def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEstimator, tuple[float, ...]]:

@@ -1,0 +1,73 @@
+"""Bundles: what is bundled is whole, budgets choose by score, and foreign manifests are refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vipnas_cli.bundle import Bundle, bundled_weights, open_bundle
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.inference.onnx_backend import RuntimeOptions
+from vipnas_cli.latency import within_ms
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return open_bundle(bundled_weights())
+
+
+def test_every_bundled_file_has_its_checksum(bundle: Bundle) -> None:
+    assert bundle.detector is not None
+    assert bundle.detector.read()
+    for pipeline in bundle.pipelines:
+        for network in pipeline.networks:
+            assert network.read()
+
+
+def test_at_least_three_pipelines_lie_between_a_tenth_and_seven_tenths_of_a_gflop(bundle: Bundle) -> None:
+    costs = [pipeline.macs_per_person_frame for pipeline in bundle.pipelines]
+    assert sum(0.1e9 <= cost <= 0.7e9 for cost in costs) >= 3
+    assert [p.macs_per_person_frame for p in bundle.by_cost] == sorted(costs)
+
+
+def test_a_budget_takes_the_best_pipeline_within_it(bundle: Bundle) -> None:
+    best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
+    assert bundle.within(1e12) == best
+    cheapest = bundle.by_cost[0]
+    assert bundle.within(cheapest.macs_per_person_frame) == cheapest
+    with pytest.raises(BudgetError) as caught:
+        bundle.within(cheapest.macs_per_person_frame - 1)
+    assert cheapest.name in caught.value.hint
+
+
+def test_a_budget_in_milliseconds_takes_the_best_that_is_fast_enough(bundle: Bundle) -> None:
+    best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
+    assert within_ms(bundle, 10_000, RuntimeOptions(1)) == best
+    with pytest.raises(BudgetError, match="no pipeline runs in"):
+        within_ms(replace(bundle, pipelines=bundle.pipelines[:1]), 1e-6, RuntimeOptions(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 99}, "format"),
+        ({"networks": {}}, "incomplete"),
+        ({"pipelines": []}, "incomplete"),
+        ({"detector": {"file": "../outside.onnx", "sha256": "", "macs": 1, "side": 320, "threshold": 0.3}}, "outside"),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+    manifest = json.loads((bundled_weights() / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(WeightsError, match=words):
+        open_bundle(tmp_path)
+
+
+def test_a_bad_plan_is_a_fault_of_the_weights(tmp_path: Path) -> None:
+    manifest = json.loads((bundled_weights() / "manifest.json").read_text())
+    for network in manifest["networks"].values():
+        network["plan"]["arch"]["family"] = "transformer"
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(WeightsError, match="transformer"):
+        open_bundle(tmp_path)
