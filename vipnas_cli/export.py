@@ -23,7 +23,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.onnx_backend import METADATA, RuntimeOptions, open_session
 from vipnas_cli.nets.blocks import ConvNorm
 from vipnas_cli.nets.detector import PersonDetector
-from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet
+from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet, network_input
 from vipnas_cli.spec import Plan
 
 OPSET = 17
@@ -47,7 +47,7 @@ class _Deployed(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor, previous_heatmaps: Tensor | None = None) -> Any:
-        normalised = (images.permute(0, 3, 1, 2).float() - 127) / 128
+        normalised = network_input(images)
         return self.net(normalised) if previous_heatmaps is None else self.net(normalised, previous_heatmaps)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
@@ -32,8 +32,7 @@ class TorchEstimator:
         network = self._networks[position % len(self._networks)]
         if network.fusion is not None and previous is None:
             raise WeightsError(f"position {position} of the cycle needs previous heatmaps", "start with a key frame")
-        images = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
-        normalised = ((images.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+        images = network_input(torch.from_numpy(crops).to(self._device))
         carried = None if previous is None else torch.from_numpy(previous).to(self._device)
-        heatmaps: Heatmaps = network(normalised, carried).cpu().numpy()
+        heatmaps: Heatmaps = network(images, carried).cpu().numpy()
         return heatmaps

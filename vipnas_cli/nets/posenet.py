@@ -9,11 +9,17 @@ from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import Bottleneck, ConvNorm, InvertedResidual, activation, convolution, upsampling
 from vipnas_cli.nets.fusion import TemporalFusion
+from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.spec import ArchSpec, FusionSpec
 
 HEATMAP_STRIDE = 4
 # A heatmap of 64 rows has Gaussians of σ 2 (paper section 1.4); other sizes keep the same share of the crop.
-SIGMA_PER_ROW = 2 / 64
+SIGMA_PER_ROW = HeatmapCodec.sigma_per_row
+
+
+def network_input(crops: Tensor) -> Tensor:
+    """What all networks see, (B, 3, H, W) float about -1 to 1, of RGB bytes (B, H, W, 3)."""
+    return (crops.permute(0, 3, 1, 2).float() - 127) / 128
 
 
 def _stage(arch: ArchSpec, index: int) -> nn.Sequential:

@@ -6,7 +6,7 @@ Shapes: P people, K keypoints, h, w heatmap cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class HeatmapCodec:
     width: int
     decoding: Decoding = "gaussian"
     stride: int = 4
+    sigma_per_row: ClassVar[float] = 2 / 64
 
     def __post_init__(self) -> None:
         if self.height % self.stride or self.width % self.stride:
@@ -47,7 +48,7 @@ class HeatmapCodec:
     @property
     def sigma(self) -> float:
         """Standard deviation of the Gaussian in cells."""
-        return 2 / 64 * self.rows
+        return self.sigma_per_row * self.rows
 
     def to_heatmap(self, points_crop: Floats) -> Floats:
         """Crop pixels (…, 2) in heatmap cells."""

@@ -78,8 +78,3 @@ def prefetched(source: BatchSource[BatchType], first: int, last: int, ahead: int
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def to_network(crops: Tensor) -> Tensor:
-    """Network input (B, 3, H, W) float, channels last, from uint8 crops (B, H, W, 3)."""
-    return (crops.permute(0, 3, 1, 2).float() - 127) / 128

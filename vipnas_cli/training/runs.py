@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vipnas_cli.checkpoints import load_checkpoint, load_pose_net
 from vipnas_cli.nets.detector import PersonDetector
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.spec import ArchSpec, Plan, preset
-from vipnas_cli.training.batches import Batch, StillBatches, to_network
+from vipnas_cli.training.batches import Batch, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data_sets import Folders, clip_source, picture_source, still_source
 from vipnas_cli.training.detection import DetectionBatch, DetectionBatches, detection_loss
@@ -101,7 +101,7 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     raw = _compiled(net.raw, plan)
 
     def loss_of(batch: Batch) -> Tensor:
-        found = raw(to_network(batch.crops))
+        found = raw(network_input(batch.crops))
         assert isinstance(found, Tensor)
         return heatmap_loss(found, batch.points_crop, batch.weights, arch.rules.output)
 
@@ -153,6 +153,6 @@ def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     raw = _compiled(net.raw, plan)
 
     def loss_of(batch: DetectionBatch) -> Tensor:
-        return detection_loss(raw(to_network(batch.crops)), batch)  # type: ignore[arg-type]
+        return detection_loss(raw(network_input(batch.crops)), batch)  # type: ignore[arg-type]
 
     return trainer.run(source, loss_of, plan.out, plan.until)

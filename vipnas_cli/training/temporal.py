@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vipnas_cli.nets.posenet import heatmaps_from_raw
-from vipnas_cli.training.batches import to_network
+from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.training.clip_batches import ClipBatch
 from vipnas_cli.training.losses import heatmap_loss
 
@@ -53,11 +52,11 @@ def unrolled_loss(
     `key` gives heatmaps of images; each follower gives raw output of images and the previous heatmaps.
     """
     with torch.no_grad():
-        heatmaps = key(to_network(batch.key_crops))
+        heatmaps = key(network_input(batch.key_crops))
     total = torch.zeros((), device=heatmaps.device)
     for step, follower in enumerate(followers):
         previous = carried(heatmaps, batch.rows[step], batch.columns[step])
-        raw = follower(to_network(batch.crops[step]), spoilt(previous, noise, generator))
+        raw = follower(network_input(batch.crops[step]), spoilt(previous, noise, generator))
         total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
         heatmaps = heatmaps_from_raw(raw.detach(), output)
     return total / len(followers)
