@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vipnas_cli.cost import plan_cost, schedule_macs
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import ArchSpec, FusionSpec, HeadSpec, Plan, Schedule, StageSpec, StemSpec, preset
+from vipnas_cli.spec.spaces import SPACES, space_of
 
 STAGES = tuple(StageSpec(width, 2, 3, 2, 2, False) for width in (8, 16, 24, 32, 40, 48))
 FAST = ArchSpec("fast", 64, 32, StemSpec(16, 3), STAGES, HeadSpec(16, 2, 1, refine=3))
+
+
+def counted_by_torch(plan: Plan, keypoints: int = 17) -> tuple[int, int]:
+    """Multiply-accumulates and parameters of the built network; torch counts a multiply-accumulate twice."""
+    arch, counter = plan.arch, FlopCounterMode(display=False)
+    with torch.device("meta"), torch.no_grad(), counter:
+        net = PoseNet(arch, keypoints, plan.fusion).eval()
+        net(
+            torch.empty(1, 3, arch.height, arch.width), torch.empty(1, keypoints, arch.height // 4, arch.width // 4)
+        )
+    return counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("family", SPACES)
+def test_what_is_counted_is_what_torch_counts_in_the_built_network(family: str) -> None:
+    rng = Random(0)
+    for fusion in (FusionSpec(), FusionSpec("add", 1), FusionSpec("mul", 2), FusionSpec("cat", 3), FusionSpec("cat", 4)):
+        plan = Plan(space_of(family).sample(rng), fusion)
+        cost = plan_cost(plan)
+        assert (cost.macs, cost.parameters) == counted_by_torch(plan)
+    plan = Plan(space_of(family).smallest)
+    assert (plan_cost(plan, 3).macs, plan_cost(plan, 3).parameters) == counted_by_torch(plan, 3)
 
 
 @pytest.mark.parametrize(

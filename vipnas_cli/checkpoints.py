@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
-from vipnas_cli.spec import ArchSpec, Plan
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -51,12 +52,36 @@ def load_pose_net(path: Path) -> PoseNet:
     return net
 
 
+def load_followers(path: Path) -> tuple[Schedule, list[PoseNet]]:
+    """The followers of a checkpoint of a trained cycle, in order, and the schedule that they belong to."""
+    tensors, header = load_checkpoint(path)
+    if header.get("kind") != "cycle":
+        raise WeightsError(f"{path} holds no followers of a cycle", "name a checkpoint that `vipnas train cycle` wrote")
+    schedule, nets = Schedule.from_json(header["schedule"]), []
+    for index, plan in enumerate(schedule.plans[1:]):
+        net, prefix = PoseNet(plan.arch, header["keypoints"], plan.fusion), f"followers.{index}."
+        _fill(net, {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, path)
+        nets.append(net)
+    return schedule, nets
+
+
 def load_detector(path: Path) -> PersonDetector:
     """The person detector of a checkpoint."""
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "detector":
         raise WeightsError(f"{path} holds no person detector", "name a checkpoint of a detector")
     net = PersonDetector(ArchSpec.from_json(header["arch"]))
+    _fill(net, tensors, path)
+    return net
+
+
+def load_super_net(path: Path) -> SuperNet:
+    """The super-network of a checkpoint, spatial (no fusions) or temporal."""
+    tensors, header = load_checkpoint(path)
+    if header.get("kind") != "supernet":
+        raise WeightsError(f"{path} holds no super-network", "name a checkpoint that `vipnas train spatial` wrote")
+    fusions = tuple(FusionSpec(operation, stage) for operation, stage in header["fusions"])
+    net = SuperNet(SearchSpace.from_json(header["space"]), header["keypoints"], fusions)
     _fill(net, tensors, path)
     return net
 

@@ -156,14 +156,19 @@ def test_presets_belong_to_their_spaces(space: SearchSpace, arch: ArchSpec) -> N
     assert not any(other.contains(arch) for other in SPACES.values() if other is not space)
 
 
-def test_all_dimensions_are_elastic() -> None:
-    for space in SPACES.values():
-        for dimension in ("widths", "depths", "kernels", "attention"):
-            assert any(len(getattr(stage, dimension)) > 1 for stage in space.stages)
-        assert any(len(stage.group_widths) > 1 for stage in space.stages)
-        assert set(space.head.kernels) == {2, 4}
-        assert space.size > 1e11
-    assert {stage.group_width for stage in FAST_SPACE.largest.stages[-2:]} == {16}
+@NAMED
+def test_all_dimensions_are_elastic(space: SearchSpace) -> None:
+    elastic = ["widths", "depths", "kernels"]
+    # The fast family leaves out what a CPU is slow at.
+    elastic += ["expansions"] if space is FAST_SPACE else ["attention", "group_widths"]
+    for dimension in elastic:
+        assert any(len(getattr(stage, dimension)) > 1 for stage in space.stages)
+    assert set(space.head.kernels) == {2, 4}
+    assert space.size > 1e9
+
+
+def test_the_largest_fast_network_is_fast_base() -> None:
+    assert FAST_SPACE.largest == FAST_BASE
 
 
 @NAMED

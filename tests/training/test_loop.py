@@ -51,6 +51,21 @@ def test_five_and_five_resumed_steps_equal_ten_bit_for_bit(tmp_path: Path) -> No
         assert torch.equal(whole.average[name], second.average[name]), name
 
 
+def test_gradients_that_the_loss_gathered_itself_count_like_those_of_its_graph(tmp_path: Path) -> None:
+    one, two = trainer(), trainer()
+    losses = steps(one, tmp_path / "one.safetensors")
+
+    def gathered(batch: Tensor) -> Tensor:
+        loss = ((two.net(batch) - batch.sum(1, keepdim=True)) ** 2).mean()
+        for _ in range(2):
+            (loss / 2).backward(retain_graph=True)
+        return loss.detach()
+
+    assert [event.loss for event in two.run(Numbers(), gathered, tmp_path / "two.safetensors")] == losses
+    for name, tensor in one.net.state_dict().items():
+        assert torch.equal(tensor, two.net.state_dict()[name]), name
+
+
 def test_a_fixed_seed_repeats(tmp_path: Path) -> None:
     assert steps(trainer(), tmp_path / "a.safetensors") == steps(trainer(), tmp_path / "b.safetensors")
 

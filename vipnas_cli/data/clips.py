@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from vipnas_cli.data.coco import inside, read_json
 from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco
 from vipnas_cli.errors import DataError
+
+NAME_START = 24
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ def read_clips(root: Path, split: str, shortest: int = 4) -> list[PersonClip]:
     for path in files:
         found += [clip for clip in _clips(root, path) if len(clip.frames) >= shortest]
     return found
+
+
+def is_held_back(sequence: str, share: float) -> bool:
+    """Whether a sequence belongs to the `share` (0 to 1) of clips kept out of training for searches to score on.
+
+    Decided by the beginning of its name alone, because clips cut from one video mostly begin alike and belong together.
+    """
+    return zlib.crc32(sequence[:NAME_START].encode()) % 1000 < round(1000 * share)
 
 
 def _clips(root: Path, path: Path) -> list[PersonClip]:

@@ -6,7 +6,7 @@ Shapes: B batch, K keypoints, H, W crop pixels.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -18,15 +18,17 @@ from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, crop_person, draw_transform, vary_look
 from vipnas_cli.training.data_sets import StillSource
+from vipnas_cli.training.distributed import own_rows
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops (B, H, W, 3) uint8, points_crop (B, K, 2), weights (B, K)."""
+    """Crops (B, H, W, 3) uint8, points_crop (B, K, 2), weights (B, K), and the image that each row is from."""
 
     crops: Tensor
     points_crop: Tensor
     weights: Tensor
+    ids: tuple[str, ...] = ()
 
 
 BatchType = TypeVar("BatchType", covariant=True)
@@ -51,24 +53,29 @@ class StillBatches:
     seed: int
 
     def batch(self, step: int) -> Batch:
-        """The batch of `step`, drawn from a generator of its own so that resuming repeats it."""
-        generator = np.random.default_rng((self.seed, step))
-        rows = [self._sample(generator) for _ in range(self.batch_size)]
-        crops, points, weights = (np.stack(column) for column in zip(*rows, strict=True))
-        return Batch(torch.from_numpy(crops), torch.from_numpy(points), torch.from_numpy(weights))
+        """This process's rows of the batch of `step`, each from a generator of its own so that resuming repeats it."""
+        rows = [self._sample(np.random.default_rng((self.seed, step, row))) for row in own_rows(self.batch_size)]
+        crops, points, weights, names = zip(*rows, strict=True)
+        return Batch(stacked(crops), stacked(points), stacked(weights), names)
 
     def _sample(
         self, generator: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], str]:
         person = self.source.draw(generator)
         transform, flip = draw_transform(person, self.size, self.augmentation, generator)
         crop, points, weights = crop_person(self.source.images[person.image], person, transform, flip)
-        return vary_look(crop, self.augmentation, generator), points, weights
+        return vary_look(crop, self.augmentation, generator), points, weights, str(person.image)
 
 
-def prefetched(source: BatchSource[BatchType], first: int, last: int, ahead: int = 4) -> Iterator[BatchType]:
-    """The batches of steps `first` … `last` − 1, made by a thread that stays at most `ahead` batches in front."""
-    pool = ThreadPoolExecutor(1, "batches")
+def stacked(rows: Sequence[NDArray[np.generic]]) -> Tensor:
+    """Arrays of one shape as a tensor with one more dimension in front."""
+    return torch.from_numpy(np.stack(rows))
+
+
+def prefetched(source: BatchSource[BatchType], first: int, last: int, threads: int = 1) -> Iterator[BatchType]:
+    """The batches of steps `first` … `last` − 1, made by threads that stay a few batches in front."""
+    ahead = 3 + threads
+    pool = ThreadPoolExecutor(threads, "batches")
     try:
         pending = deque(pool.submit(source.batch, step) for step in range(first, min(first + ahead, last)))
         for step in range(first, last):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,7 +16,9 @@ from vipnas_cli.data.augment import Augmentation, crop_person, vary_look
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.realign import realignment_weights
+from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import ClipSource, StillSource
+from vipnas_cli.training.distributed import own_rows
 
 Arrays = tuple[NDArray[np.generic], ...]
 
@@ -25,7 +26,8 @@ Arrays = tuple[NDArray[np.generic], ...]
 @dataclass(frozen=True)
 class ClipBatch:
     """key_crops (B, H, W, 3) and crops (T, B, H', W', 3) uint8; points_crop (T, B, K, 2); weights (T, B, K);
-    rows (T, B, h', h) and columns (T, B, w', w): where followers find the previous frame's heatmaps."""
+    rows (T, B, h', h) and columns (T, B, w', w): where followers find the previous frame's heatmaps; the image of each
+    key frame."""
 
     key_crops: Tensor
     crops: tuple[Tensor, ...]
@@ -33,18 +35,18 @@ class ClipBatch:
     weights: tuple[Tensor, ...]
     rows: tuple[Tensor, ...]
     columns: tuple[Tensor, ...]
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Crop sizes (height, width) of key frame and followers, their number, and how far boxes err from frame to frame.
+    """Crop sizes (height, width) of the key frame and of each follower, and how far boxes err from frame to frame.
 
     `stills` is the share of clips that are simulated from one still image.
     """
 
     key_size: tuple[int, int]
-    size: tuple[int, int]
-    followers: int
+    sizes: tuple[tuple[int, int], ...]
     batch_size: int
     box_shift: float = 0.05
     box_scale: float = 0.08
@@ -63,19 +65,20 @@ class ClipBatches:
     seed: int
 
     def batch(self, step: int) -> ClipBatch:
-        """The batch of `step`, drawn from a generator of its own."""
-        generator = np.random.default_rng((self.seed, step))
-        samples = [self._sample(generator) for _ in range(self.options.batch_size)]
-        key = torch.from_numpy(np.stack([sample[0] for sample in samples]))
-        columns = zip(*(sample[1] for sample in samples), strict=True)
-        frames = [[torch.from_numpy(np.stack(part)) for part in zip(*column, strict=True)] for column in columns]
-        return ClipBatch(key, *(tuple(parts) for parts in zip(*frames, strict=True)))
+        """This process's rows of the batch of `step`, each drawn from a generator of its own."""
+        own = own_rows(self.options.batch_size)
+        samples = [self._sample(np.random.default_rng((self.seed, step, row))) for row in own]
+        key = stacked([sample[0] for sample in samples])
+        frames = zip(*(sample[1] for sample in samples), strict=True)
+        columns = [tuple(stacked(part) for part in zip(*frame, strict=True)) for frame in frames]
+        crops, points, weights, rows, across = zip(*columns, strict=True)
+        return ClipBatch(key, crops, points, weights, rows, across, tuple(sample[2] for sample in samples))
 
-    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], list[Arrays]]:
-        """The key crop, and per follower: crop, points, weights, row weights, column weights."""
+    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], list[Arrays], str]:
+        """The key crop; per follower: crop, points, weights, row weights, column weights; the key frame's image."""
         people, images = self._draw(generator)
         rotation, flip = self._orientation(generator)
-        sizes = [self.options.key_size, *[self.options.size] * self.options.followers]
+        sizes = [self.options.key_size, *self.options.sizes]
         padding = 1.25 * float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
         transforms = [
             CropTransform.from_box(_erring(person.box_frame, self.options, generator), *size, padding, rotation, flip)
@@ -93,11 +96,12 @@ class ClipBatches:
             rows.append(row[0])
             columns.append(column[0])
         key = frames[0][0]
-        return key, [(*frame, r, c) for frame, r, c in zip(frames[1:], rows, columns, strict=True)]
+        parts: list[Arrays] = [(*frame, r, c) for frame, r, c in zip(frames[1:], rows, columns, strict=True)]
+        return key, parts, str(people[0].image)
 
     def _draw(self, generator: np.random.Generator) -> tuple[list[LabelledPerson], list[NDArray[np.uint8]]]:
         """A person in consecutive frames."""
-        count = self.options.followers + 1
+        count = len(self.options.sizes) + 1
         if generator.random() < self.options.stills:
             person = self.stills.draw(generator)
             return _moving_crops(person, count, generator), [self.stills.images[person.image]] * count

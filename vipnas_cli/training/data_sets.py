@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -11,9 +11,9 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.clips import PersonClip, read_clips
+from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
 from vipnas_cli.data.coco import LabelledImage, read_images, read_people
-from vipnas_cli.data.image_store import ImageStore
+from vipnas_cli.data.image_store import ImageStore, read_image
 from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
 from vipnas_cli.data.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
 from vipnas_cli.data.synthetic.motion import Motion
@@ -84,15 +84,15 @@ def still_source(recipe: Recipe, folders: Folders) -> StillSource:
         if share.format == "coco":
             people = read_people(folders.data / share.path)
         elif share.format == "clips":
-            people = [f for clip in read_clips(folders.data / share.path, "train") for f in clip.frames[:: share.every]]
+            people = [f for clip in _training_clips(folders, share, 1) for f in clip.frames[:: share.every]]
             people = [f for f in people if (f.weights > 0).sum() >= FEWEST_JOINTS]
         else:
-            people, pictures = _synthetic_people(share.count, recipe.seed)
+            people, pictures = synthetic_people(share.count, recipe.seed)
             painted.update(pictures)
         if share.format != "synthetic":
             paths += [person.image for person in people]
         sets.append((_filled(people, share), share.share))
-    return StillSource(_images(folders, paths, painted), tuple(sets))
+    return StillSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
 
 
 def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
@@ -100,7 +100,7 @@ def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
     sets, paths, painted = [], [], {}
     for share in recipe.data:
         if share.format == "clips":
-            clips = read_clips(folders.data / share.path, "train", recipe.followers + 1)
+            clips = _training_clips(folders, share, recipe.followers + 1)
             paths += [frame.image for clip in clips for frame in clip.frames]
         elif share.format == "synthetic":
             clips, pictures = _synthetic_clips(max(share.count // 20, 1), recipe.seed)
@@ -108,7 +108,7 @@ def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
         else:
             continue
         sets.append((_filled(clips, share), share.share))
-    return ClipSource(_images(folders, paths, painted), tuple(sets))
+    return ClipSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
 
 
 def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
@@ -124,7 +124,12 @@ def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
         else:
             continue
         sets.append((_filled(rows, share), share.share))
-    return PictureSource(_images(folders, paths, painted), tuple(sets))
+    return PictureSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
+
+
+def _training_clips(folders: Folders, share: DataShare, shortest: int) -> list[PersonClip]:
+    clips = read_clips(folders.data / share.path, "train", shortest)
+    return [clip for clip in clips if not is_held_back(clip.sequence, share.held_back)]
 
 
 def _filled(rows: list[Row], share: DataShare) -> list[Row]:
@@ -133,10 +138,28 @@ def _filled(rows: list[Row], share: DataShare) -> list[Row]:
     return rows
 
 
-def _images(folders: Folders, paths: list[Path], painted: dict[Path, Image]) -> Images:
+def _cached(recipe: Recipe) -> bool:
+    return all(share.cached for share in recipe.data)
+
+
+class _Files(Mapping[Path, Image]):
+    """Images read whenever they are asked for."""
+
+    def __getitem__(self, path: Path) -> Image:
+        return read_image(path)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _images(folders: Folders, paths: list[Path], painted: dict[Path, Image], cached: bool) -> Images:
     if not paths:
         return painted
-    return ChainMap(painted, ImageStore.open(folders.cache, paths))  # type: ignore[arg-type]
+    store = ImageStore.open(folders.cache, paths) if cached else _Files()
+    return ChainMap(painted, store)  # type: ignore[arg-type]
 
 
 def _stills(count: int, seed: int) -> list[tuple[Path, SyntheticFrame]]:
@@ -150,7 +173,8 @@ def _person(path: Path, frame: SyntheticFrame, index: int) -> LabelledPerson:
     return LabelledPerson(path, frame.boxes_frame[index], frame.points_frame[index], weights)
 
 
-def _synthetic_people(count: int, seed: int) -> tuple[list[LabelledPerson], dict[Path, Image]]:
+def synthetic_people(count: int, seed: int) -> tuple[list[LabelledPerson], dict[Path, Image]]:
+    """The people of `count` synthetic pictures that can be trained on, and the pictures."""
     stills = _stills(count, seed)
     people = [_person(path, frame, index) for path, frame in stills for index in range(len(frame.ids))]
     usable = [person for person in people if (person.weights == 1).sum() >= FEWEST_JOINTS]

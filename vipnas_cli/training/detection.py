@@ -16,7 +16,9 @@ from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances
+from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
+from vipnas_cli.training.distributed import mean_over_ranks, own_rows
 
 Floats = NDArray[np.float32]
 
@@ -31,6 +33,7 @@ class DetectionBatch:
     boxes: Tensor
     box_weights: Tensor
     heat_weights: Tensor
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,13 @@ class DetectionBatches:
     seed: int
 
     def batch(self, step: int) -> DetectionBatch:
-        """The batch of `step`, drawn from a generator of its own."""
-        generator = np.random.default_rng((self.seed, step))
-        rows = [self._sample(generator) for _ in range(self.batch_size)]
-        return DetectionBatch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+        """This process's rows of the batch of `step`, each drawn from a generator of its own."""
+        rows = [self._sample(np.random.default_rng((self.seed, step, row))) for row in own_rows(self.batch_size)]
+        crops, heat, boxes, box_weights, heat_weights, names = zip(*rows, strict=True)
+        targets = (stacked(heat), stacked(boxes), stacked(box_weights), stacked(heat_weights))
+        return DetectionBatch(stacked(crops), *targets, names)
 
-    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Floats, Floats, Floats, Floats]:
+    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Floats, Floats, Floats, Floats, str]:
         label = self.source.draw(generator)
         image = self.source.images[label.image]
         matrix = _placement(image.shape[0], image.shape[1], self.side, generator)
@@ -58,7 +62,7 @@ class DetectionBatches:
         placed = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border)
         boxes, ignored = _moved(label.boxes_frame, matrix), _moved(label.ignored_frame, matrix)
         targets = detection_targets(boxes, ignored, self.side)
-        return (vary_look(np.asarray(placed, np.uint8), self.look, generator), *targets)
+        return (vary_look(np.asarray(placed, np.uint8), self.look, generator), *targets, str(label.image))
 
 
 def _placement(height: int, width: int, side: int, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -120,9 +124,10 @@ def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
     positive = batch.heat >= 0.999
     difference = (logits.sigmoid() - batch.heat).abs()
     entropy = F.binary_cross_entropy_with_logits(logits, batch.heat, reduction="none")
-    centres = (entropy * difference**2 * batch.heat_weights).sum() / positive.sum().clamp(min=1)
+    people = mean_over_ranks(positive.sum().float()).clamp(min=1)
+    centres = (entropy * difference**2 * batch.heat_weights).sum() / people
     overlap = generalised_iou(boxes_from_distances(distances), batch.boxes)
-    boxes = ((1 - overlap) * batch.box_weights).sum() / batch.box_weights.sum().clamp(min=1)
+    boxes = ((1 - overlap) * batch.box_weights).sum() / mean_over_ranks(batch.box_weights.sum()).clamp(min=1)
     return centres + 2 * boxes
 
 

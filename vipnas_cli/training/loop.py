@@ -5,6 +5,7 @@ The loop knows nothing of networks or data: it gets a module, a loss of a batch,
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -18,38 +19,66 @@ from torch import Tensor, nn
 from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
+from vipnas_cli.training.devices import loader_threads, on_device
+from vipnas_cli.training.distributed import average_over_ranks, mean_over_ranks, ranks, same_everywhere
 from vipnas_cli.training.options import LoopOptions
 
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What happened in one step."""
+    """What happened in one step; `score` is there when the averaged weights were scored after it."""
 
     step: int
     loss: float
     learning_rate: float
     elapsed_s: float
     saved: bool
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores (higher is better) the network with averaged weights every `every` steps and after the last one.
+
+    `score` gets a copy of its own; a super-network's extracts and recalibrates. The best weights are kept beside the
+    checkpoint if `keep_best`.
+    """
+
+    score: Callable[[nn.Module], float]
+    every: int
+    keep_best: bool = False
 
 
 def learning_rate_factor(step: int, options: LoopOptions) -> float:
-    """Linear warm-up, then a cosine down to `final_factor`."""
+    """Linear warm-up, then a cosine down to `final_factor` or a fall at each milestone."""
     if step < options.warmup:
         return (step + 1) / options.warmup
+    if options.milestones:
+        return float(options.milestone_factor ** sum(step >= milestone for milestone in options.milestones))
     progress = (step - options.warmup) / max(options.steps - options.warmup, 1)
     return options.final_factor + (1 - options.final_factor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
 
 
 class Trainer:
-    """A network in training with its optimizer, its averaged weights and its step counter."""
+    """A network in training with its optimizer, its averaged weights and its step counter.
+
+    Of several processes the first one writes; all of them hold the same weights after every step.
+    """
 
     def __init__(self, net: nn.Module, options: LoopOptions, header: dict[str, Any]) -> None:
         self.net = net
         self.options = options
         self.header = header
         self.step = 0
-        self.optimizer = torch.optim.AdamW(_parameter_groups(net, options), lr=options.learning_rate)
+        same_everywhere(net)
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
+        self.optimizer = kind(_parameter_groups(net, options), lr=options.learning_rate)
         self.average = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.net.parameters()).device
 
     def run(
         self,
@@ -57,37 +86,67 @@ class Trainer:
         loss_of: Callable[[BatchType], Tensor],
         path: Path,
         until: int | None = None,
+        validation: Validation | None = None,
     ) -> Iterator[StepEvent]:
-        """Trains from the current step to `until`, yields an event per step, saves now and then and at the end."""
+        """Trains from the current step to `until`, yields an event per step, saves now and then and at the end.
+
+        A `loss_of` that runs several backward passes itself returns its loss detached: then the gradients are taken to
+        be there already. WeightsError, and nothing saved, for a loss or gradients that are no numbers.
+        """
         saved_at = started = time.monotonic()
         last = min(until or self.options.steps, self.options.steps)
+        sound = True
         try:
-            for batch in prefetched(source, self.step, last):
-                loss = self._advance(loss_of(batch))
+            for batch in prefetched(source, self.step, last, loader_threads(self.device)):
+                sound = False
+                loss = self._step(batch, loss_of)
+                sound = True
+                score = self._scored(validation, path, self.step == last)
                 due = time.monotonic() - saved_at > self.options.save_every_s
                 if due:
                     self.save(path)
                     saved_at = time.monotonic()
                 rate = self.optimizer.param_groups[-1]["lr"]
-                yield StepEvent(self.step, loss, rate, time.monotonic() - started, due)
+                yield StepEvent(self.step, loss, rate, time.monotonic() - started, due, score)
         finally:
-            # An interrupt leaves the state of the last finished step.
-            self.save(path)
+            # Whatever ends it leaves the state of the last finished step; half a step is worth nothing.
+            if sound:
+                self.save(path)
 
-    def _advance(self, loss: Tensor) -> float:
-        value = loss.item()
+    def _step(self, batch: Any, loss_of: Callable[[Any], Tensor]) -> float:
+        # Before the loss is asked for: it may gather the gradients itself.
+        self.optimizer.zero_grad(set_to_none=True)
+        bfloat16 = self.options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = loss_of(on_device(batch, self.device))
+        value = mean_over_ranks(loss.detach()).item()
         if not math.isfinite(value):
-            raise WeightsError(f"the loss became {value} at step {self.step}", "lower the learning rate and resume")
+            raise self._spoilt(f"the loss became {value}", batch)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._average_over_ranks()
+        largest = self.options.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), largest).item()
+        if not math.isfinite(norm):
+            raise self._spoilt(f"the gradients' norm became {norm}", batch)
         factor = learning_rate_factor(self.step, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["peak"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip_norm)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        return value
+        return float(value)
+
+    def _spoilt(self, what: str, batch: Any) -> WeightsError:
+        names = getattr(batch, "ids", ())
+        samples = f" on the samples {', '.join(names)}" if names else ""
+        hint = "look at these samples with `vipnas data check`, or resume from the last checkpoint at a lower rate"
+        return WeightsError(f"{what} at step {self.step}{samples}", hint)
+
+    def _average_over_ranks(self) -> None:
+        gradients = [parameter.grad for parameter in self.net.parameters() if parameter.grad is not None]
+        average_over_ranks(gradients)
+        average_over_ranks([buffer for buffer in self.net.buffers() if buffer.is_floating_point()])
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -99,33 +158,68 @@ class Trainer:
             else:
                 self.average[name].copy_(tensor)
 
+    def _scored(self, validation: Validation | None, path: Path, last: bool) -> float | None:
+        """The score of the averaged weights if it is due; kept beside the checkpoint when it is the best so far."""
+        if validation is None or not (last or self.step % validation.every == 0) or not ranks().writes:
+            return None
+        net = copy.deepcopy(self.net)
+        net.load_state_dict(self.average)
+        score = validation.score(net.eval())
+        kept = best_path(path)
+        # What lies there at the first scoring is from another training.
+        beaten = self.step > validation.every and kept.exists() and _score_of(kept) >= score
+        if validation.keep_best and not beaten:
+            save_checkpoint(kept, self.average, {**self._full_header(), "score": score})
+        return score
+
+    def _full_header(self) -> dict[str, Any]:
+        return {**self.header, "step": self.step, "options": asdict(self.options)}
+
     def save(self, path: Path) -> None:
         """Writes the averaged weights to `path` and all that resuming needs beside it."""
-        header = {**self.header, "step": self.step, "options": asdict(self.options)}
-        save_checkpoint(path, self.average, header)
+        if not ranks().writes:
+            return
+        header = self._full_header()
         state = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        # Here too: a kill between the two files must not part them.
+        state |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         for name, parameter in self.net.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 state[f"optimizer.{name}.{key}"] = value
         save_checkpoint(resume_path(path), state, header)
+        save_checkpoint(path, self.average, header)
 
     def resume(self, path: Path) -> None:
         """Takes up the state that `save` left."""
-        average, _ = load_checkpoint(path)
         state, header = load_checkpoint(resume_path(path))
-        self.average = average
-        self.net.load_state_dict({n.removeprefix("net."): t for n, t in state.items() if n.startswith("net.")})
+        # Files of earlier versions have the average in the checkpoint alone.
+        average = _under("average.", state) or load_checkpoint(path)[0]
+        self.average = {name: tensor.to(self.device) for name, tensor in average.items()}
+        self.net.load_state_dict(_under("net.", state))
         for name, parameter in self.net.named_parameters():
-            prefix = f"optimizer.{name}."
-            found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            found = _under(f"optimizer.{name}.", state)
             if found:
-                self.optimizer.state[parameter] = found
+                moved = {key: value if key == "step" else value.to(parameter.device) for key, value in found.items()}
+                self.optimizer.state[parameter] = moved
         self.step = int(header["step"])
 
 
 def resume_path(path: Path) -> Path:
     """Where the optimizer's state of a checkpoint lies."""
     return path.with_name(f"{path.stem}.resume.safetensors")
+
+
+def best_path(path: Path) -> Path:
+    """Where the weights with the best score lie."""
+    return path.with_name(f"{path.stem}.best.safetensors")
+
+
+def _score_of(path: Path) -> float:
+    return float(load_checkpoint(path)[1].get("score", -math.inf))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _parameter_groups(net: nn.Module, options: LoopOptions) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW
+from vipnas_cli.training.distributed import mean_over_ranks
 
 
 def gaussian_targets(points_crop: Tensor, rows: int, columns: int) -> Tensor:
@@ -29,7 +30,7 @@ def position_cross_entropy(raw: Tensor, targets: Tensor, weights: Tensor) -> Ten
     wanted = targets.flatten(2)
     wanted = wanted / wanted.sum(-1, keepdim=True).clamp(min=1e-6)
     per_joint = -(wanted * log_probability).sum(-1)
-    return (per_joint * weights).sum() / weights.sum().clamp(min=1)
+    return (per_joint * weights).sum() / mean_over_ranks(weights.sum()).clamp(min=1)
 
 
 def mean_squared_error(raw: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vipnas_cli.data.augment import Augmentation
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import LoopOptions
 
-Kind = Literal["pose", "followers", "detector"]
+Kind = Literal["pose", "followers", "detector", "spatial", "temporal", "cycle"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class DataShare:
     """One data set of the mix: a COCO file, a PoseTrack-style folder of clips, or synthetic people.
 
     `path` is relative to the data folder; `every` thins out the frames of clips that serve as stills; `count` is the
-    number of synthetic pictures or clips.
+    number of synthetic pictures or clips; `held_back` is the share of clips that searches score on, never trained on.
+    Images are decoded once into a cache unless `cached` is off, which suits sets too large for the disk.
     """
 
     format: Literal["coco", "clips", "synthetic"]
@@ -29,20 +31,40 @@ class DataShare:
     path: str = ""
     every: int = 1
     count: int = 0
+    held_back: float = 0.0
+    cached: bool = True
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """The fixed people that a training is scored on every `every` steps: from a COCO file, or synthetic ones.
+
+    At most `people` of them, spread evenly over the file; the weights of the best score are kept if `keep_best`.
+    """
+
+    format: Literal["coco", "synthetic"]
+    every: int
+    path: str = ""
+    people: int = 300
+    keep_best: bool = False
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, on what, for how long; `stills` is the share of follower clips simulated from stills."""
+    """What is trained, on what, for how long; `stills` is the share of follower clips simulated from stills.
+
+    Super-networks name their `space` in place of a preset, and how many `random` networks each step trains besides the
+    largest and the smallest.
+    """
 
     name: str
     kind: Kind
-    preset: str
-    height: int
-    width: int
     batch: int
     loop: LoopOptions
     data: tuple[DataShare, ...]
+    preset: str = ""
+    height: int = 0
+    width: int = 0
     augmentation: Augmentation = Augmentation()
     imagenet: bool = True
     frozen_stages: int = 0
@@ -50,6 +72,9 @@ class Recipe:
     fusion: FusionSpec = FusionSpec()
     followers: int = 3
     stills: float = 0.35
+    space: str = ""
+    random: int = 1
+    validation: ValidationSet | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a JSON object for a checkpoint's header."""
@@ -60,6 +85,12 @@ def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("vipnas_cli.training") / "recipes"
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def recipe_purpose(name: str) -> str:
+    """What a bundled recipe is for: the comment that its file begins with."""
+    text = (resources.files("vipnas_cli.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return " ".join(line.strip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
 
 
 def read_recipe(name_or_path: str) -> Recipe:
@@ -77,7 +108,7 @@ def read_recipe(name_or_path: str) -> Recipe:
         )
     try:
         return _recipe(path.stem, tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+    except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError) as error:
         raise DataError(f"recipe {name_or_path} cannot be used: {error}", "compare it with a bundled recipe") from error
 
 
@@ -86,16 +117,31 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
     unknown = set(data) - known
     if unknown:
         raise KeyError(f"unknown entries {', '.join(sorted(unknown))}")
-    augmentation = dict(data.get("augmentation", {}))
-    if "scale" in augmentation:
-        augmentation["scale"] = tuple(augmentation["scale"])
-    return Recipe(
+    validation = data.get("validation")
+    recipe = Recipe(
         **{
             **data,
             "name": name,
-            "loop": LoopOptions(**data["loop"]),
+            "loop": LoopOptions(**_with_tuples(data["loop"])),
             "data": tuple(DataShare(**row) for row in data["data"]),
-            "augmentation": Augmentation(**augmentation),
+            "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
             "fusion": FusionSpec(**data.get("fusion", {})),
+            "validation": validation and ValidationSet(**validation),
         }
     )
+    for entry in (recipe, recipe.loop, recipe.validation, *recipe.data):
+        _check_choices(entry)
+    return recipe
+
+
+def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:
+    """A TOML table whose lists are tuples, as frozen values have them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _check_choices(entry: object) -> None:
+    """ValueError naming a field whose value is not among those that its type lists."""
+    for name, hint in get_type_hints(type(entry)).items() if entry is not None else ():
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        if choices and getattr(entry, name) not in choices:
+            raise ValueError(f"{name} is {getattr(entry, name)!r}, expected one of {', '.join(map(str, choices))}")

@@ -1,0 +1,115 @@
+"""Two processes that train together do what one does; run as a script this file is one of the two."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from vipnas_cli.checkpoints import load_checkpoint  # noqa: E402
+from vipnas_cli.data.augment import Augmentation  # noqa: E402
+from vipnas_cli.data.people_labels import LabelledPerson  # noqa: E402
+from vipnas_cli.errors import UsageError  # noqa: E402
+from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
+from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec  # noqa: E402
+from vipnas_cli.training import distributed  # noqa: E402
+from vipnas_cli.training.batches import Batch, StillBatches  # noqa: E402
+from vipnas_cli.training.data_sets import StillSource  # noqa: E402
+from vipnas_cli.training.distributed import Ranks, own_rows, process_group  # noqa: E402
+from vipnas_cli.training.loop import Trainer  # noqa: E402
+from vipnas_cli.training.losses import heatmap_loss  # noqa: E402
+from vipnas_cli.training.options import LoopOptions  # noqa: E402
+
+BATCH = 6
+
+
+def people() -> StillSource:
+    """Four people in noise, some joints of whom weigh nothing."""
+    generator = np.random.default_rng(5)
+    box = np.array([4, 4, 60, 90], np.float32)
+    paths = [Path(f"{index}") for index in range(4)]
+    images = {path: generator.integers(0, 256, (96, 64, 3), np.uint8) for path in paths}
+    rows = [
+        LabelledPerson(path, box, generator.uniform(4, 60, (17, 2)).astype(np.float32), weights)
+        for path, weights in zip(paths, generator.integers(0, 2, (4, 17)).astype(np.float32), strict=True)
+    ]
+    return StillSource(images, ((rows, 1.0),))
+
+
+def small_net() -> PoseNet:
+    stages = tuple(StageSpec(8, 1, 3, 1, 1, False) for _ in FAST_BASE.stages)
+    arch = ArchSpec("fast", 64, 32, StemSpec(8, 3), stages, HeadSpec(8, 2, 1, refine=3))
+    torch.manual_seed(1)
+    # Evaluation mode: with the statistics of a batch, half a batch is another thing.
+    return PoseNet(arch).eval()
+
+
+def train(path: Path) -> list[float]:
+    """Four steps, each with two backward passes; returns the losses."""
+    net = small_net()
+    trainer = Trainer(net, LoopOptions(4, 0.01, warmup=1), {})
+
+    def loss_of(batch: Batch) -> Tensor:
+        total = torch.zeros(())
+        for share in (0.25, 0.75):
+            loss = share * heatmap_loss(
+                net.raw(network_input(batch.crops)), batch.points_crop, batch.weights, "softmax"
+            )
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    source = StillBatches(people(), (64, 32), BATCH, Augmentation(), 3)
+    return [event.loss for event in trainer.run(source, loss_of, path)]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    package = {"PYTHONPATH": str(Path(distributed.__file__).parents[2])}
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path / f"{rank}.safetensors")],
+            env={**os.environ, **torchrun, **package, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    alone = train(tmp_path / "alone.safetensors")
+    for process in started:
+        losses, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert [float(loss) for loss in losses.split()] == pytest.approx(alone, rel=1e-5)
+    expected, _ = load_checkpoint(tmp_path / "alone.safetensors")
+    found, _ = load_checkpoint(tmp_path / "0.safetensors")
+    # A softmax does not see the last bias: its gradients are zero but for rounding, and Adam divides by their size.
+    del expected["final.bias"]
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
+    assert not (tmp_path / "1.safetensors").exists()
+
+
+def test_rows_are_shared_out_without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "ranks", lambda rank=rank: Ranks(rank, 3))
+        rows += own_rows(BATCH)
+    assert rows == list(range(BATCH))
+    with pytest.raises(UsageError, match="3 processes"):
+        own_rows(7)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with process_group(torch.device("cpu")):
+        sys.stdout.write(" ".join(map(str, train(Path(sys.argv[1])))))

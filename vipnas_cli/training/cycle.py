@@ -1,0 +1,63 @@
+"""Training of one searched cycle: every follower its own network, unrolled together behind the frozen key network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.errors import UsageError
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
+from vipnas_cli.training.data_sets import clip_source, still_source
+from vipnas_cli.training.loop import StepEvent, Trainer
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, read_schedule, started
+from vipnas_cli.training.temporal import HeatmapNoise, unrolled_loss
+
+
+class Followers(nn.Module):
+    """The networks of a cycle's followers side by side, in the order of the cycle."""
+
+    def __init__(self, nets: list[PoseNet]) -> None:
+        super().__init__()
+        self.followers = nn.ModuleList(nets)
+
+
+def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
+    """Trains the followers of the schedule in `plan.spec` and yields an event per step.
+
+    The checkpoint holds all of them; `--init` names the super-network that they come from.
+    """
+    recipe = plan.recipe
+    assert plan.key is not None
+    assert plan.spec is not None
+    schedule, key = read_schedule(plan.spec), load_pose_net(plan.key).eval().to(plan.device)
+    if len(schedule) < 2:
+        raise UsageError(f"{plan.spec} has no followers", "train its key network with a recipe for key networks")
+    nets = []
+    for position in schedule.plans[1:]:
+        net = PoseNet(position.arch, key.final.out_channels, position.fusion)
+        started(net, plan)
+        freeze(net, recipe.frozen_stages)
+        nets.append(net)
+    sizes = tuple((net.arch.height, net.arch.width) for net in nets)
+    options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
+    recipe = replace(recipe, followers=len(nets))
+    people = (clip_source(recipe, plan.folders), still_source(recipe, plan.folders))
+    source = ClipBatches(*people, options, recipe.augmentation, recipe.seed)
+    facts = {"kind": "cycle", "schedule": schedule.to_json(), "keypoints": key.final.out_channels}
+    trainer = Trainer(Followers(nets), recipe.loop, header_of(plan, facts))
+    if plan.resume:
+        trainer.resume(plan.out)
+    runs = [compiled(net.raw, plan) for net in nets]
+    key_run = compiled(key, plan)
+
+    def loss_of(batch: ClipBatch) -> Tensor:
+        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        output = nets[0].arch.rules.output
+        return unrolled_loss(key_run, list(runs), batch, HeatmapNoise(), noise, output)
+
+    return trainer.run(source, loss_of, plan.out, plan.until)

@@ -1,0 +1,46 @@
+"""Short trainings on synthetic people: they show that a recipe runs on a machine, not how well it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vipnas_cli.training.options import LoopOptions
+from vipnas_cli.training.recipe import DataShare, Kind, Recipe, ValidationSet
+
+PICTURES = 240
+SCORED_PICTURES = 40
+# Steps, batch and crop that end within some three minutes on one core, the pictures included.
+SIZES: dict[Kind, tuple[int, int, tuple[int, int]]] = {
+    "pose": (300, 16, (96, 64)),
+    "followers": (150, 8, (96, 64)),
+    "detector": (250, 8, (96, 96)),
+    "spatial": (30, 4, (96, 64)),
+    "temporal": (20, 2, (96, 64)),
+    "cycle": (60, 4, (96, 64)),
+}
+
+
+def rehearsal(recipe: Recipe) -> Recipe:
+    """The recipe's network from scratch on a few hundred small synthetic pictures, in a few hundred steps at most."""
+    steps, batch, (height, width) = SIZES[recipe.kind]
+    loop = LoopOptions(steps, recipe.loop.learning_rate, 1.0, warmup=steps // 10, average_decay=0.98)
+    scored = ValidationSet("synthetic", steps // 4, people=SCORED_PICTURES) if recipe.kind == "pose" else None
+    return replace(
+        recipe,
+        batch=batch,
+        loop=loop,
+        data=(DataShare("synthetic", 1.0, count=PICTURES),),
+        height=height if recipe.height else 0,
+        width=width if recipe.width else 0,
+        imagenet=False,
+        frozen_stages=0,
+        validation=scored,
+    )
+
+
+def rehearsal_key(recipe: Recipe) -> Recipe:
+    """The recipe of a small key network for the rehearsal of followers."""
+    loop = LoopOptions(60, warmup=6, average_decay=0.9)
+    data = (DataShare("synthetic", 1.0, count=PICTURES // 4),)
+    name, preset = f"{recipe.name}-key", recipe.preset or "fast-base"
+    return Recipe(name, "pose", 16, loop, data, preset, 96, 64, imagenet=False, seed=recipe.seed)

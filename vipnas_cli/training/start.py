@@ -1,0 +1,116 @@
+"""What every training begins with: where it reads and writes, first weights, what its checkpoint says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+from torch import nn
+
+from vipnas_cli.checkpoints import load_checkpoint, load_super_net
+from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.spec import ArchSpec, Plan, Schedule
+from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
+from vipnas_cli.training.recipe import Recipe
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Where a training reads and writes, what it starts from, and how it computes.
+
+    `key` is the frozen key network of followers; `initial` gives first weights; `until` stops earlier than the recipe;
+    `spec` is a searched schedule whose networks are trained in place of the recipe's preset.
+    """
+
+    recipe: Recipe
+    folders: Folders
+    out: Path
+    initial: Path | None = None
+    key: Path | None = None
+    resume: bool = False
+    until: int | None = None
+    compile: bool = True
+    device: torch.device = torch.device("cpu")
+    spec: Path | None = None
+
+
+def started(net: nn.Module, plan: RunPlan) -> nn.Module:
+    """First weights and memory layout; from a super-network come the weights of the network's own architecture."""
+    if plan.initial is not None:
+        tensors, header = load_checkpoint(plan.initial)
+        if header.get("kind") == "supernet" and isinstance(net, PoseNet):
+            tensors = load_super_net(plan.initial).extract(net.arch, net.fusion_spec).state_dict()
+        own = net.state_dict()
+        fitting = {n: t.to(own[n].dtype) for n, t in tensors.items() if n in own and t.shape == own[n].shape}
+        net.load_state_dict(fitting, strict=False)
+    elif plan.recipe.imagenet and not plan.resume:
+        start_from_imagenet(net, imagenet_weights())
+    net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    return net
+
+
+def start_super_net(net: SuperNet, plan: RunPlan) -> None:
+    """First weights of a super-network: another one's, those of its largest network trained alone, or ImageNet's."""
+    if plan.initial is None:
+        started(net.store, plan)
+    else:
+        tensors, header = load_checkpoint(plan.initial)
+        target = net if header.get("kind") == "supernet" else net.store
+        own = target.state_dict()
+        fitting = {
+            name: t.to(own[name].dtype) for name, t in tensors.items() if name in own and t.shape == own[name].shape
+        }
+        target.load_state_dict(fitting, strict=False)
+    net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+
+def read_schedule(path: Path) -> Schedule:
+    """The schedule of a JSON file, or the one position that a plan or an architecture makes.
+
+    UsageError if there is no such file, SpecError if it describes something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "check --spec") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}", "name a spec that `vipnas search` wrote") from error
+    if isinstance(data, dict) and "plans" in data:
+        return Schedule.from_json({"plans": data["plans"]})
+    if isinstance(data, dict) and "arch" in data:
+        return Schedule((Plan.from_json(data),))
+    return Schedule((Plan(ArchSpec.from_json(data)),))
+
+
+def freeze(net: PoseNet, stages: int) -> None:
+    """Keeps stem and the first `stages` stages as they are, running statistics included; 0 freezes nothing."""
+    for module in (net.stem, *net.stages[:stages]) if stages else ():
+        module.eval()
+        module.requires_grad_(False)
+
+
+def compiled(function: Function, plan: RunPlan) -> Function:
+    """The function made faster, if the plan says so."""
+    # Compiled functions take and give what the plain ones do, which torch's types do not say.
+    return cast(Function, torch.compile(function)) if plan.compile else function
+
+
+def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
+    """The header of a checkpoint: the facts of its network, the recipe and the command."""
+    start = plan.initial.name if plan.initial else ("ImageNet" if plan.recipe.imagenet else "scratch")
+    if plan.resume:
+        _, before = load_checkpoint(plan.out)
+        start = before.get("training", {}).get("start", start)
+    named = [("--spec", plan.spec), ("--init", plan.initial), ("--key", plan.key), ("--out", plan.out)]
+    options = " ".join(f"{option} {path.name}" for option, path in named if path is not None)
+    command = f"vipnas train {plan.recipe.name} --data DATA {options}"
+    return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start, "command": command}}

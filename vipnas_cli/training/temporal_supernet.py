@@ -1,0 +1,120 @@
+"""Training of the temporal super-network: followers of every size and fusion from one set of weights.
+
+The key network is trained and frozen; clips are unrolled over the followers of a cycle, and architecture and fusion are
+drawn for each of them (paper section 3.3).
+
+Shapes: B batch, K keypoints, T followers, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+from torch import Tensor
+
+from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.spec import Plan, TemporalSpace
+from vipnas_cli.spec.space import SearchSpace
+from vipnas_cli.spec.spaces import space_of
+from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
+from vipnas_cli.training.data_sets import clip_source, still_source
+from vipnas_cli.training.loop import StepEvent, Trainer
+from vipnas_cli.training.losses import heatmap_loss
+from vipnas_cli.training.sandwich import sandwich_architectures, step_rng, taught_loss
+from vipnas_cli.training.spatial import SizedBatches
+from vipnas_cli.training.start import RunPlan, compiled, header_of, start_super_net
+from vipnas_cli.training.temporal import HeatmapNoise, carried, spoilt
+
+Cycles = list[tuple[Plan, ...]]
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What a step needs besides the batch: the shared weights, the frozen key network, how heatmaps are spoilt."""
+
+    net: SuperNet
+    key: Callable[[Tensor], Tensor]
+    noise: HeatmapNoise
+    generator: torch.Generator
+
+
+def sandwich_cycles(space: TemporalSpace, size: tuple[int, int], count: int, rng: Random) -> Cycles:
+    """The plans of T followers: all largest, all smallest, and `count` cycles with every follower drawn on its own.
+
+    Fusions are drawn for every follower of every cycle, so that each is trained with networks of all sizes.
+    """
+    cycles: Cycles = []
+    for _ in range(count + 2):
+        drawn = space.sample(rng).plans[1:]
+        cycles.append(tuple(replace(p, arch=replace(p.arch, height=size[0], width=size[1])) for p in drawn))
+    for index, arch in enumerate(sandwich_architectures(space.follower_space, size, 0, rng)):
+        cycles[index] = tuple(replace(plan, arch=arch) for plan in cycles[index])
+    return cycles
+
+
+def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tensor:
+    """The mean loss of all followers of a step's cycles, whose gradients it has already added up in the shared weights.
+
+    `cycles` begin with the largest, which teaches the others. Each cycle carries its own heatmaps from frame to frame,
+    without gradient.
+    """
+    with torch.no_grad():
+        first = unrolled.key(network_input(batch.key_crops))
+    total = torch.zeros((), device=first.device)
+    teachers: list[Tensor] = []
+    count = len(cycles) * len(batch.crops)
+    for plans in cycles:
+        heatmaps = first
+        for step, plan in enumerate(plans):
+            previous = spoilt(
+                carried(heatmaps, batch.rows[step], batch.columns[step]), unrolled.noise, unrolled.generator
+            )
+            images, output = network_input(batch.crops[step]), plan.arch.rules.output
+            raw = unrolled.net.raw(images, plan.arch, previous, plan.fusion)
+            loss = heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
+            if len(teachers) <= step:
+                teachers.append(raw.detach())
+            else:
+                loss = taught_loss(raw, loss, teachers[step], output)
+            (loss / count).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() / count
+            heatmaps = heatmaps_from_raw(raw.detach(), output)
+    return total
+
+
+def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
+    """Trains the followers' super-network of a recipe's space and yields an event per step."""
+    recipe = plan.recipe
+    assert plan.key is not None
+    key = load_pose_net(plan.key).eval().to(plan.device)
+    space = TemporalSpace(SearchSpace.of(key.arch), space_of(recipe.space), recipe.followers)
+    net = SuperNet(space.follower_space, key.final.out_channels, space.fusions)
+    start_super_net(net, plan)
+    clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
+
+    def batches(size: tuple[int, int]) -> ClipBatches:
+        key_size = (key.arch.height, key.arch.width)
+        options = ClipOptions(key_size, (size,) * recipe.followers, recipe.batch, stills=recipe.stills)
+        return ClipBatches(clips, stills, options, recipe.augmentation, recipe.seed)
+
+    source = SizedBatches(tuple(batches(size) for size in space.follower_space.sizes), recipe.seed)
+    fusions = [[fusion.operation, fusion.stage] for fusion in space.fusions if fusion.operation != "none"]
+    facts = {"kind": "supernet", "space": space.follower_space.to_json(), "fusions": fusions}
+    trainer = Trainer(net, recipe.loop, header_of(plan, {**facts, "keypoints": net.keypoints}))
+    if plan.resume:
+        trainer.resume(plan.out)
+    key_run = compiled(key, plan)
+
+    def loss_of(batch: ClipBatch) -> Tensor:
+        size = (batch.crops[0].shape[1], batch.crops[0].shape[2])
+        cycles = sandwich_cycles(space, size, recipe.random, step_rng(recipe.seed + 1, trainer.step))
+        # A generator of the step's own, so that a resumed training draws the same noise.
+        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        return temporal_step(Unrolled(net, key_run, HeatmapNoise(), noise), batch, cycles)
+
+    return trainer.run(source, loss_of, plan.out, plan.until)
