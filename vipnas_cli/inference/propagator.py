@@ -17,6 +17,7 @@ from vipnas_cli.inference.people_source import PeopleSource
 from vipnas_cli.metrics.oks import iou, oks_nms
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
+from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 
 # Boxes that overlap by this IoU are one person in two frames.
@@ -128,7 +129,8 @@ class Propagator:
         )
         keep = np.array([index for index in sorted(distinct) if believed[index]], np.int64)
         people = people[keep]
-        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s)
+        looks = look_of(image, people, self.estimator.skeleton)
+        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if memory is None else _updated(memory.key_people, people, keep < detected)

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from vipnas_cli.errors import UsageError
 from vipnas_cli.pose import COCO17, People, Skeleton
-from vipnas_cli.tracking.similarity import Floats, body_sizes, box_overlap, finite, keypoint_weights, pose_agreement
+from vipnas_cli.tracking.appearance import PARTS, blended_look, look_agreement
+from vipnas_cli.tracking.memory import Memory, Sighting, nobody_known
+from vipnas_cli.tracking.similarity import (
+    Floats,
+    body_sizes,
+    box_overlap,
+    covered_share,
+    finite,
+    keypoint_weights,
+    pose_agreement,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,13 @@ class TrackingOptions:
     pose_weight: share of the poses in the similarity, the boxes have the rest;
     drift_per_s: how fast the predicted place becomes uncertain, which widens the gate;
     velocity_time_s: time constant of the remembered velocity;
-    duplicate_agreement: OKS above which two ids are taken to sit on the same body.
+    duplicate_agreement: OKS above which two ids are taken to sit on the same body;
+    look_weight: share of the looks, where they are known, in the similarity of people who stand clear;
+    doubtful_look_weight: the same for people who were in each other's way since they last stood clear;
+    least_look: how alike people must look for a place that only doubt brings within reach;
+    strange_look: someone who looks less alike than this is doubtful even when standing clear;
+    clear_cover: share of a box that may be common with another's while both stand clear;
+    look_time_s: time constant of the remembered looks.
     """
 
     memory_s: float = 1.5
@@ -33,36 +49,21 @@ class TrackingOptions:
     drift_per_s: float = 1.0
     velocity_time_s: float = 0.2
     duplicate_agreement: float = 0.9
+    look_weight: float = 0.3
+    doubtful_look_weight: float = 0.7
+    least_look: float = 0.5
+    strange_look: float = 0.4
+    clear_cover: float = 0.1
+    look_time_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("memory_s", "drift_per_s", "velocity_time_s"):
+        for name in ("memory_s", "drift_per_s", "velocity_time_s", "look_time_s"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"tracking option {name} is {getattr(self, name)}, but must not be negative")
-        for name in ("min_similarity", "pose_weight", "duplicate_agreement"):
+        shares = ("look_weight", "doubtful_look_weight", "least_look", "strange_look", "clear_cover")
+        for name in ("min_similarity", "pose_weight", "duplicate_agreement", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"tracking option {name} is {getattr(self, name)}, but must lie between 0 and 1")
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """The last sighting of each known person, its velocity in pixels per second (N, 2) and its time (N,)."""
-
-    people: People
-    velocities_frame: Floats
-    seen_s: Floats
-
-    def __getitem__(self, keep: NDArray[np.int64] | NDArray[np.bool_]) -> _Memory:
-        return _Memory(self.people[keep], self.velocities_frame[keep], self.seen_s[keep])
-
-    def gaps(self, time_s: float) -> Floats:
-        """Seconds since each person was seen (N,); never negative, as time stamps of damaged videos can jump back."""
-        return np.maximum(time_s - self.seen_s, 0.0)
-
-    def predicted(self, time_s: float) -> People:
-        """Everyone moved on at constant velocity."""
-        shifts = (self.velocities_frame * self.gaps(time_s)[:, None]).astype(np.float32)
-        boxes = self.people.boxes_frame + np.tile(shifts, 2)
-        return People(self.people.ids, boxes, self.people.points_frame + shifts[:, None], self.people.scores)
 
 
 class IdentityTracker:
@@ -79,8 +80,7 @@ class IdentityTracker:
 
     def reset(self) -> None:
         """Forget everyone and count ids from 0 again."""
-        nobody = People.nobody(len(self._spreads))
-        self._memory = _Memory(nobody, np.zeros((0, 2)), np.zeros(0))
+        self._memory = nobody_known(len(self._spreads), len(PARTS))
         self._next_id = 0
         self._observed_s = -np.inf
 
@@ -96,46 +96,116 @@ class IdentityTracker:
         points_frame: NDArray[np.float32],
         scores: NDArray[np.float32],
         time_s: float,
+        looks: Floats | None = None,
     ) -> NDArray[np.int64]:
-        """Ids (M,) of freshly found people: boxes (M, 4), points (M, K, 2), scores (M, K); they are remembered."""
+        """Ids (M,) of freshly found people: boxes (M, 4), points (M, K, 2), scores (M, K); they are remembered.
+
+        `looks` (M, R, 3), see `look_of`, tell apart those who cross; without them place and motion decide.
+        """
         ids = np.full(len(boxes_frame), -1, np.int64)
         found = People(ids, boxes_frame, points_frame, scores)
+        if looks is None:
+            looks = np.full((len(found), len(PARTS), 3), np.nan)
         memory = self._remembered(time_s)
-        in_sight = memory.seen_s == self._observed_s
-        for group in (memory[in_sight], memory[~in_sight]):
+        # Who was lost in a crowd may be the one in sight, and the one in sight the one who is lost.
+        in_sight = memory.last.times_s == self._observed_s
+        first = in_sight | (memory.doubtful & _any_known(memory.looks))
+        for group in (memory[first], memory[~first]):
             free = np.flatnonzero(ids < 0)
-            rows, columns = self._assign(self._similarity(group, found[free], time_s))
-            ids[free[columns]] = group.people.ids[rows]
+            rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
+            ids[free[columns]] = group.ids[rows]
         new = ids < 0
         ids[new] = self._next_id + np.arange(np.count_nonzero(new))
-        self.observe(People(ids, boxes_frame, points_frame, scores), time_s)
+        self._remember(People(ids, boxes_frame, points_frame, scores), time_s, looks)
         return ids
 
     def observe(self, people: People, time_s: float) -> None:
         """Remember where `people`, whose ids are known, are at `time_s`."""
+        self._remember(people, time_s, None)
+
+    def _remember(self, people: People, time_s: float, looks: Floats | None) -> None:
+        """Replace the memory of `people`; doubts about who is who end only where `looks` were compared."""
         old = self._remembered(time_s)
-        rows = {int(track): row for row, track in enumerate(old.people.ids)}
+        rows = {int(track): row for row, track in enumerate(old.ids)}
         before = np.array([rows.get(int(track), -1) for track in people.ids], np.int64)
-        believed = ~self._collapsed(old, people, before, time_s)
+        believed = ~self._collapsed(old.last, people, before, time_s)
         people, before = people[believed], before[believed]
-        velocities = np.zeros((len(people), 2))
         known = before >= 0
-        velocities[known] = self._velocities(old[before[known]], people[known], time_s)
-        sighting = _Memory(people, velocities, np.full(len(people), time_s))
-        self._memory = _joined(sighting, old[~np.isin(old.people.ids, people.ids)])
+        past = old[before[known]]
+        velocities = np.zeros((len(people), 2))
+        velocities[known] = self._velocities(past.last, people[known], time_s)
+        sighting = Sighting(people, velocities, np.full(len(people), time_s))
+        others = old[~np.isin(old.ids, people.ids)]
+        clear = self._clear(people, others, time_s)
+        certain = clear | ~known
+        now = np.full((len(people), len(PARTS), 3), np.nan) if looks is None else looks[believed]
+        certain[known] &= self._recognised(past, now[known], time_s)
+        # The old sightings stand behind the new ones.
+        rows_certain = np.arange(len(people))
+        rows_certain[known] = np.where(certain[known], rows_certain[known], len(people) + np.arange(len(past.ids)))
+        # What someone looks like who appears in a crowd is not known: it may be another's body.
+        learnt = np.where(clear[:, None, None], now, np.nan)
+        learnt[known] = self._learnt(past, now[known], certain[known], time_s)
+        memory = Memory(sighting, sighting.followed_by(past.certain)[rows_certain], learnt)
+        self._memory = memory.followed_by(others)
         self._observed_s = time_s
         self._next_id = max(self._next_id, int(people.ids.max(initial=-1)) + 1)
 
-    def _remembered(self, time_s: float) -> _Memory:
-        """Everyone in sight, whatever the frame rate, and those who were lost not too long ago."""
-        memory = self._memory
-        return memory[(memory.seen_s == self._observed_s) | (memory.gaps(time_s) <= self.options.memory_s)]
+    def _clear(self, people: People, others: Memory, time_s: float) -> NDArray[np.bool_]:
+        """Who (P,) is in nobody's way, neither of those in sight nor of those who were lost in a crowd."""
+        hidden = others.last[others.doubtful].predicted(time_s)
+        covered = covered_share(people.boxes_frame, np.concatenate([people.boxes_frame, hidden.boxes_frame]))
+        np.fill_diagonal(covered, 0)
+        clear: NDArray[np.bool_] = covered.max(1, initial=0) <= self.options.clear_cover
+        return clear
 
-    def _similarity(self, memory: _Memory, found: People, time_s: float) -> Floats:
-        """Similarity (N, M) from 0 to 1 of remembered and found people."""
-        gaps = memory.gaps(time_s)
-        predicted = memory.predicted(time_s)
-        drifts = self.options.drift_per_s * gaps
+    def _recognised(self, past: Memory, looks: Floats, time_s: float) -> NDArray[np.bool_]:
+        """Whether the looks (P, R, 3) of people speak for their ids (P,); whom doubt has left for long is accepted."""
+        agreement, shared = look_agreement(past.looks, looks)
+        alike, compared = np.diagonal(agreement), np.diagonal(shared) > 0
+        unknown = ~_any_known(past.looks)
+        known = np.where(compared, alike >= self.options.strange_look, ~past.doubtful | unknown)
+        accepted: NDArray[np.bool_] = known | (past.certain.gaps(time_s) > self.options.memory_s)
+        return accepted
+
+    def _learnt(self, past: Memory, looks: Floats, certain: NDArray[np.bool_], time_s: float) -> Floats:
+        """The looks to remember (P, R, 3): those of before, moved towards the new ones of people who are `certain`."""
+        tau = self.options.look_time_s
+        gaps = past.last.gaps(time_s)
+        share = 1 - np.exp(-gaps / tau) if tau > 0 else np.ones_like(gaps)
+        return np.where(certain[:, None, None], blended_look(past.looks, looks, share), past.looks)
+
+    def _remembered(self, time_s: float) -> Memory:
+        """Everyone in sight, whatever the frame rate, and those who were lost not too long ago."""
+        last = self._memory.last
+        return self._memory[(last.times_s == self._observed_s) | (last.gaps(time_s) <= self.options.memory_s)]
+
+    def _similarity(
+        self, memory: Memory, found: People, looks: Floats, time_s: float
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Similarity (N, M) from 0 to 1 of remembered and found people, and which pairs can be one person."""
+        options = self.options
+        fit = self._fit(memory.last, found, memory.last.gaps(time_s), time_s)
+        near = fit >= options.min_similarity
+        alike, shared = look_agreement(memory.looks, looks)
+        # An unknown look is neither like nor unlike, so those whose look is known go first.
+        unknown = ~_any_known(memory.looks)[:, None] & _any_known(looks)
+        alike, shared = np.where(unknown, 0.5, alike), np.where(unknown, 1.0, shared)
+        if not shared.any():
+            return fit, near
+        doubtful = memory.doubtful[:, None] & (shared > 0)
+        # The pose of someone who is hidden slides onto who is in front, so motion goes on from where all was certain.
+        doubts_s = np.minimum(memory.certain.gaps(time_s), options.memory_s)
+        expected = np.where(doubtful, self._fit(memory.certain, found, doubts_s, time_s), 0.0)
+        fit = np.maximum(fit, expected)
+        near |= (expected >= options.min_similarity) & (alike >= options.least_look) & ~unknown
+        weight = shared * np.where(doubtful, options.doubtful_look_weight, options.look_weight)
+        return fit + weight * (alike - fit), near
+
+    def _fit(self, sighting: Sighting, found: People, doubts_s: Floats, time_s: float) -> Floats:
+        """How well (N, M), from 0 to 1, found people fit where those of a sighting should be, after `doubts_s` (N,)."""
+        predicted = sighting.predicted(time_s)
+        drifts = self.options.drift_per_s * doubts_s
         agreement, trust = self._agreement(predicted, found, drifts)
         overlap = box_overlap(predicted.boxes_frame, found.boxes_frame, drifts * body_sizes(predicted.boxes_frame))
         weight = self.options.pose_weight * trust
@@ -154,19 +224,18 @@ class IdentityTracker:
         spreads = np.hypot(self._spreads, drifts[:, None, None])
         return pose_agreement(distances, weights, spreads), weights.mean(-1)
 
-    def _assign(self, similarity: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns of the best one-to-one assignment among the pairs inside the gate."""
+    def _assign(self, similarity: Floats, near: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of the best one-to-one assignment among the pairs that are `near`."""
         if not similarity.size:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         # Imported late: scipy.optimize takes longer to load than everything else here.
         from scipy.optimize import linear_sum_assignment
 
-        inside = similarity >= self.options.min_similarity
-        rows, columns = linear_sum_assignment(np.where(inside, similarity, 0.0), maximize=True)
-        keep = inside[rows, columns]
+        rows, columns = linear_sum_assignment(np.where(near, similarity, 0.0), maximize=True)
+        keep = near[rows, columns]
         return rows[keep], columns[keep]
 
-    def _velocities(self, old: _Memory, people: People, time_s: float) -> Floats:
+    def _velocities(self, old: Sighting, people: People, time_s: float) -> Floats:
         """Velocities (P, 2) of people from their last sightings, smoothed over `velocity_time_s`."""
         before, gaps = old.people, old.gaps(time_s)[:, None]
         weights = np.minimum(
@@ -182,7 +251,7 @@ class IdentityTracker:
         velocities: Floats = old.velocities_frame + share * (speed - old.velocities_frame)
         return velocities
 
-    def _collapsed(self, old: _Memory, people: People, before: NDArray[np.int64], time_s: float) -> NDArray[np.bool_]:
+    def _collapsed(self, old: Sighting, people: People, before: NDArray[np.int64], time_s: float) -> NDArray[np.bool_]:
         """Which people (P,) slid onto someone else's body.
 
         When two slots show the same pose, the one whose own past fits worse is mistaken: a person in front hides it.
@@ -201,12 +270,6 @@ class IdentityTracker:
         return collapsed
 
 
-def _joined(a: _Memory, b: _Memory) -> _Memory:
-    people = People(
-        np.concatenate([a.people.ids, b.people.ids]),
-        np.concatenate([a.people.boxes_frame, b.people.boxes_frame]),
-        np.concatenate([a.people.points_frame, b.people.points_frame]),
-        np.concatenate([a.people.scores, b.people.scores]),
-    )
-    velocities = np.concatenate([a.velocities_frame, b.velocities_frame])
-    return _Memory(people, velocities, np.concatenate([a.seen_s, b.seen_s]))
+def _any_known(looks: Floats) -> NDArray[np.bool_]:
+    """Which looks (N, R, 3) tell anything (N,)."""
+    return np.asarray(np.isfinite(looks).any((1, 2)), np.bool_)

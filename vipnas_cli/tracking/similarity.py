@@ -25,6 +25,16 @@ def box_overlap(boxes_a: NDArray[np.floating], boxes_b: NDArray[np.floating], ma
     return overlap
 
 
+def covered_share(boxes_a: NDArray[np.floating], boxes_b: NDArray[np.floating]) -> Floats:
+    """Common area (N, M) of boxes (N, 4) with boxes (M, 4), as a share of the smaller of each two."""
+    a, b = boxes_a[:, None].astype(np.float64), boxes_b[None].astype(np.float64)
+    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
+    areas_a, areas_b = (np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (a, b))
+    smaller = np.minimum(areas_a, areas_b)
+    share: Floats = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
+    return share
+
+
 def keypoint_weights(points_frame: NDArray[np.floating], scores: NDArray[np.floating]) -> Floats:
     """Scores (N, K) as weights from 0 to 1; points or scores that are not finite weigh nothing."""
     known = np.isfinite(points_frame).all(-1) & np.isfinite(scores)

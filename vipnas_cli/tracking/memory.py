@@ -1,0 +1,91 @@
+"""What is remembered of each person between two frames.
+
+Shapes: N remembered people, R body parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.pose import People
+from vipnas_cli.tracking.similarity import Floats
+
+Choice = NDArray[np.int64] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where people were, their velocities in pixels per second (N, 2) and when that was, in seconds (N,)."""
+
+    people: People
+    velocities_frame: Floats
+    times_s: Floats
+
+    def __getitem__(self, keep: Choice) -> Sighting:
+        """The people that an index array or a mask selects."""
+        return Sighting(self.people[keep], self.velocities_frame[keep], self.times_s[keep])
+
+    def gaps(self, time_s: float) -> Floats:
+        """Seconds since each person was seen (N,); never negative, as time stamps of damaged videos can jump back."""
+        return np.maximum(time_s - self.times_s, 0.0)
+
+    def predicted(self, time_s: float) -> People:
+        """Everyone moved on at constant velocity."""
+        shifts = (self.velocities_frame * self.gaps(time_s)[:, None]).astype(np.float32)
+        boxes = self.people.boxes_frame + np.tile(shifts, 2)
+        return People(self.people.ids, boxes, self.people.points_frame + shifts[:, None], self.people.scores)
+
+    def followed_by(self, other: Sighting) -> Sighting:
+        """These people, then those of `other`."""
+        a, b = self.people, other.people
+        people = People(
+            np.concatenate([a.ids, b.ids]),
+            np.concatenate([a.boxes_frame, b.boxes_frame]),
+            np.concatenate([a.points_frame, b.points_frame]),
+            np.concatenate([a.scores, b.scores]),
+        )
+        velocities = np.concatenate([self.velocities_frame, other.velocities_frame])
+        return Sighting(people, velocities, np.concatenate([self.times_s, other.times_s]))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The last sighting of each known person, the last that was certain, and the looks (N, R, 3), NaN where unknown.
+
+    A sighting is not certain while people are in each other's way.
+    """
+
+    last: Sighting
+    certain: Sighting
+    looks: Floats
+
+    def __getitem__(self, keep: Choice) -> Memory:
+        """The people that an index array or a mask selects."""
+        return Memory(self.last[keep], self.certain[keep], self.looks[keep])
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Who is remembered (N,)."""
+        return self.last.people.ids
+
+    @property
+    def doubtful(self) -> NDArray[np.bool_]:
+        """Whose last sighting (N,) was not certain."""
+        return self.certain.times_s < self.last.times_s
+
+    def followed_by(self, other: Memory) -> Memory:
+        """These people, then those of `other`."""
+        return Memory(
+            self.last.followed_by(other.last),
+            self.certain.followed_by(other.certain),
+            np.concatenate([self.looks, other.looks]),
+        )
+
+
+def nobody_known(keypoints: int, parts: int) -> Memory:
+    """The memory before the first frame."""
+    nobody = Sighting(People.nobody(keypoints), np.zeros((0, 2)), np.zeros(0))
+    return Memory(nobody, nobody, np.full((0, parts, 3), np.nan))
