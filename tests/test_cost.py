@@ -24,16 +24,20 @@ def counted_by_torch(plan: Plan, keypoints: int = 17) -> tuple[int, int]:
     arch, counter = plan.arch, FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
         net = PoseNet(arch, keypoints, plan.fusion).eval()
-        net(
-            torch.empty(1, 3, arch.height, arch.width), torch.empty(1, keypoints, arch.height // 4, arch.width // 4)
-        )
+        net(torch.empty(1, 3, arch.height, arch.width), torch.empty(1, keypoints, arch.height // 4, arch.width // 4))
     return counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters())
 
 
 @pytest.mark.parametrize("family", SPACES)
 def test_what_is_counted_is_what_torch_counts_in_the_built_network(family: str) -> None:
     rng = Random(0)
-    for fusion in (FusionSpec(), FusionSpec("add", 1), FusionSpec("mul", 2), FusionSpec("cat", 3), FusionSpec("cat", 4)):
+    for fusion in (
+        FusionSpec(),
+        FusionSpec("add", 1),
+        FusionSpec("mul", 2),
+        FusionSpec("cat", 3),
+        FusionSpec("cat", 4),
+    ):
         plan = Plan(space_of(family).sample(rng), fusion)
         cost = plan_cost(plan)
         assert (cost.macs, cost.parameters) == counted_by_torch(plan)

@@ -17,14 +17,14 @@ PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
-    **dict.fromkeys(["nets", "media", "metrics", "tracking"], 2),
+    **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle_archive"], 2),
     **dict.fromkeys(["cost", "checkpoints", "bundle", "data"], 3),
-    **dict.fromkeys(["inference", "training"], 4),
-    **dict.fromkeys(["evaluation", "latency", "export"], 5),
+    **dict.fromkeys(["inference", "machine", "training"], 4),
+    **dict.fromkeys(["evaluation", "latency", "latency_table", "export"], 5),
     **dict.fromkeys(["search", "bundle_writer"], 6),
     "cli": 7,
 }
-WITH_TORCH = {"nets", "training", "cost", "checkpoints", "export", "bundle_writer", "search"}
+WITH_TORCH = {"nets", "training", "cost", "checkpoints", "export", "latency_table", "bundle_writer", "search"}
 TORCH_MODULES = {"inference/torch_backend.py"}
 WITHOUT_TORCH = [
     *("spec", "pose", "media", "metrics", "tracking", "bundle"),
@@ -43,8 +43,8 @@ def part_of(path: Path) -> str:
 
 
 def part_named(name: str) -> str:
-    """The part that a folder or module on the top level belongs to; evaluation is spread over several files."""
-    return "evaluation" if name.startswith("evaluation_") else name
+    """The part that a folder or module on the top level belongs to; some are spread over several files."""
+    return name.split("_")[0] if name.startswith(("evaluation_", "export_")) else name
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Pipelines on disk: a folder of ONNX networks and a manifest that says what each is and what it costs.
+"""Pipelines on disk: ONNX networks and a manifest that says what each is and what it costs, a folder or one file.
 
 The manifest is JSON and the networks are ONNX, so loading never runs code. Needs no torch.
 """
@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from vipnas_cli.bundle_archive import is_archive, read_member
 from vipnas_cli.errors import BudgetError, SpecError, WeightsError
 from vipnas_cli.spec import Plan, Schedule
 
+# Raised when an older vipnas would misread what is written; all formats from 1 on are read.
 FORMAT = 1
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """One ONNX network of a bundle; `macs` are multiply-accumulates of one crop."""
+    """One ONNX network of a bundle; `macs` are multiply-accumulates of one crop.
+
+    The path of a network in a bundle of one file is that file's, and the network's name below it.
+    """
 
     path: Path
     sha256: str
@@ -71,7 +76,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Bundle:
-    """All pipelines of a folder and their detector."""
+    """All pipelines of a folder, or of one file, and their detector."""
 
     folder: Path
     skeleton: str
@@ -97,13 +102,20 @@ class Bundle:
 
 def read_checked(path: Path, sha256: str) -> bytes:
     """The content of a file whose checksum must match; WeightsError otherwise."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "restore the file or install again") from error
+    data = _read(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(f"{path} is damaged or was changed: its checksum differs", "restore it or install again")
     return data
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file in a folder, or in a bundle of one file."""
+    if is_archive(path.parent):
+        return read_member(path.parent, path.name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "restore the file or install again") from error
 
 
 def bundled_weights() -> Path:
@@ -114,7 +126,7 @@ def bundled_weights() -> Path:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder; WeightsError if its manifest is missing, foreign, incomplete or of another format."""
+    """The bundle in a folder or file; WeightsError if its manifest is missing, foreign, incomplete or too new."""
     data = read_manifest(folder)
     try:
         return _bundle(folder, data)
@@ -122,18 +134,26 @@ def open_bundle(folder: Path) -> Bundle:
         raise WeightsError(f"{folder / MANIFEST} is incomplete: {error!r}", "restore it or export again") from error
 
 
+def with_detector(bundle: Bundle) -> Bundle:
+    """The bundle, with the person detector that comes with the package if it has none of its own."""
+    return bundle if bundle.detector else replace(bundle, detector=open_bundle(bundled_weights()).detector)
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder as JSON; WeightsError if it is missing, foreign or of another format."""
+    """The manifest of a folder or file as JSON; WeightsError if it is missing, foreign or of a newer format."""
     path = folder / MANIFEST
+    if folder.is_dir() and not path.exists():
+        raise WeightsError(f"{folder} holds no {MANIFEST}", "name a folder that `vipnas export` wrote")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no {MANIFEST}", "name a folder that `vipnas export` wrote") from None
-    except (OSError, ValueError) as error:
+        data = json.loads(_read(path))
+    except ValueError as error:
         raise WeightsError(f"{path} is not readable: {error}", "restore the file or export again") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise WeightsError(f"{path} is not a vipnas manifest of format {FORMAT}", "export the pipelines again")
-    return data
+    found = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(found, int) or found < 1:
+        raise WeightsError(f"{path} is not a manifest of vipnas: it states no format", "export the pipelines again")
+    if found > FORMAT:
+        raise WeightsError(f"{path} has format {found}, this vipnas reads up to {FORMAT}", "pip install -U vipnas")
+    return dict(data)
 
 
 def _bundle(folder: Path, data: dict[str, Any]) -> Bundle:

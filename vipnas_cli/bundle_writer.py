@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle import FORMAT, MANIFEST, read_manifest
+from vipnas_cli import __version__
+from vipnas_cli.bundle import FORMAT, MANIFEST, read_checked, read_manifest
+from vipnas_cli.bundle_archive import SUFFIX, unpack, write_archive
 from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_pose_net
 from vipnas_cli.cost import detector_cost, plan_cost
-from vipnas_cli.export import export_detector, export_pose
-from vipnas_cli.spec import Plan
+from vipnas_cli.errors import OutputError, WeightsError
+from vipnas_cli.export import OPSET, PLAIN, Exported, ExportOptions, WeightStorage, export_detector, export_pose
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.pose import COCO17
+from vipnas_cli.spec import Plan, Schedule
 
 LICENCE = "Apache-2.0"
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network to export: `origin` says where its weights come from, `training` how they were made."""
+
+    net: PoseNet
+    origin: str
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """Its place in a schedule."""
+        return Plan(self.net.arch, self.net.fusion_spec)
+
+
 @dataclass(frozen=True)
 class PipelineParts:
-    """A name, one checkpoint per position of the cycle, and the scores to record."""
+    """A name, one checkpoint or network per position of the cycle, and the scores to record."""
 
     name: str
-    cycle: tuple[Path, ...]
+    cycle: tuple[Path | Source, ...]
     scores: dict[str, float]
 
 
@@ -34,28 +57,65 @@ class DetectorParts:
     scores: dict[str, float]
 
 
-def add_pipeline(folder: Path, parts: PipelineParts) -> None:
+@contextmanager
+def bundle_folder(out: Path) -> Iterator[Path]:
+    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file."""
+    if out.suffix != SUFFIX:
+        if out.is_file():
+            raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
+        yield out
+        return
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        folder = Path(name)
+        if out.exists():
+            read_manifest(out)
+            unpack(out, folder)
+        yield folder
+        write_archive(folder, out)
+
+
+def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PLAIN) -> tuple[Exported, ...]:
     """Exports the networks of a pipeline to `folder` and names it in the manifest, in place of one of that name.
 
-    Networks that no pipeline uses any more are removed.
+    Networks that are there already are kept, those that no pipeline uses any more are removed. Returns what was
+    written.
     """
-    networks = {path: _network(folder, path) for path in dict.fromkeys(parts.cycle)}
     manifest = _manifest(folder)
-    for row in networks.values():
-        manifest["networks"][row["name"]] = {key: value for key, value in row.items() if key != "name"}
-    cycle = [networks[path]["name"] for path in parts.cycle]
+    sources = {
+        part: part if isinstance(part, Source) else checkpoint_source(part) for part in dict.fromkeys(parts.cycle)
+    }
+    # Raises before anything is written if the first network is a follower.
+    Schedule(tuple(sources[part].plan for part in parts.cycle))
+    scores = parts.scores if len(parts.cycle) == 1 else None
+    names: dict[Path | Source, str] = {}
+    written = []
+    for part, source in sources.items():
+        names[part] = _name(source, options)
+        known = manifest["networks"].get(names[part])
+        if known is None or not _whole(folder, known) or scores not in (None, known.get("scores")):
+            exported = _export(folder, names[part], source, scores or {}, options)
+            manifest["networks"][names[part]] = _row(source, scores or {}, exported, options)
+            written.append(exported)
     others = [row for row in manifest["pipelines"] if row["name"] != parts.name]
+    cycle = [names[part] for part in parts.cycle]
     manifest["pipelines"] = [*others, {"name": parts.name, "cycle": cycle, "scores": parts.scores}]
     used = {name for row in manifest["pipelines"] for name in row["cycle"]}
-    for name in set(manifest["networks"]) - used:
-        (folder / manifest["networks"].pop(name)["file"]).unlink(missing_ok=True)
+    unused = [manifest["networks"].pop(name) for name in set(manifest["networks"]) - used]
     _write(folder, manifest)
+    for row in unused:
+        (folder / row["file"]).unlink(missing_ok=True)
+    return tuple(written)
 
 
-def set_detector(folder: Path, parts: DetectorParts) -> None:
+def set_detector(folder: Path, parts: DetectorParts, weights: WeightStorage = "fp32") -> Exported:
     """Exports the person detector to `folder` and names it in the manifest."""
-    row = _detector(folder, parts)
-    _write(folder, {**_manifest(folder), "detector": row})
+    manifest = _manifest(folder)
+    row, exported = _detector(folder, parts, weights)
+    _write(folder, {**manifest, "detector": row})
+    return exported
 
 
 def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: DetectorParts) -> None:
@@ -65,18 +125,23 @@ def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: D
         add_pipeline(folder, parts)
 
 
+def checkpoint_source(path: Path) -> Source:
+    """The pose network of a checkpoint."""
+    _, header = load_checkpoint(path)
+    return Source(load_pose_net(path), "checkpoint", header.get("training", {}))
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder, or one that names nothing yet."""
     empty = {
         "format": FORMAT,
-        "skeleton": "coco17",
+        "skeleton": COCO17.name,
         "licence": LICENCE,
         "detector": None,
         "networks": {},
         "pipelines": [],
     }
-    path = folder / MANIFEST
-    return read_manifest(folder) if path.exists() else empty
+    return {**(read_manifest(folder) if (folder / MANIFEST).exists() else empty), "vipnas": __version__}
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
@@ -86,35 +151,71 @@ def _write(folder: Path, manifest: dict[str, Any]) -> None:
     partial.replace(folder / MANIFEST)
 
 
-def _network(folder: Path, checkpoint: Path) -> dict[str, Any]:
-    _, header = load_checkpoint(checkpoint)
-    plan = Plan.from_json(header["plan"])
-    fusion = f"-{plan.fusion.operation}{plan.fusion.stage}" if plan.fusion.stage else ""
-    name = f"{plan.arch.family}-{plan.arch.height}x{plan.arch.width}{fusion}-{plan.key[:6]}"
-    about = {"licence": LICENCE, "skeleton": "coco17", "training": header.get("training", {})}
-    exported = export_pose(load_pose_net(checkpoint), folder / f"{name}.onnx", about)
-    cost = plan_cost(plan, header["keypoints"])
+def _name(source: Source, options: ExportOptions) -> str:
+    """What a network is called: equal weights that are written alike have one name, all others differ."""
+    found = hashlib.sha256(f"{source.plan.key} {options.key} {OPSET} {__version__}".encode())
+    for tensor in source.net.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    arch, fusion = source.plan.arch, source.plan.fusion
+    fused = f"-{fusion.operation}{fusion.stage}" if fusion.stage else ""
+    return f"{arch.family}-{arch.height}x{arch.width}{fused}-{found.hexdigest()[:6]}"
+
+
+def _whole(folder: Path, row: dict[str, Any]) -> bool:
+    try:
+        read_checked(folder / row["file"], row["sha256"])
+    except WeightsError:
+        return False
+    return True
+
+
+def _export(folder: Path, name: str, source: Source, scores: dict[str, float], options: ExportOptions) -> Exported:
+    about = {
+        "licence": LICENCE,
+        "skeleton": COCO17.name,
+        "keypoints": list(COCO17.keypoints),
+        "origin": source.origin,
+        "training": source.training,
+        "scores": scores,
+    }
+    return export_pose(source.net, folder / f"{name}.onnx", about, options)
+
+
+def _row(source: Source, scores: dict[str, float], exported: Exported, options: ExportOptions) -> dict[str, Any]:
+    """What the manifest says of a network."""
+    cost = plan_cost(source.plan, source.net.final.out_channels)
     return {
-        "name": name,
-        "file": exported.path.name,
-        "sha256": exported.sha256,
+        **_file(exported),
         "macs": cost.macs,
         "parameters": cost.parameters,
-        "difference_from_torch": exported.difference,
-        "plan": plan.to_json(),
-        "training": header.get("training", {}),
+        "plan": source.plan.to_json(),
+        "origin": source.origin,
+        "training": source.training,
+        "scores": scores,
+        "decoded": options.decode,
     }
 
 
-def _detector(folder: Path, parts: DetectorParts) -> dict[str, Any]:
-    _, header = load_checkpoint(parts.checkpoint)
-    net = load_detector(parts.checkpoint)
-    cost = detector_cost(net.arch)
-    about = {"licence": LICENCE, "macs": cost.macs, "training": header.get("training", {})}
-    exported = export_detector(net, folder / "detector.onnx", about)
+def _file(exported: Exported) -> dict[str, Any]:
+    """What the manifest says of any file."""
     return {
         "file": exported.path.name,
         "sha256": exported.sha256,
+        "weights": exported.weights,
+        "difference_from_torch": exported.difference,
+        "moved_by_rounding_px": exported.rounding.usually,
+    }
+
+
+def _detector(folder: Path, parts: DetectorParts, weights: WeightStorage) -> tuple[dict[str, Any], Exported]:
+    _, header = load_checkpoint(parts.checkpoint)
+    net = load_detector(parts.checkpoint)
+    cost = detector_cost(net.arch)
+    about = {"licence": LICENCE, "macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores}
+    about["training"] = header.get("training", {})
+    exported = export_detector(net, folder / "detector.onnx", about, weights)
+    row = {
+        **_file(exported),
         "macs": cost.macs,
         "parameters": cost.parameters,
         "side": net.arch.height,
@@ -122,3 +223,4 @@ def _detector(folder: Path, parts: DetectorParts) -> dict[str, Any]:
         "scores": parts.scores,
         "training": header.get("training", {}),
     }
+    return row, exported

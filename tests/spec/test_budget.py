@@ -20,6 +20,8 @@ from vipnas_cli.spec import Budget
         ("0.5G", 5e8, "macs"),
         ("12ms", 12, "ms"),
         ("1.5 MS", 1.5, "ms"),
+        ("60fps", 60, "fps"),
+        (" 29.97 FPS", 29.97, "fps"),
     ],
 )
 def test_ways_to_write_a_budget(text: str, value: float, unit: str) -> None:
@@ -46,7 +48,20 @@ def test_ways_to_write_a_budget(text: str, value: float, unit: str) -> None:
             "1.2.3ms",
             "nanms",
         ),
-        *("infms", "1e400GFLOPs", "1e305TFLOPs", "5 5 ms", "ms12", "12mss", "5GFLOPs!", "1e-400ms"),
+        *(
+            "infms",
+            "1e400GFLOPs",
+            "1e305TFLOPs",
+            "5 5 ms",
+            "ms12",
+            "12mss",
+            "5GFLOPs!",
+            "1e-400ms",
+            "0fps",
+            "-60fps",
+            "60fp",
+            "60kfps",
+        ),
     ],
 )
 def test_nonsense_is_refused_with_advice(text: str) -> None:
@@ -56,7 +71,7 @@ def test_nonsense_is_refused_with_advice(text: str) -> None:
     assert "GFLOPs" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["0.5 GFLOPs", "12 ms", "0.031 GFLOPs"])
+@pytest.mark.parametrize("text", ["0.5 GFLOPs", "12 ms", "0.031 GFLOPs", "60 fps", "29.97 fps"])
 def test_what_is_printed_can_be_read_again(text: str) -> None:
     assert str(Budget.parse(text)) == text
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)

@@ -9,9 +9,16 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
 from vipnas_cli.training.batches import prefetched  # noqa: E402
-from vipnas_cli.training.loop import Trainer, learning_rate_factor  # noqa: E402
+from vipnas_cli.training.loop import (  # noqa: E402
+    Trainer,
+    Validation,
+    best_path,
+    learning_rate_factor,
+    resume_path,
+)
 from vipnas_cli.training.options import LoopOptions  # noqa: E402
 
 OPTIONS = LoopOptions(steps=10, learning_rate=0.02, warmup=2)
@@ -76,11 +83,78 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert sum(losses[-50:]) / 50 < 0.5 * sum(losses[:5]) / 5
 
 
-def test_a_loss_that_is_no_number_stops_and_names_the_step(tmp_path: Path) -> None:
-    found = trainer()
-    events = found.run(Numbers(), lambda batch: found.net(batch).mean() * float("nan"), tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="step 0"):
+@dataclass(frozen=True)
+class Named:
+    """A batch whose rows have names."""
+
+    values: Tensor
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NamedNumbers:
+    """Named batches, the third of which spoils the gradients or the loss."""
+
+    spoilt: float
+
+    def batch(self, step: int) -> Named:
+        values = Numbers().batch(step)
+        return Named(values * self.spoilt if step == 2 else values, (f"{step}/a.jpg", f"{step}/b.jpg"))
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), 1e30])
+def test_what_is_no_number_stops_names_step_and_samples_and_is_not_saved(spoilt: float, tmp_path: Path) -> None:
+    found, path = trainer(replace(OPTIONS, save_every_s=0)), tmp_path / "a.safetensors"
+    events = found.run(NamedNumbers(spoilt), lambda batch: (found.net[0](batch.values) ** 2).mean(), path)
+    with pytest.raises(WeightsError, match=r"step 2 on the samples 2/a\.jpg, 2/b\.jpg"):
         list(events)
+    again = trainer()
+    again.resume(path)
+    assert again.step == 2
+    assert all(tensor.isfinite().all() for tensor in again.net.state_dict().values())
+
+
+def test_the_network_with_averaged_weights_is_scored_now_and_then_and_the_best_is_kept(tmp_path: Path) -> None:
+    found, path, seen = trainer(), tmp_path / "a.safetensors", []
+
+    def score(net: nn.Module) -> float:
+        assert not net.training
+        assert net is not found.net
+        for name, tensor in net.state_dict().items():
+            assert torch.equal(tensor, found.average[name]), name
+        seen.append(found.step)
+        return {4: 30.0, 8: 50.0, 10: 40.0}[found.step]
+
+    events = list(
+        found.run(Numbers(), lambda batch: found.net(batch).pow(2).mean(), path, None, Validation(score, 4, True))
+    )
+    assert seen == [4, 8, 10]
+    assert [event.score for event in events if event.score is not None] == [30.0, 50.0, 40.0]
+    assert load_checkpoint(best_path(path))[1]["step"] == 8
+
+
+def test_scoring_does_not_change_the_training(tmp_path: Path) -> None:
+    plain, scored = trainer(), trainer()
+    losses = steps(plain, tmp_path / "plain.safetensors")
+    validation = Validation(lambda net: float(net(torch.ones(2, 3)).sum()), 3)
+
+    def loss_of(batch: Tensor) -> Tensor:
+        return ((scored.net(batch) - batch.sum(1, keepdim=True)) ** 2).mean()
+
+    path = tmp_path / "scored.safetensors"
+    assert [event.loss for event in scored.run(Numbers(), loss_of, path, None, validation)] == losses
+
+
+def test_a_checkpoint_of_an_earlier_version_resumes(tmp_path: Path) -> None:
+    """Its average lies in the checkpoint alone."""
+    found, path = trainer(), tmp_path / "a.safetensors"
+    steps(found, path, until=5)
+    tensors, header = load_checkpoint(resume_path(path))
+    save_checkpoint(resume_path(path), {n: t for n, t in tensors.items() if not n.startswith("average.")}, header)
+    again = trainer()
+    again.resume(path)
+    for name, tensor in found.average.items():
+        assert torch.equal(tensor, again.average[name]), name
 
 
 def test_an_interrupt_saves_the_last_finished_step(tmp_path: Path) -> None:
@@ -101,6 +175,27 @@ def test_the_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     assert max(factors) == pytest.approx(1)
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[-1] == pytest.approx(0.05)
+
+
+def test_the_learning_rate_falls_at_each_milestone() -> None:
+    options = LoopOptions(steps=100, warmup=10, milestones=(50, 80))
+    factors = [learning_rate_factor(step, options) for step in (9, 49, 50, 79, 80, 99)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_adam_without_clipping_and_average_steps_like_torch_s_own(tmp_path: Path) -> None:
+    options = LoopOptions(3, 0.01, optimizer="adam", weight_decay=0, warmup=1, milestones=(9,), clip_norm=0)
+    found, plain = trainer(replace(options, average_decay=0)), trainer().net
+    steps(found, tmp_path / "a.safetensors")
+    optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
+    for step in range(3):
+        batch = Numbers().batch(step)
+        optimizer.zero_grad()
+        ((plain(batch) - batch.sum(1, keepdim=True)) ** 2).mean().backward()
+        optimizer.step()
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(found.net.state_dict()[name], tensor)
+        assert torch.equal(found.average[name], found.net.state_dict()[name])
 
 
 def test_batches_come_in_order_and_their_errors_are_raised() -> None:

@@ -9,9 +9,16 @@ from typing import Annotated
 import typer
 
 from vipnas_cli import __version__
+from vipnas_cli.cli.bench import bench
+from vipnas_cli.cli.data import data_app
+from vipnas_cli.cli.doctor import doctor
 from vipnas_cli.cli.eval import eval_app
 from vipnas_cli.cli.export import export
+from vipnas_cli.cli.info import info
+from vipnas_cli.cli.latency_table import latency_table
+from vipnas_cli.cli.models import models
 from vipnas_cli.cli.run import run
+from vipnas_cli.cli.search import search
 from vipnas_cli.cli.train import train
 from vipnas_cli.errors import VipnasError
 
@@ -47,8 +54,15 @@ def main_options(
 
 app.command()(run)
 app.command()(train)
+app.command()(search)
 app.add_typer(eval_app, name="eval")
+app.add_typer(data_app, name="data")
 app.command()(export)
+app.command()(bench)
+app.command()(latency_table)
+app.command()(models)
+app.command()(info)
+app.command()(doctor)
 
 
 def sentences(error: VipnasError) -> str:

@@ -1,4 +1,4 @@
-"""`vipnas eval`: the options of its two commands; the work is in eval_coco_job and eval_posetrack_job."""
+"""`vipnas eval`: the options of its commands; the work of each is in its own eval_*_job."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vipnas_cli.cli.run import Provider
 
 eval_app = typer.Typer(no_args_is_help=True, help="Score a pipeline, or the results of any tool, by public protocols.")
 
@@ -102,6 +104,9 @@ Threads = Annotated[
         min=0, help="Threads of the networks when their time is measured; 0 chooses.", rich_help_panel="Speed"
     ),
 ]
+Device = Annotated[
+    Provider, typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.", rich_help_panel="Speed")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel="Output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The scores only.", rich_help_panel="Output")]
 
@@ -121,6 +126,7 @@ def posetrack(
     plots: Plots = None,
     workers: Workers = 0,
     threads: Threads = 0,
+    provider: Device = Provider.auto,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -146,6 +152,7 @@ def posetrack(
             plots=plots,
             workers=workers,
             threads=threads,
+            provider=provider.value,
             json=json_,
             quiet=quiet,
         )
@@ -164,6 +171,7 @@ def coco(
     plots: Plots = None,
     workers: Workers = 0,
     threads: Threads = 0,
+    provider: Device = Provider.auto,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -186,7 +194,112 @@ def coco(
             plots=plots,
             workers=workers,
             threads=threads,
+            provider=provider.value,
             json=json_,
             quiet=quiet,
         )
     )
+
+
+@eval_app.command()
+def selection(
+    stills: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A COCO keypoint file whose people the camera pans over; can be given again.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
+    people: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="How many people of each file, or of each --stills in turn. Default: 100.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of each walk.", rich_help_panel="Data")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the walks and the boxes.", rich_help_panel="Data")] = 0,
+    clips: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Labelled clips in PoseTrack18's layout.", rich_help_panel="Data"),
+    ] = None,
+    held_back: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of the train clips that no training saw.", rich_help_panel="Data"),
+    ] = 0.1,
+    weights: Weights = None,
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Score this one; can be given again. Default: all.", rich_help_panel="Model"),
+    ] = None,
+    threads: Threads = 0,
+    provider: Device = Provider.auto,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """PCK@0.1 of whole pipelines, to choose among them: on walks over labelled stills, on clips no training saw.
+
+    Example: vipnas eval selection --stills person_keypoints_val2017.json --clips DIR --held-back 0.1
+    """
+    from vipnas_cli.cli.eval_selection_job import SelectionOptions, selection_job
+
+    selection_job(
+        SelectionOptions(
+            stills=tuple(stills or ()),
+            people=tuple(people or (100,)),
+            frames=frames,
+            seed=seed,
+            clips=clips,
+            held_back=held_back,
+            weights=weights,
+            pipelines=tuple(pipeline or ()),
+            threads=threads,
+            provider=provider.value,
+            json=json_,
+            quiet=quiet,
+        )
+    )
+
+
+@eval_app.command()
+def people(
+    data: Data = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="A folder that holds a detector, or a .safetensors checkpoint. Default: the bundled one.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    min_height: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Ask for persons taller than this share of the image.", rich_help_panel="Scores"
+        ),
+    ] = 0.15,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Score from which a detection counts for precision and recall. Default: the detector's own.",
+            rich_help_panel="Scores",
+        ),
+    ] = None,
+    threads: Threads = 0,
+    provider: Device = Provider.auto,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average precision, precision and recall of the person detector at IoU 0.5.
+
+    Example: vipnas eval people --data DIR/annotations/person_keypoints_val2017.json --min-height 0.1
+    """
+    from vipnas_cli.cli.eval_options import EvalOptions
+    from vipnas_cli.cli.eval_people_job import PeopleOptions, people_job
+
+    options = EvalOptions(data=data, weights=weights, threads=threads, provider=provider.value, json=json_, quiet=quiet)
+    people_job(options, PeopleOptions(min_height, threshold))

@@ -19,7 +19,8 @@ from vipnas_cli.cli.eval_model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval_options import EvalOptions
 from vipnas_cli.cli.eval_plots import check_plots, plot_stills
 from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.eval_report import SCHEMA, cost_json, numbers, print_json, result_console, shown
+from vipnas_cli.cli.eval_report import SCHEMA, cost_json, numbers, shown
+from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.coco import read_json
 from vipnas_cli.data.coco_checks import result_problems, truth_problems
 from vipnas_cli.data.detections import read_detections

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vipnas_cli.bundle import bundled_weights, open_bundle
+from vipnas_cli.bundle import bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle_archive import is_archive
 from vipnas_cli.cli.eval_options import EvalOptions
-from vipnas_cli.cli.run_job import DEFAULT_BUDGET, choose
+from vipnas_cli.cli.run_choice import choose, default_budget
 from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip_test import FlipTestEstimator
@@ -49,13 +50,14 @@ class Model:
 
 def open_model(options: EvalOptions) -> Model:
     """The pipeline that --weights and --budget choose; workers each have one thread for their networks."""
-    measured = RuntimeOptions(options.threads)
-    working = RuntimeOptions(1 if options.resolved_workers > 1 else options.threads)
+    measured = RuntimeOptions(options.threads, options.provider)
+    working = replace(measured, threads=1 if options.resolved_workers > 1 else options.threads)
     if options.weights is not None and options.weights.suffix == CHECKPOINT:
         name, estimator, macs = _from_checkpoint(options.weights, working)
         timed = estimator
     else:
-        _, pipeline = choose(options.weights, Budget.parse(options.budget or DEFAULT_BUDGET), measured)
+        budget = Budget.parse(options.budget or default_budget(options.weights))
+        pipeline = choose(options.weights, budget, measured).pipeline
         name, macs = pipeline.name, tuple(float(network.macs) for network in pipeline.networks)
         estimator, timed = OnnxEstimator(pipeline, working), OnnxEstimator(pipeline, measured)
     if options.flip:
@@ -66,11 +68,13 @@ def open_model(options: EvalOptions) -> Model:
 
 def open_detector(options: EvalOptions) -> OnnxDetector:
     """The person detector of the weights in use, or the bundled one."""
-    folder = options.weights if options.weights is not None and options.weights.is_dir() else bundled_weights()
-    bundle = open_bundle(folder)
+    given = options.weights
+    whole = given is not None and (given.is_dir() or is_archive(given))
+    bundle = with_detector(open_bundle(given if given is not None and whole else bundled_weights()))
     if bundle.detector is None:
-        raise WeightsError(f"{folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
-    return OnnxDetector(bundle.detector, RuntimeOptions(1 if options.resolved_workers > 1 else options.threads))
+        raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
+    threads = 1 if options.resolved_workers > 1 else options.threads
+    return OnnxDetector(bundle.detector, RuntimeOptions(threads, options.provider))
 
 
 def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEstimator, tuple[float, ...]]:

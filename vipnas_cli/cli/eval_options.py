@@ -24,6 +24,7 @@ class EvalOptions:
     plots: Path | None = None
     workers: int = 0
     threads: int = 0
+    provider: str = "auto"
     json: bool = False
     quiet: bool = False
 

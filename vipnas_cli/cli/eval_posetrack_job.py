@@ -22,14 +22,13 @@ from vipnas_cli.cli.eval_report import (
     joints_json,
     numbers,
     print_ablation,
-    print_json,
     print_scores,
     print_sequences,
-    result_console,
     sequence_metrics,
     sequences_json,
 )
-from vipnas_cli.cli.run_job import DEFAULT_BUDGET
+from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.cli.run_choice import default_budget
 from vipnas_cli.data.detections import read_detections
 from vipnas_cli.data.posetrack import LabelledSequence, read_predictions, read_truth, write_predictions
 from vipnas_cli.data.posetrack_checks import label_release, prediction_problems, truth_problems
@@ -237,4 +236,4 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     if options.chatty and model:
         speed = document["speed"]
         results.print(f"{speed['frames_per_second']} frames per second with {speed['workers']} workers.")
-        results.print(f"Next: vipnas run CLIP.mp4 --budget {options.budget or DEFAULT_BUDGET}")
+        results.print(f"Next: vipnas run CLIP.mp4 --budget {options.budget or default_budget(options.weights)}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,8 +17,6 @@ from vipnas_cli.metrics.posetrack import GROUPS
 from vipnas_cli.pose import POSETRACK15
 
 SCHEMA = 1
-# Wide enough for a long sequence name where stdout is no terminal.
-WIDTH = 140
 COLUMNS = (*GROUPS, "Total")
 
 
@@ -32,17 +28,6 @@ def number(value: float) -> float | None:
 def shown(value: float | None, digits: int = 1) -> str:
     """A value for people; undefined is a dash."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """One document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
-
-
-def result_console() -> Console:
-    """Where results go: stdout, in one width wherever it leads."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=WIDTH)
 
 
 def sequence_metrics(scores: SequenceScores) -> dict[str, float]:

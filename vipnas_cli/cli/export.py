@@ -1,4 +1,4 @@
-"""`vipnas export`: checkpoints to a folder of ONNX pipelines; needs the extra `train`."""
+"""`vipnas export`: the options; the work is in export_job, which needs the extra `train`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,129 @@ from vipnas_cli.errors import UsageError, VipnasError
 
 def export(
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder of pipelines.", show_default=False)
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR|FILE",
+            help="A folder of pipelines to write or add to, or one file ending in .vipnas.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
     ],
-    checkpoints: Annotated[
-        list[Path] | None,
+    networks: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[CHECKPOINT]...", help="The key network, then the network of each follower.", show_default=False
+            metavar="[CHECKPOINT|SPEC]...",
+            help="Checkpoints: the key network, then that of each follower; or super-networks with --spec. Or a "
+            "preset or JSON file of an architecture or schedule: it is exported untrained, to be timed.",
+            show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The pipeline's name.", show_default=False)] = None,
-    detector: Annotated[Path | None, typer.Option(help="A checkpoint of the person detector.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Score from which the detector is believed.")] = 0.3,
-    score: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A score to record; `selection` ranks pipelines.")
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The architecture or schedule (JSON) to take out of super-networks: one, or one (or a key network) "
+            "for key frames and one for followers.",
+            rich_help_panel="Networks",
+        ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Pictures and labels that renew batch-norm statistics of networks out of super-networks.",
+            rich_help_panel="Networks",
+        ),
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="A checkpoint of the person detector.", rich_help_panel="Networks")
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Score from which the detector is believed.", rich_help_panel="Networks"),
+    ] = 0.3,
+    fp16_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--fp16-weights/--fp32-weights",
+            help="How weights are stored; arithmetic is fp32. Default: fp16, half the size, where points stay.",
+            show_default=False,
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="8-bit arithmetic, calibrated and judged on --calibrate; refused where it is slower or worse.",
+            rich_help_panel="Files",
+        ),
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="A COCO keypoint file, or a folder of such, for --int8.",
+            show_default=False,
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Give points and scores too, for other runtimes.", rich_help_panel="Files"),
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="The pipeline's name. Default: that of the first network.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="A score to record; `selection` ranks pipelines.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print what was written as one JSON document.", rich_help_panel="Output")
+    ] = False,
 ) -> None:
-    """Write a pipeline, or the detector, as ONNX files that `vipnas run --weights DIR` takes.
+    """Write a pipeline, or the detector, as ONNX files that `vipnas run --weights` takes.
 
-    Example: vipnas export key.safetensors f.safetensors f.safetensors --name mine -o pipelines
+    A file appears only if ONNX Runtime gives torch's poses.
+
+    Example: vipnas export key.safetensors f.safetensors f.safetensors --name mine -o mine.vipnas
     """
     try:
-        from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector
+        from vipnas_cli.cli.export_job import JobOptions, export_job
     except ImportError as error:
         raise VipnasError(f"exporting needs {error.name}", "pip install 'vipnas[train]'") from error
-    if not checkpoints and detector is None:
-        raise UsageError("there is nothing to export", "name checkpoints, or a detector with --detector")
-    scores = dict(_score(text) for text in score or ())
-    if detector is not None:
-        set_detector(out, DetectorParts(detector, threshold, {} if checkpoints else scores))
-    if checkpoints:
-        if name is None:
-            raise UsageError("the pipeline has no name", "give one with --name")
-        add_pipeline(out, PipelineParts(name, tuple(checkpoints), scores))
-    typer.echo(f"Written to {out}. Next: vipnas run clip.mp4 --weights {out}", err=True)
+    if int8 != (calibrate is not None):
+        raise UsageError("--int8 and --calibrate go together", "name a COCO keypoint file with --calibrate")
+    if int8 and fp16_weights is not None:
+        raise UsageError("--int8 says already how weights are stored", "leave out --fp16-weights or --fp32-weights")
+    export_job(
+        JobOptions(
+            networks=tuple(networks or ()),
+            out=out,
+            spec=spec,
+            data=data,
+            detector=detector,
+            threshold=threshold,
+            weights="auto" if fp16_weights is None else "fp16" if fp16_weights else "fp32",
+            calibrate=calibrate,
+            decode=decode,
+            name=name,
+            scores=dict(_score(text) for text in score or ()),
+            json=json_,
+        )
+    )
 
 
 def _score(text: str) -> tuple[str, float]:

@@ -18,6 +18,16 @@ class Smooth(StrEnum):
     high = "high"
 
 
+class Provider(StrEnum):
+    """What ONNX Runtime computes with."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    openvino = "openvino"
+    coreml = "coreml"
+
+
 def run(
     video: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.", show_default=False)],
     budget: Annotated[
@@ -25,9 +35,9 @@ def run(
         typer.Option(
             "--budget",
             "-b",
-            metavar="0.5GFLOPs|12ms",
+            metavar="0.5GFLOPs|12ms|60fps",
             help="Mean cost per person and frame over a cycle. FLOPs are multiply-accumulates, as pose papers print "
-            "them; ms are measured on this machine. Default: 0.2GFLOPs.",
+            "them; ms are measured on this machine. fps: the whole run with one person. Default: 0.2GFLOPs.",
             rich_help_panel="Model",
         ),
     ] = None,
@@ -63,8 +73,15 @@ def run(
         typer.Option(help="Smoothing in real seconds; auto: numbers raw, pictures low.", rich_help_panel="Output"),
     ] = Smooth.auto,
     threads: Annotated[
-        int, typer.Option(min=0, help="Threads of the networks; 0 chooses.", rich_help_panel="Speed")
+        int,
+        typer.Option(
+            min=0, help="Threads of the networks; 0 takes what `vipnas bench` found.", rich_help_panel="Speed"
+        ),
     ] = 0,
+    provider: Annotated[
+        Provider,
+        typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.", rich_help_panel="Speed"),
+    ] = Provider.auto,
     start: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Begin at this second.", rich_help_panel="Input")
     ] = None,
@@ -100,6 +117,7 @@ def run(
             max_people=max_people,
             smooth=smooth.value,
             threads=threads,
+            provider=provider.value,
             start=start,
             end=end,
             overwrite=overwrite,

@@ -12,16 +12,16 @@ from typing import TextIO
 
 from rich.console import Console
 
-from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle import Bundle, Pipeline
 from vipnas_cli.cli.progress import frame_progress
+from vipnas_cli.cli.run_choice import Choice, Workload, choose, default_budget
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import PropagationOptions, Propagator
-from vipnas_cli.latency import within_ms
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.outputs import check_outputs
 from vipnas_cli.media.reader import VideoReader, open_video
@@ -31,7 +31,6 @@ from vipnas_cli.spec import Budget
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
-DEFAULT_BUDGET = "0.2GFLOPs"
 DAMAGED, INTERRUPTED = 5, 130
 STDOUT = Path("-")
 
@@ -48,6 +47,7 @@ class RunOptions:
     max_people: int = 20
     smooth: str = "auto"
     threads: int = 0
+    provider: str = "auto"
     start: float | None = None
     end: float | None = None
     overwrite: bool = False
@@ -60,6 +60,11 @@ class RunOptions:
         """Where results go; by default a video and a table named after the input, in the current folder."""
         stem = self.video.stem
         return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether a video is written."""
+        return any(path.suffix.lower() in CONTAINERS for path in self.outputs)
 
     @property
     def smooth_numbers(self) -> str:
@@ -75,43 +80,32 @@ class RunOptions:
 def run_job(options: RunOptions) -> int:
     """Runs a video through a pipeline; returns the exit code."""
     console = Console(stderr=True, quiet=options.quiet)
-    runtime = RuntimeOptions(options.threads)
-    budget = Budget.parse(options.budget or DEFAULT_BUDGET)
-    bundle, pipeline = choose(options.weights, budget, runtime)
+    budget = Budget.parse(options.budget or default_budget(options.weights))
     _check_outputs(options)
+    workload = Workload(options.video, options.start, options.pictures)
+    choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
+    bundle, pipeline, runtime = choice.bundle, choice.pipeline, choice.runtime
     with open_video(options.video, options.start, options.end) as reader:
         source = _people_source(options, bundle, runtime)
+        estimator = OnnxEstimator(pipeline, runtime)
         propagator = Propagator(
-            OnnxEstimator(pipeline, runtime),
+            estimator,
             source,
             IdentityTracker(),
             PropagationOptions(max_people=options.max_people),
         )
         if not options.quiet and not options.json:
-            console.print(_introduction(options, pipeline), highlight=False)
+            console.print(_introduction(options, choice), highlight=False)
         with ExitStack() as stack:
             outputs = _open_outputs(options, reader, pipeline, stack)
             with frame_progress(console, reader.info.frames) as on_frame:
                 statistics = process(reader, propagator, outputs, on_frame)
         detector = bundle.detector if options.boxes is None else None
-        report = RunReport(statistics, pipeline, detector, runtime, options.outputs, reader.damaged)
+        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
     return DAMAGED if reader.damaged else 0
-
-
-def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions) -> tuple[Bundle, Pipeline]:
-    """The bundle and the best of its pipelines within the budget; an exported network is taken as it is."""
-    if weights is not None and weights.is_file():
-        bundle = open_bundle(bundled_weights())
-        return bundle, pipeline_from_onnx(weights)
-    if weights is not None and not weights.is_dir():
-        raise WeightsError(f"{weights} does not exist", "name a folder of pipelines or an exported .onnx network")
-    bundle = open_bundle(weights or bundled_weights())
-    if budget.unit == "ms":
-        return bundle, within_ms(bundle, budget.value, runtime)
-    return bundle, bundle.within(budget.value)
 
 
 def _check_outputs(options: RunOptions) -> None:
@@ -180,11 +174,16 @@ def _smoother(name: str) -> Smoother | None:
     return None if name == "off" else Smoother(SMOOTHING_PRESETS[name])
 
 
-def _introduction(options: RunOptions, pipeline: Pipeline) -> str:
+def _introduction(options: RunOptions, choice: Choice) -> str:
+    pipeline = choice.pipeline
     cost = f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
-    stated = options.budget or f"{DEFAULT_BUDGET} (default)"
-    cycle = len(pipeline.networks)
-    return f"Pipeline [bold]{pipeline.name}[/bold]: {cost}, cycle of {cycle}; budget {stated}"
+    stated = options.budget or f"{default_budget(options.weights)} (default)"
+    measured = f" ({choice.figure})" if choice.figure else ""
+    note = f"\n{choice.note}" if choice.note else ""
+    return (
+        f"Pipeline [bold]{pipeline.name}[/bold]: {cost}, cycle of {len(pipeline.networks)}; "
+        f"budget {stated}{measured}{note}"
+    )
 
 
 def _tell(options: RunOptions, report: RunReport, console: Console, stdout: TextIO = sys.stdout) -> None:

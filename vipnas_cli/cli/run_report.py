@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle import DetectorFile, Pipeline
-from vipnas_cli.inference.onnx_backend import RuntimeOptions
+from vipnas_cli.bundle import DetectorFile
+from vipnas_cli.cli.run_choice import Choice
 from vipnas_cli.inference.pipeline import RunStatistics
 
 
@@ -19,17 +19,17 @@ class RunReport:
     """Counts, times and true costs of a run."""
 
     statistics: RunStatistics
-    pipeline: Pipeline
+    choice: Choice
     detector: DetectorFile | None
-    runtime: RuntimeOptions
     outputs: tuple[Path, ...]
     damaged: int
+    provider: str
 
     @property
     def macs_per_person_frame(self) -> float:
         """What the networks really cost, with early key frames, per person and frame."""
         crops = self.statistics.crops
-        total = sum(self.pipeline.networks[position].macs * count for position, count in crops.items())
+        total = sum(self.choice.pipeline.networks[position].macs * count for position, count in crops.items())
         return total / max(crops.total(), 1)
 
     @property
@@ -50,7 +50,7 @@ class RunReport:
         return {
             "schema": 1,
             "outputs": [str(path) for path in self.outputs],
-            "pipeline": self.pipeline.name,
+            "pipeline": self.choice.pipeline.name,
             "frames": found.frames,
             "damaged_frames": self.damaged,
             "interrupted": found.interrupted,
@@ -61,10 +61,10 @@ class RunReport:
             "fps": round(self.fps, 2),
             "busy_s": {stage: round(seconds, 3) for stage, seconds in found.busy_s.items()},
             "macs_per_person_frame": round(self.macs_per_person_frame),
-            "stated_macs_per_person_frame": round(self.pipeline.macs_per_person_frame),
+            "stated_macs_per_person_frame": round(self.choice.pipeline.macs_per_person_frame),
             "detector_macs_per_frame": round(self.detector_macs_per_frame),
-            "provider": "CPUExecutionProvider",
-            "threads": self.runtime.resolved_threads,
+            "provider": self.provider,
+            **self.choice.to_json(),
         }
 
 
@@ -83,10 +83,16 @@ def print_report(report: RunReport, console: Console) -> None:
     table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
     if report.detector is not None:
         table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
-    table.add_row("runtime", f"CPUExecutionProvider, {report.runtime.resolved_threads} thread(s) per network")
+    table.add_row("runtime", f"{report.provider}, {_threads(report.choice)}")
     if report.damaged:
         table.add_row("damaged", f"{report.damaged} frames could not be decoded")
     table.add_row("written", ", ".join(str(path) for path in report.outputs))
     console.print(table, highlight=False)
     if found.interrupted:
         console.print("Interrupted: the results hold all frames up to here.")
+
+
+def _threads(choice: Choice) -> str:
+    """The threads per network and who chose them."""
+    known = {"option": "as asked", "bench": "remembered from vipnas bench", "default": "the default"}
+    return f"{choice.runtime.resolved_threads} thread(s) per network, {known[choice.threads_from]}"

@@ -10,30 +10,43 @@ import typer
 
 def train(
     recipe: Annotated[
-        str,
-        typer.Argument(
-            help="A bundled recipe (key-128, key-256, followers-128, detector) or a .toml file.", show_default=False
-        ),
-    ],
+        str | None,
+        typer.Argument(help="A bundled recipe or a .toml file; without it the recipes are listed.", show_default=False),
+    ] = None,
     data: Annotated[
-        Path,
-        typer.Option(envvar="VIPNAS_DATA", help="The folder that the recipe's paths start from.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint to write.", show_default=False)],
+        Path | None,
+        typer.Option(
+            envvar="VIPNAS_DATA",
+            help="The folder that the recipe's paths start from; without it a short rehearsal on synthetic people.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The checkpoint to write.", show_default="RECIPE.safetensors")
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="A checkpoint whose fitting weights are the start.")] = None,
     key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="A searched schedule whose networks are trained.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0,
     compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True,
     cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache"),
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard to read.")] = None,
 ) -> None:
     """Train a network from a recipe; Ctrl-C saves first, --resume goes on.
 
+    Several GPUs or machines: torchrun --nproc-per-node 8 --no-python vipnas train RECIPE --data DATA
+
     Example: vipnas train key-128 --data DATA --out key.safetensors
     """
-    from vipnas_cli.cli.train_job import TrainOptions, train_job
+    from vipnas_cli.cli.train_job import TrainOptions, list_recipes, train_job
 
-    train_job(TrainOptions(recipe, data, out, init, key, resume, steps, threads, compile_, cache))
+    if recipe is None:
+        list_recipes()
+        return
+    files = (data, out, init, key, spec)
+    train_job(TrainOptions(recipe, *files, resume, steps, device, threads, compile_, cache, tensorboard))

@@ -1,18 +1,29 @@
-"""What `vipnas train` does: read the recipe, run the loop, log each step."""
+"""What `vipnas train` does: read the recipe, run the loop, tell of each step."""
 
 from __future__ import annotations
 
-import json
+import os
 import signal
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
+from rich.markup import escape
 
+from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.train_report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 
-LOG_EVERY = 20
+if TYPE_CHECKING:
+    from vipnas_cli.training.loop import StepEvent
+    from vipnas_cli.training.recipe import Recipe
+    from vipnas_cli.training.start import RunPlan
+
+WITH_KEY = ("followers", "temporal", "cycle")
 
 
 @dataclass(frozen=True)
@@ -20,60 +31,185 @@ class TrainOptions:
     """The options of `vipnas train` as typed."""
 
     recipe: str
-    data: Path
-    out: Path
+    data: Path | None = None
+    out: Path | None = None
     init: Path | None = None
     key: Path | None = None
+    spec: Path | None = None
     resume: bool = False
     steps: int | None = None
+    device: str = "auto"
     threads: int = 0
     compile: bool = True
     cache: Path = Path("cache")
+    tensorboard: Path | None = None
+
+
+def list_recipes() -> None:
+    """Prints the bundled recipes with what each is for."""
+    _check_extra()
+    from vipnas_cli.training.recipe import recipe_names, recipe_purpose
+
+    console = Console(highlight=False)
+    for name in recipe_names():
+        console.print(f"[bold]{escape(name)}[/bold]\n  {escape(recipe_purpose(name))}")
 
 
 def train_job(options: TrainOptions) -> None:
-    """Trains and writes a checkpoint and a log of JSON lines beside it."""
-    try:
-        import torch
+    """Trains and writes a checkpoint with a log of JSON lines and a picture beside it."""
+    _check_extra()
+    import torch
 
-        from vipnas_cli.training.data_sets import Folders
-        from vipnas_cli.training.recipe import read_recipe
-        from vipnas_cli.training.runs import RunPlan, train
-    except ImportError as error:
-        raise VipnasError(f"training needs {error.name}", "pip install 'vipnas[train]'") from error
+    from vipnas_cli.training.devices import chosen_device
+    from vipnas_cli.training.distributed import process_group
+    from vipnas_cli.training.recipe import read_recipe
+
     recipe = read_recipe(options.recipe)
-    _check(options, recipe.kind)
+    options = replace(options, data=options.data or configured_data())
+    rehearsed = options.data is None and any(share.format != "synthetic" for share in recipe.data)
+    options = replace(options, out=options.out or Path(f"{recipe.name}{'-rehearsal' * rehearsed}.safetensors"))
+    _check(options, recipe.kind, rehearsed)
     if options.threads:
         torch.set_num_threads(options.threads)
-    folders = Folders(options.data, options.cache)
-    plan = RunPlan(
-        recipe, folders, options.out, options.init, options.key, options.resume, options.steps, options.compile
-    )
-    # A stop from outside ends like Ctrl-C, which saves.
-    signal.signal(signal.SIGTERM, _interrupt)
-    console, average = Console(stderr=True), None
-    log = options.out.with_suffix(".log.jsonl")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a" if options.resume else "w", encoding="utf-8") as file:
-        for event in train(plan):
-            average = event.loss if average is None else 0.98 * average + 0.02 * event.loss
-            if event.step % LOG_EVERY == 0:
-                file.write(json.dumps({**asdict(event), "mean_loss": round(average, 5)}) + "\n")
-                file.flush()
-                console.print(
-                    f"step {event.step}  loss {average:.4f}  rate {event.learning_rate:.1e}  {event.elapsed_s:.0f} s"
-                )
-    console.print(f"Written: {options.out}; log: {log}")
+    device = chosen_device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with process_group(device) as place:
+        console = Console(stderr=True, quiet=not place.writes)
+        plan = _plan(options, recipe, device)
+        if rehearsed:
+            plan = _rehearsal(plan, console)
+        _train(plan, console, options.tensorboard if place.writes else None)
+        if place.writes:
+            _tell_end(plan, console, rehearsed)
 
 
-def _check(options: TrainOptions, kind: str) -> None:
-    if not options.data.is_dir():
-        raise UsageError(f"the data folder {options.data} does not exist", "check --data")
-    if kind == "followers" and options.key is None:
+def _check_extra() -> None:
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise VipnasError(f"training needs {error.name}", "pip install 'vipnas[train]'") from error
+
+
+def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
+    if options.data is not None and not options.data.is_dir():
+        raise UsageError(
+            f"the data folder {options.data} does not exist",
+            "check --data, or leave it out for a rehearsal on synthetic people",
+        )
+    if kind in WITH_KEY and options.key is None and not rehearsed:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
+    if kind == "cycle" and options.spec is None:
+        raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
+    for path in (options.init, options.key, options.spec):
+        if path is not None and not path.is_file():
+            raise UsageError(f"{path} does not exist", "check the path")
+    assert options.out is not None
     if options.out.exists() and not options.resume:
-        raise OutputError(f"{options.out} exists already", "choose another name, or go on with --resume")
+        raise OutputError(f"{options.out} exists already", "choose another name with --out, or go on with --resume")
+    if options.resume and not options.out.exists():
+        raise UsageError(f"{options.out} does not exist", "--resume goes on with the checkpoint that --out names")
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _plan(options: TrainOptions, recipe: Recipe, device: object) -> RunPlan:
+    import torch
+
+    from vipnas_cli.training.data_sets import Folders
+    from vipnas_cli.training.start import RunPlan
+
+    assert options.out is not None
+    assert isinstance(device, torch.device)
+    folders = Folders(options.data or Path(), options.cache)
+    start = (options.init, options.key, options.resume)
+    return RunPlan(recipe, folders, options.out, *start, options.steps, options.compile, device, options.spec)
+
+
+def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
+    """The plan of a rehearsal; its key network is trained first if it needs one."""
+    from vipnas_cli.training.distributed import together
+    from vipnas_cli.training.rehearsal import rehearsal, rehearsal_key
+
+    console.print(
+        f"[bold yellow]No --data: this is a rehearsal of {escape(plan.recipe.name)} on synthetic people.[/] "
+        "It takes minutes, shows that the training runs here, and its weights are good for nothing else."
+    )
+    key = plan.key
+    if plan.recipe.kind in WITH_KEY and key is None:
+        key = plan.out.with_name(f"{plan.out.stem}-key.safetensors")
+        if not key.exists():
+            console.print("First a small key network, which the followers take up:")
+            small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=None, resume=False, compile=False)
+            _train(small, console, None)
+            together()
+    return replace(plan, recipe=rehearsal(plan.recipe), key=key, compile=False)
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM: during the first step at once, later after the step, so that it is saved whole."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.training = False
+        self.asked = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked or not self.training:
+            raise KeyboardInterrupt
+        self.asked = True
+        self.console.print("Stopping after this step; once more stops at once and loses what came after the last save.")
+
+
+@contextmanager
+def _stoppable(console: Console) -> Iterator[_Stop]:
+    """Within it Ctrl-C and SIGTERM ask for a stop."""
+    stop = _Stop(console)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _events(plan: RunPlan) -> Iterator[Generator[StepEvent, None, None]]:
+    """The training's events; leaving saves at once and does not wait for the garbage collector."""
+    from vipnas_cli.training.runs import train
+
+    events = cast("Generator[StepEvent, None, None]", train(plan))
+    try:
+        yield events
+    finally:
+        events.close()
+
+
+def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
+    from vipnas_cli.training.distributed import any_rank, ranks
+
+    plan.out.parent.mkdir(parents=True, exist_ok=True)
+    total = min(plan.until or plan.recipe.loop.steps, plan.recipe.loop.steps)
+    log = log_path(plan.out) if ranks().writes else Path(os.devnull)
+    report = reporting(console, total, log, plan.resume, board)
+    with report as tell, _stoppable(console) as stop, _events(plan) as events:
+        for event in events:
+            stop.training = True
+            tell(event)
+            # All of them or none: one that goes on alone would wait for the others for ever.
+            if any_rank(stop.asked, plan.device):
+                raise KeyboardInterrupt
+
+
+def _tell_end(plan: RunPlan, console: Console, rehearsed: bool) -> None:
+    picture = draw_curves(log_path(plan.out), plan.out.with_suffix(".png"))
+    drawn = f"curves: {picture}" if picture else "curves need matplotlib (pip install 'vipnas[eval]')"
+    console.print(f"Written: {escape(str(plan.out))}; log: {escape(str(log_path(plan.out)))}; {escape(drawn)}")
+    if rehearsed:
+        console.print(f"For a network that is good for something: vipnas train {plan.recipe.name} --data DATA")
+    elif plan.recipe.kind == "pose":
+        console.print(f"Next: vipnas export {escape(str(plan.out))} --name NAME -o pipelines")
+
+
+def log_path(out: Path) -> Path:
+    """Where the log of a checkpoint lies."""
+    return out.with_suffix(".log.jsonl")

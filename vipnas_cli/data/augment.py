@@ -20,7 +20,10 @@ _UPPER = np.array([name.split("_")[-1] not in ("hip", "knee", "ankle") for name 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far crops vary (paper section 2.5) and how strongly their looks do; angles in degrees."""
+    """How far crops vary (paper section 2.5) and how strongly their looks do.
+
+    Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`.
+    """
 
     flip: float = 0.5
     scale: tuple[float, float] = (0.75, 1.33)
@@ -47,10 +50,15 @@ def draw_transform(
     moved = box + np.tile(generator.uniform(-1, 1, 2) * options.shift * (width, height), 2)
     angle = 0.0
     if generator.random() < options.rotation_probability:
-        angle = float(np.radians(np.clip(generator.normal(0, options.rotation / 1.5), -1.5 * options.rotation, None)))
+        angle = float(np.radians(_angle(options, generator)))
     flip = bool(generator.random() < options.flip)
     padding = 1.25 * np.exp(generator.uniform(*np.log(options.scale)))
     return CropTransform.from_box(moved, *size, float(padding), angle, flip), flip
+
+
+def _angle(options: Augmentation, generator: np.random.Generator) -> float:
+    most = 1.5 * options.rotation
+    return float(np.clip(generator.normal(0, options.rotation / 1.5), -most, most))
 
 
 def _half_body_box(person: LabelledPerson, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -68,45 +76,90 @@ def crop_person(
     image: Images, person: LabelledPerson, transform: CropTransform, flip: bool
 ) -> tuple[Images, NDArray[np.float32], NDArray[np.float32]]:
     """The crop (H, W, 3), points_crop (K, 2) and weights (K,); joints outside the crop weigh nothing."""
+    return transform.warp(image), *crop_labels(person, transform, flip)
+
+
+def crop_labels(
+    person: LabelledPerson, transform: CropTransform, flip: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The labels that belong to a crop: points_crop (K, 2) and weights (K,)."""
     points = transform.to_crop(person.points_frame)
     weights = person.weights
     if flip:
         order = list(COCO17.flip_order)
         points, weights = points[order], weights[order]
     inside = ((points > -0.5) & (points < np.array([transform.width, transform.height]) - 0.5)).all(-1)
-    return transform.warp(image), points, (weights * inside).astype(np.float32)
+    return points, (weights * inside).astype(np.float32)
 
 
-def vary_look(crop: Images, options: Augmentation, generator: np.random.Generator) -> Images:
-    """The crop with another colour, blur or a hidden patch; geometry stays."""
-    height, width = crop.shape[:2]
+@dataclass(frozen=True)
+class Look:
+    """How a crop is changed, in this order; a part that is None changes nothing.
+
+    `shrink` is the share of its size at which detail is lost; `smear` a kernel (k, k) of motion blur; `table` (256, 3)
+    new values of each channel; `patch` is top, left, bottom, right of what `cover` (3,) hides.
+    """
+
+    shrink: float | None = None
+    smear: NDArray[np.float32] | None = None
+    table: Images | None = None
+    grey: bool = False
+    patch: tuple[int, int, int, int] | None = None
+    cover: Images | None = None
+
+
+def draw_look(size: tuple[int, int], options: Augmentation, generator: np.random.Generator) -> Look:
+    """A random look of a crop of height, width `size`."""
+    height, width = size
+    shrink, smear, table, grey, patch, cover = None, None, None, False, None, None
     if generator.random() < options.blur:
         if generator.random() < 0.5:
-            factor = generator.uniform(0.35, 0.8)
-            small = cv2.resize(crop, (int(width * factor), int(height * factor)), interpolation=cv2.INTER_AREA)
-            crop = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+            shrink = float(generator.uniform(0.35, 0.8))
         else:
-            crop = np.asarray(cv2.filter2D(crop, -1, _motion_kernel(height // 24, generator)), np.uint8)
+            smear = _motion_kernel(height // 24, generator)
     if generator.random() < options.colour:
-        crop = _vary_colour(crop, generator)
+        table = _colour_table(generator)
+        grey = bool(generator.random() < 0.1)
     if generator.random() < options.occlusion:
-        size = generator.uniform(0.08, 0.3, 2) * (height, width)
-        top, left = generator.integers(0, height), generator.integers(0, width)
+        extent = generator.uniform(0.08, 0.3, 2) * (height, width)
+        top, left = int(generator.integers(0, height)), int(generator.integers(0, width))
+        patch = (top, left, top + int(extent[0]), left + int(extent[1]))
+        cover = generator.integers(0, 256, 3, dtype=np.uint8)
+    return Look(shrink, smear, table, grey, patch, cover)
+
+
+def with_look(crop: Images, look: Look) -> Images:
+    """The crop (H, W, 3) as it looks then."""
+    height, width = crop.shape[:2]
+    if look.shrink is not None:
+        small = (int(width * look.shrink), int(height * look.shrink))
+        crop = np.asarray(cv2.resize(crop, small, interpolation=cv2.INTER_AREA), np.uint8)
+        crop = np.asarray(cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if look.smear is not None:
+        crop = np.asarray(cv2.filter2D(crop, -1, look.smear), np.uint8)
+    if look.table is not None:
+        crop = np.asarray(cv2.LUT(crop, look.table[None]), np.uint8)
+    if look.grey:
+        crop = np.repeat(crop.mean(2, keepdims=True).astype(np.uint8), 3, 2)
+    if look.patch is not None and look.cover is not None:
+        top, left, bottom, right = look.patch
         crop = crop.copy()
-        crop[top : top + int(size[0]), left : left + int(size[1])] = generator.integers(0, 256, 3, dtype=np.uint8)
+        crop[top:bottom, left:right] = look.cover
     return crop
 
 
-def _vary_colour(crop: Images, generator: np.random.Generator) -> Images:
-    """One look-up table per channel: gain, offset and gamma; sometimes grey."""
+def vary_look(crop: Images, options: Augmentation, generator: np.random.Generator) -> Images:
+    """The crop (H, W, 3) with another colour, blur or a hidden patch; geometry stays."""
+    return with_look(crop, draw_look(crop.shape[:2], options, generator))
+
+
+def _colour_table(generator: np.random.Generator) -> Images:
+    """Gain, offset and gamma as new values (256, 3) of each channel."""
     ramp = np.linspace(0, 1, 256) ** np.exp(generator.uniform(-0.35, 0.35))
     gains = generator.uniform(0.75, 1.3) * generator.uniform(0.85, 1.15, 3)
     tables = ramp[:, None] * gains + generator.uniform(-0.12, 0.12)
-    table = (np.clip(tables, 0, 1) * 255).astype(np.uint8)[None]
-    varied = np.asarray(cv2.LUT(crop, table), np.uint8)
-    if generator.random() < 0.1:
-        varied = np.repeat(varied.mean(2, keepdims=True).astype(np.uint8), 3, 2)
-    return varied
+    table: Images = (np.clip(tables, 0, 1) * 255).astype(np.uint8)
+    return table
 
 
 def _motion_kernel(reach: int, generator: np.random.Generator) -> NDArray[np.float32]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vipnas_cli.data.coco import inside, read_json
-from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco
+from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.errors import DataError
+from vipnas_cli.pose import COCO17
 
 NAME_START = 24
 
@@ -22,7 +24,11 @@ class PersonClip:
 
 
 def read_clips(root: Path, split: str, shortest: int = 4) -> list[PersonClip]:
-    """Clips of at least `shortest` frames from `root`/annotations/`split`; joints under `coco_keypoints`."""
+    """Clips of at least `shortest` frames from `root`/annotations/`split`.
+
+    Joints are those under `coco_keypoints`, or else PoseTrack18's own under `keypoints`: nose and limbs, which COCO has
+    too; its ends of the head are left out.
+    """
     found: list[PersonClip] = []
     files = sorted((root / "annotations" / split).glob("*.json*"))
     if not files:
@@ -43,16 +49,35 @@ def is_held_back(sequence: str, share: float) -> bool:
 def _clips(root: Path, path: Path) -> list[PersonClip]:
     data = read_json(path)
     rows = {(row["track_id"], row["image_id"]): row for row in data["annotations"]}
+    names = data["categories"][0]["keypoints"] if data.get("categories") else []
     name, clips = path.name.split(".json")[0], []
     for track in sorted({track for track, _ in rows}):
         frames: list[LabelledPerson] = []
         for image in data["images"]:
             row = rows.get((track, image["id"]))
-            if row is not None and "coco_keypoints" in row:
-                frames.append(person_from_coco(inside(root, image["file_name"]), row["bbox"], row["coco_keypoints"]))
+            keypoints = _coco_keypoints(row, names) if row is not None else None
+            if row is not None and keypoints is not None:
+                image_path = inside(root, image["file_name"])
+                frames.append(person_from_coco(image_path, row["bbox"], keypoints, reliability_of(row)))
             elif frames:
                 clips.append(PersonClip(name, tuple(frames)))
                 frames = []
         if frames:
             clips.append(PersonClip(name, tuple(frames)))
     return clips
+
+
+def _coco_keypoints(row: dict[str, Any], names: list[str]) -> list[float] | None:
+    """The flat x, y, v list (51) of an annotation; None for one without keypoints or box."""
+    if "bbox" not in row:
+        return None
+    if "coco_keypoints" in row:
+        found: list[float] = row["coco_keypoints"]
+        return found
+    values = row.get("keypoints")
+    if not values or not names:
+        return None
+    # Labelled is labelled there: the third number is 1 whether the joint is hidden or not.
+    own = {name: values[3 * place : 3 * place + 3] for place, name in enumerate(names) if "ear" not in name}
+    triples = [own.get(name, (0.0, 0.0, 0.0)) for name in COCO17.keypoints]
+    return [value for x, y, flag in triples for value in (x, y, 2.0 if flag > 0 else 0.0)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco
+from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.errors import DataError
 
 
@@ -51,13 +51,18 @@ def picture_file(annotations: Path, name: str) -> Path:
     It lies in `images` beside the folder of the annotations, or, as COCO's own archives unpack, in a folder named
     like the last word of the annotation file (`person_keypoints_val2017.json`: `val2017`), there or in `images`.
     """
-    root = annotations.parent.parent
-    archive = annotations.name.removesuffix(".gz").removesuffix(".json").split("_")[-1]
-    for folder in (root / "images", root / "images" / archive, root / archive):
+    for folder in _picture_folders(annotations):
         path = inside(folder, name)
         if path.is_file():
             return path
-    raise DataError(f"{root / 'images' / name} does not exist", "put the images there or restore the file")
+    missing = _picture_folders(annotations)[0] / name
+    raise DataError(f"{missing} does not exist", "put the images there or restore the file")
+
+
+def _picture_folders(annotations: Path) -> tuple[Path, Path, Path]:
+    root = annotations.parent.parent
+    archive = annotations.name.removesuffix(".gz").removesuffix(".json").split("_")[-1]
+    return root / "images", root / "images" / archive, root / archive
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,11 @@ def _split(path: Path) -> tuple[Any, dict[int, dict[str, Any]], Path]:
     data = read_json(path)
     if not isinstance(data, dict) or "images" not in data or "annotations" not in data:
         raise DataError(f"{path} is not a COCO annotation file", "it needs the lists `images` and `annotations`")
-    return data, {image["id"]: image for image in data["images"]}, path.parent.parent / "images"
+    folders = _picture_folders(path)
+    # The first picture tells for all: looking for each of a hundred thousand would take its time.
+    first = data["images"][0]["file_name"] if data["images"] else ""
+    folder = next((folder for folder in folders if first and inside(folder, first).is_file()), folders[0])
+    return data, {image["id"]: image for image in data["images"]}, folder
 
 
 def read_people(path: Path, minimum_joints: int = 3) -> list[LabelledPerson]:
@@ -86,7 +95,7 @@ def read_people(path: Path, minimum_joints: int = 3) -> list[LabelledPerson]:
         if row.get("iscrowd") or row.get("num_keypoints", 0) < minimum_joints or min(row["bbox"][2:]) <= 1:
             continue
         image = inside(folder, images[row["image_id"]]["file_name"])
-        found.append(person_from_coco(image, row["bbox"], row["keypoints"]))
+        found.append(person_from_coco(image, row["bbox"], row["keypoints"], reliability_of(row)))
     return found
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from vipnas_cli.bundle import DetectorFile, NetworkFile, Pipeline
-from vipnas_cli.errors import WeightsError
+from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
@@ -28,11 +28,24 @@ METADATA = "vipnas"
 _LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
 
+CPU = "CPUExecutionProvider"
+PROVIDERS = {
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding."""
+    """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding.
+
+    `provider` is auto, cpu, cuda, openvino or coreml; auto takes CUDA where it works and the CPU elsewhere.
+    """
 
     threads: int = 0
+    provider: str = "auto"
 
     @property
     def resolved_threads(self) -> int:
@@ -40,21 +53,45 @@ class RuntimeOptions:
         return self.threads or max(1, min(8, (len(os.sched_getaffinity(0)) * 2 + 2) // 3))
 
 
+def available_providers() -> tuple[str, ...]:
+    """The providers that this build of ONNX Runtime has, by the names of RuntimeOptions."""
+    built = ort.get_available_providers()
+    return tuple(name for name, long in PROVIDERS.items() if long in built)
+
+
 def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.InferenceSession:
-    """A session on the CPU; WeightsError if the file is no ONNX network that this runtime can load."""
+    """A session; WeightsError if the file is no ONNX network that this runtime can load.
+
+    UsageError if the provider is not there or cannot start.
+    """
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.resolved_threads
     settings.inter_op_num_threads = 1
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Spinning workers would starve the decoding and encoding threads.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4
+    wanted = _provider(options.provider)
     try:
-        return ort.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, settings, providers=list(dict.fromkeys([wanted, CPU])))
     except _LOAD_ERRORS as error:
         raise WeightsError(
             f"{name} is not a network that ONNX Runtime can load", "restore or export it again"
         ) from error
+    # Where a provider's libraries are missing the runtime takes the next one without a word.
+    if options.provider != "auto" and session.get_providers()[0] != wanted:
+        raise UsageError(f"the provider {options.provider} cannot start here", "check its libraries, or use cpu")
+    return session
+
+
+def _provider(name: str) -> str:
+    """The runtime's name of a provider; UsageError names those that can be had."""
+    available = available_providers()
+    if name == "auto":
+        return PROVIDERS["cuda" if "cuda" in available else "cpu"]
+    if name not in available:
+        raise UsageError(f"the provider {name} is not available here", f"use {', '.join(available)} or auto")
+    return PROVIDERS[name]
 
 
 def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
@@ -94,6 +131,15 @@ class OnnxEstimator:
             if network not in sessions:
                 sessions[network] = open_session(network.read(), str(network.path), options)
         self._sessions = [sessions[network] for network in pipeline.networks]
+        # What is not asked for, such as points that the graph decodes, is not computed.
+        self._only_asked = ort.RunOptions()
+        self._only_asked.only_execute_path_to_fetches = True
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the provider in use."""
+        name: str = self._sessions[0].get_providers()[0]
+        return name
 
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
         """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
@@ -105,7 +151,7 @@ class OnnxEstimator:
                     f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
                 )
             inputs["previous_heatmaps"] = previous
-        heatmaps: Heatmaps = session.run(["heatmaps"], inputs)[0]
+        heatmaps: Heatmaps = session.run(["heatmaps"], inputs, self._only_asked)[0]
         return heatmaps
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
@@ -36,3 +39,19 @@ class TorchEstimator:
         carried = None if previous is None else torch.from_numpy(previous).to(self._device)
         heatmaps: Heatmaps = network(images, carried).cpu().numpy()
         return heatmaps
+
+
+class TorchDetector:
+    """A person detector of a checkpoint; see CellDetector."""
+
+    def __init__(self, network: PersonDetector, device: torch.device, threshold: float = 0.3) -> None:
+        self.side = network.arch.width
+        self.threshold = threshold
+        self._device = device
+        self._network = network.to(device).eval()
+
+    @torch.inference_mode()
+    def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
+        scores, boxes = self._network(network_input(torch.from_numpy(picture[None]).to(self._device)))
+        return scores[0].cpu().numpy(), boxes[0].cpu().numpy()

@@ -1,4 +1,4 @@
-"""A compute budget as users write it: `0.5GFLOPs`, `500MFLOPs`, `500MMACs`, `12ms`."""
+"""A compute budget as users write it: `0.5GFLOPs`, `500MFLOPs`, `500MMACs`, `12ms`, `60fps`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from typing import Literal
 
 from vipnas_cli.errors import BudgetError
 
-Unit = Literal["macs", "ms"]
+Unit = Literal["macs", "ms", "fps"]
 _PATTERN = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*$", re.IGNORECASE)
-_PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-_HELP = "write a number above 0 with a unit, for example 0.5GFLOPs, 500MFLOPs, 500MMACs or 12ms"
+_PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_COUNTED = {
+    prefix + name: factor
+    for prefix, factor in _PREFIXES.items()
+    for name in ("", "flop", "flops", "mac", "macs")
+    if prefix + name
+}
+_UNITS: dict[str, tuple[float, Unit]] = {
+    "ms": (1.0, "ms"),
+    "fps": (1.0, "fps"),
+    **{name: (factor, "macs") for name, factor in _COUNTED.items()},
+}
+_HELP = "write a number above 0 with a unit, for example 0.5GFLOPs, 500MFLOPs, 500MMACs, 12ms or 60fps"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Mean cost per person and frame over one cycle: multiply-accumulates or milliseconds on this machine.
+    """What poses may cost: at most `value` multiply-accumulates or milliseconds, or at least so many frames a second.
 
-    FLOPs are multiply-accumulates, as pose papers print them.
+    The first two are the mean per person and frame over one cycle, milliseconds and frames per second those of this
+    machine; frames per second are those of the whole `run` with one person. FLOPs are multiply-accumulates, as pose
+    papers print them.
     """
 
     value: float
@@ -31,14 +44,13 @@ class Budget:
         found = _PATTERN.match(text)
         if not found:
             raise BudgetError(f"budget {text!r} is not a number with a unit", _HELP)
-        value, unit = float(found[1]), found[2].lower()
-        counted = re.fullmatch(r"([kmgt]?)(flops?|macs?)?", unit)
-        if unit == "" or (unit != "ms" and not counted):
+        if found[2].lower() not in _UNITS:
             raise BudgetError(f"budget {text!r} has no unit that is known", _HELP)
-        budget = Budget(value * _PREFIX[counted[1]], "macs") if counted else Budget(value, "ms")
+        factor, unit = _UNITS[found[2].lower()]
+        budget = Budget(float(found[1]) * factor, unit)
         if not (budget.value > 0 and math.isfinite(budget.value)):
             raise BudgetError(f"budget {text!r} is not a number above 0 that can be met", _HELP)
         return budget
 
     def __str__(self) -> str:
-        return f"{self.value:g} ms" if self.unit == "ms" else f"{self.value / 1e9:g} GFLOPs"
+        return f"{self.value / 1e9:g} GFLOPs" if self.unit == "macs" else f"{self.value:g} {self.unit}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, crop_person, vary_look
+from vipnas_cli.data.deformation import moving_limbs
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.realign import realignment_weights
@@ -42,7 +43,7 @@ class ClipBatch:
 class ClipOptions:
     """Crop sizes (height, width) of the key frame and of each follower, and how far boxes err from frame to frame.
 
-    `stills` is the share of clips that are simulated from one still image.
+    `stills` is the share of clips that are simulated from one still image; `limbs` is how far limbs move in those.
     """
 
     key_size: tuple[int, int]
@@ -51,6 +52,7 @@ class ClipOptions:
     box_shift: float = 0.05
     box_scale: float = 0.08
     stills: float = 0.35
+    limbs: float = 1.0
     longest_stride: int = 2
 
 
@@ -104,7 +106,7 @@ class ClipBatches:
         count = len(self.options.sizes) + 1
         if generator.random() < self.options.stills:
             person = self.stills.draw(generator)
-            return _moving_crops(person, count, generator), [self.stills.images[person.image]] * count
+            return _moving_person(person, self.stills.images[person.image], count, self.options.limbs, generator)
         clip = self.clips.draw(generator).frames
         stride = int(generator.integers(1, self.options.longest_stride + 1))
         stride = max(1, min(stride, (len(clip) - 1) // (count - 1)))
@@ -129,9 +131,20 @@ def _erring(box: NDArray[np.float32], options: ClipOptions, generator: np.random
     return np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
-def _moving_crops(person: LabelledPerson, count: int, generator: np.random.Generator) -> list[LabelledPerson]:
-    """The same still person seen by a box that wanders, as if camera or person moved between frames."""
+def _moving_person(
+    person: LabelledPerson, image: NDArray[np.uint8], count: int, limbs: float, generator: np.random.Generator
+) -> tuple[list[LabelledPerson], list[NDArray[np.uint8]]]:
+    """A still person in `count` frames: the box wanders as if camera or person moved, and so do some limbs."""
     size = person.box_frame[2:] - person.box_frame[:2]
     step = generator.normal(0, 0.06, 2) * size
     boxes = [person.box_frame + np.tile(step * index, 2).astype(np.float32) for index in range(count)]
-    return [replace(person, box_frame=box) for box in boxes]
+    people = [replace(person, box_frame=box) for box in boxes]
+    images = [image] * count
+    whole = moving_limbs(person, limbs, generator)
+    if whole is None:
+        return people, images
+    for index in range(1, count):
+        moved = whole.scaled(index / (count - 1))
+        images[index] = moved.picture(image)
+        people[index] = replace(people[index], points_frame=moved.points(person.points_frame))
+    return people, images

@@ -18,6 +18,7 @@ from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
 from vipnas_cli.data.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
 from vipnas_cli.data.synthetic.motion import Motion
 from vipnas_cli.errors import DataError
+from vipnas_cli.training.distributed import one_first
 from vipnas_cli.training.recipe import DataShare, Recipe
 
 Image = NDArray[np.uint8]
@@ -158,7 +159,10 @@ class _Files(Mapping[Path, Image]):
 def _images(folders: Folders, paths: list[Path], painted: dict[Path, Image], cached: bool) -> Images:
     if not paths:
         return painted
-    store = ImageStore.open(folders.cache, paths) if cached else _Files()
+    if not cached:
+        return ChainMap(painted, _Files())  # type: ignore[arg-type]
+    with one_first():
+        store = ImageStore.open(folders.cache, paths)
     return ChainMap(painted, store)  # type: ignore[arg-type]
 
 

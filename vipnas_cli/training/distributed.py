@@ -60,6 +60,22 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
+def together() -> None:
+    """Waits until all processes are here."""
+    if ranks().count > 1:
+        dist.barrier()
+
+
+@contextmanager
+def one_first() -> Iterator[None]:
+    """What is inside is done by the first process of each machine, then by the others, which find its files."""
+    if local_rank() != 0:
+        together()
+    yield
+    if local_rank() == 0:
+        together()
+
+
 def own_rows(batch_size: int) -> range:
     """The rows of a batch that this process computes; UsageError if they cannot be shared out evenly."""
     place = ranks()

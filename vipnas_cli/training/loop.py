@@ -158,6 +158,7 @@ class Trainer:
             else:
                 self.average[name].copy_(tensor)
 
+    @torch.no_grad()
     def _scored(self, validation: Validation | None, path: Path, last: bool) -> float | None:
         """The score of the averaged weights if it is due; kept beside the checkpoint when it is the best so far."""
         if validation is None or not (last or self.step % validation.every == 0) or not ranks().writes:

@@ -88,9 +88,9 @@ def recipe_names() -> list[str]:
 
 
 def recipe_purpose(name: str) -> str:
-    """What a bundled recipe is for: the comment that its file begins with."""
+    """What a bundled recipe is for: the first lines of comment in its file."""
     text = (resources.files("vipnas_cli.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    return " ".join(line.strip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    return " ".join(line.strip("# ") for line in takewhile(lambda line: line.startswith("# "), text.splitlines()))
 
 
 def read_recipe(name_or_path: str) -> Recipe:

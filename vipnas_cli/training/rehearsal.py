@@ -9,13 +9,14 @@ from vipnas_cli.training.recipe import DataShare, Kind, Recipe, ValidationSet
 
 PICTURES = 240
 SCORED_PICTURES = 40
+KEY_STEPS = 60
 # Steps, batch and crop that end within some three minutes on one core, the pictures included.
 SIZES: dict[Kind, tuple[int, int, tuple[int, int]]] = {
     "pose": (300, 16, (96, 64)),
     "followers": (150, 8, (96, 64)),
     "detector": (250, 8, (96, 96)),
-    "spatial": (30, 4, (96, 64)),
-    "temporal": (20, 2, (96, 64)),
+    "spatial": (80, 4, (96, 64)),
+    "temporal": (60, 2, (96, 64)),
     "cycle": (60, 4, (96, 64)),
 }
 
@@ -40,7 +41,7 @@ def rehearsal(recipe: Recipe) -> Recipe:
 
 def rehearsal_key(recipe: Recipe) -> Recipe:
     """The recipe of a small key network for the rehearsal of followers."""
-    loop = LoopOptions(60, warmup=6, average_decay=0.9)
+    loop = LoopOptions(KEY_STEPS, warmup=6, average_decay=0.9)
     data = (DataShare("synthetic", 1.0, count=PICTURES // 4),)
     name, preset = f"{recipe.name}-key", recipe.preset or "fast-base"
     return Recipe(name, "pose", 16, loop, data, preset, 96, 64, imagenet=False, seed=recipe.seed)

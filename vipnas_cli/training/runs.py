@@ -17,6 +17,7 @@ from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.cycle import train_cycle
 from vipnas_cli.training.data_sets import clip_source, picture_source, still_source
 from vipnas_cli.training.detection import DetectionBatch, DetectionBatches, detection_loss
+from vipnas_cli.training.device_augment import fastest_batches
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.spatial import train_spatial
@@ -53,9 +54,9 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     net = PoseNet(arch)
     started(net, plan)
     freeze(net, recipe.frozen_stages)
-    source = StillBatches(
-        still_source(recipe, plan.folders), (arch.height, arch.width), recipe.batch, recipe.augmentation, recipe.seed
-    )
+    size = (arch.height, arch.width)
+    people = still_source(recipe, plan.folders)
+    source = fastest_batches(StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed), plan.device)
     header = header_of(plan, {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": net.final.out_channels})
     trainer = Trainer(net, recipe.loop, header)
     if plan.resume:
@@ -67,7 +68,7 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
         assert isinstance(found, Tensor)
         return heatmap_loss(found, batch.points_crop, batch.weights, arch.rules.output)
 
-    validation = still_validation(recipe, plan.folders.data, (arch.height, arch.width))
+    validation = still_validation(recipe, plan.folders.data, size)
     return trainer.run(source, loss_of, plan.out, plan.until, validation)
 
 

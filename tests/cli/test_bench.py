@@ -1,0 +1,92 @@
+"""`vipnas bench`: every kind of figure is there, the table says what it depends on, run takes what is remembered."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vipnas_cli.cli.app import app
+from vipnas_cli.cli.bench_job import BenchOptions, bench_job, default_threads
+from vipnas_cli.errors import OutputError, UsageError
+from vipnas_cli.machine import PipelineTimes, load_memory, memory_file, this_machine
+
+NAME = "fast-256-cycle4"
+CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bench of one pipeline: its document in bench.json, its table in bench.csv, its memory in cache."""
+    path = tmp_path_factory.mktemp("bench")
+    arguments = ["bench", "--pipeline", NAME, "--threads", "1", "--seconds", "0.01", "--csv", str(path / "bench.csv")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vipnas_cli.cli.bench_job.share_of_core", lambda: 1.0)
+        result = CliRunner().invoke(app, [*arguments, "--json"], env={"VIPNAS_CACHE": str(path / "cache")})
+    assert result.exit_code == 0, result.output
+    (path / "bench.json").write_text(result.stdout)
+    return path
+
+
+def test_every_kind_of_figure_is_there(folder: Path) -> None:
+    document = json.loads((folder / "bench.json").read_text())
+    assert document["schema"] == 1
+    rows = document["rows"]
+    assert {row["kind"] for row in rows} == {"network", "detector", "stage", "pipeline", "run"}
+    assert {(row["people"]) for row in rows if row["kind"] == "network"} == {1, 4}
+    assert {row["name"] for row in rows if row["kind"] == "detector"} == {"320x192", "320x320"}
+    stages = {row["name"].split()[0] for row in rows if row["kind"] == "stage"}
+    assert stages == {"decode", "detect", "draw", "encode"}
+    assert {row["name"] for row in rows if row["kind"] == "run"} == {f"{NAME} csv", f"{NAME} csv+video"}
+    for row in rows:
+        assert 0 <= row["low"] <= row["value"] <= row["high"]
+
+
+def test_the_table_holds_the_same_figures_and_what_they_depend_on(folder: Path) -> None:
+    rows = json.loads((folder / "bench.json").read_text())["rows"]
+    with (folder / "bench.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["kind"], row["name"]) for row in table] == [(row["kind"], row["name"]) for row in rows]
+    assert [float(row["value"]) for row in table] == pytest.approx([row["value"] for row in rows], abs=1e-3)
+    for column in ("date", "cpu", "cores", "os", "onnxruntime", "av", "cv2"):
+        assert table[0][column]
+
+
+def test_run_takes_what_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VIPNAS_CACHE", str(folder / "cache"))
+    (remembered,) = load_memory(memory_file(), this_machine()).pipelines.values()
+    assert set(remembered) == {1}
+    arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.2GFLOPs", "--json"]
+    summary = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert (summary["pipeline"], summary["threads"], summary["threads_from"]) == (NAME, 1, "bench")
+
+
+def test_nothing_is_remembered_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path))
+    monkeypatch.setattr("vipnas_cli.cli.bench_job.share_of_core", lambda: 0.2)
+    monkeypatch.setattr("vipnas_cli.cli.bench_job._measure", lambda *_: ([], {"a": {1: PipelineTimes(1, 1, 1)}}))
+    result = CliRunner().invoke(app, ["bench"])
+    assert "Nothing of this is remembered" in result.stdout
+    assert not memory_file().exists()
+
+
+def test_bad_options_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        bench_job(BenchOptions(pipeline="nonsense"))
+    (tmp_path / "there.csv").touch()
+    with pytest.raises(OutputError, match=r"there\.csv"):
+        bench_job(BenchOptions(csv=tmp_path / "there.csv"))
+    for threads in ("0", "1,x", "-1", ""):
+        result = CliRunner().invoke(app, ["bench", "--threads", threads])
+        assert isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8, 64])
+def test_the_settings_that_are_tried_fit_the_machine(cores: int) -> None:
+    found = default_threads(cores)
+    assert found[0] == 1
+    assert all(1 <= threads <= cores for threads in found)
+    assert list(found) == sorted(set(found))

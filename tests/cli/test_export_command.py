@@ -1,0 +1,163 @@
+"""`vipnas export` as typed: checkpoints, super-networks, bare specs, one file or a folder, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import vipnas_cli  # noqa: E402
+from vipnas_cli.bundle import open_bundle  # noqa: E402
+from vipnas_cli.checkpoints import save_checkpoint  # noqa: E402
+from vipnas_cli.cli.export_job import JobOptions, export_job  # noqa: E402
+from vipnas_cli.errors import OutputError, SpecError, UsageError  # noqa: E402
+from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.nets.supernet import SuperNet  # noqa: E402
+from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace  # noqa: E402
+from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices  # noqa: E402
+
+STAGE = StageChoices((8,), (1,), (3,), (1,), (1,), (False,))
+SPACE = SearchSpace(
+    "fast", ((64, 32), (32, 32)), StemChoices((8,), (3,)), (STAGE,) * 6, HeadChoices((8,), (2,), (1,), (3,))
+)
+WITHOUT_TORCH = "import sys; sys.modules.update(torch=None, onnx=None, safetensors=None); "
+
+
+def python(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(vipnas_cli.__file__).parents[1])}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=60)
+
+
+def arch(height: int) -> ArchSpec:
+    found: ArchSpec = SPACE.largest
+    assert (found.height, found.width) == (64, 32)
+    return ArchSpec.from_json({**found.to_json(), "height": height})
+
+
+@pytest.fixture
+def schedule(tmp_path: Path) -> Path:
+    plans = (Plan(arch(64)), Plan(arch(32), FusionSpec("add", 1)), Plan(arch(32), FusionSpec("add", 1)))
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps(Schedule(plans).to_json()))
+    return path
+
+
+@pytest.fixture
+def super_net(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    net = SuperNet(SPACE, 17, (FusionSpec("add", 1),))
+    header = {"kind": "supernet", "space": SPACE.to_json(), "fusions": [["add", 1]], "keypoints": 17, "training": {}}
+    path = tmp_path / "super.safetensors"
+    save_checkpoint(path, net.state_dict(), header)
+    return path
+
+
+def key_heatmaps(out: Path) -> np.ndarray:
+    pipeline = open_bundle(out).pipelines[0]
+    crops = np.random.default_rng(0).integers(0, 256, (1, 64, 32, 3), np.uint8)
+    return OnnxEstimator(pipeline, RuntimeOptions(1)).estimate(0, crops, None)
+
+
+def test_a_schedule_of_a_super_network_is_exported_with_a_warning(
+    super_net: Path, schedule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pose.vipnas"
+    export_job(JobOptions((str(super_net),), out, spec=schedule, name="mine"))
+    pipeline = open_bundle(out).pipelines[0]
+    assert pipeline.name == "mine"
+    assert pipeline.schedule == Schedule.from_json(json.loads(schedule.read_text()))
+    # Equal followers are one file.
+    assert len(set(pipeline.networks)) == 2
+    assert "mixture" in capsys.readouterr().err
+
+
+def test_a_bare_spec_is_exported_untrained(schedule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "folder"
+    export_job(JobOptions((str(schedule),), out))
+    assert open_bundle(out).pipelines[0].name == "schedule"
+    assert "untrained" in capsys.readouterr().err
+    # A comparison of flat heatmaps would show nothing.
+    assert key_heatmaps(out).std() > 1e-3
+
+
+def test_pipelines_are_added_to_a_file_and_replaced_in_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    out, key = tmp_path / "pose.vipnas", str(tiny_bundle / "key.safetensors")
+    follower = str(tiny_bundle / "follower-1.safetensors")
+    export_job(JobOptions((key,), out, scores={"selection": 1.0}))
+    export_job(JobOptions((key, follower), out, name="two"))
+    export_job(JobOptions((key,), out, scores={"selection": 2.0}, detector=tiny_bundle / "detector.safetensors"))
+    bundle = open_bundle(out)
+    assert {p.name: p.scores for p in bundle.pipelines} == {"key": {"selection": 2.0}, "two": {}}
+    assert bundle.detector is not None
+    assert bundle.detector.read()
+    networks = {network for pipeline in bundle.pipelines for network in pipeline.networks}
+    assert len(networks) == 2
+    assert all(network.read() for network in networks)
+    assert [path.name for path in tmp_path.iterdir()] == ["pose.vipnas"]
+
+
+def test_an_unknown_name_and_a_foreign_spec_are_refused(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text('{"layers": 3}')
+    for name, kind in (("nothing", UsageError), (str(foreign), SpecError)):
+        with pytest.raises(kind, match=Path(name).name):
+            export_job(JobOptions((name,), tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign.json"]
+
+
+def test_a_super_network_needs_a_spec_and_a_follower_a_key_network(
+    super_net: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="super-network") as caught:
+        export_job(JobOptions((str(super_net),), tmp_path / "out"))
+    assert "--spec" in caught.value.hint
+    with pytest.raises(SpecError, match="key frame"):
+        export_job(JobOptions((str(tiny_bundle / "follower-1.safetensors"),), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_bundle_is_not_replaced(tiny_bundle: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("precious")
+    with pytest.raises(OutputError, match=r"notes\.txt"):
+        export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), notes))
+    assert notes.read_text() == "precious"
+
+
+def test_json_says_what_was_measured(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), tmp_path / "out", json=True))
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["files"][0]["parity"]["outputs"] <= 1e-4
+    assert document["files"][0]["ms"]["onnx_ms"] > 0
+
+
+def test_a_bundle_runs_where_there_is_no_torch(schedule: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pose.vipnas"
+    export_job(JobOptions((str(schedule),), out, decode=True))
+    program = WITHOUT_TORCH + (
+        "import numpy as np; from pathlib import Path; from vipnas_cli.bundle import open_bundle; "
+        "from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions; "
+        f"pipeline = open_bundle(Path({str(out)!r})).pipelines[0]; "
+        "found = OnnxEstimator(pipeline, RuntimeOptions(1)).estimate(0, np.zeros((2, 64, 32, 3), np.uint8), None); "
+        "print(found.shape)"
+    )
+    found = python(program, cwd=tmp_path)
+    assert found.stdout.strip() == "(2, 17, 16, 8)"
+
+
+def test_exporting_without_torch_names_the_extra(tmp_path: Path) -> None:
+    program = WITHOUT_TORCH + "from vipnas_cli.cli.app import main; main()"
+    found = python(program, "export", "fast-base", "-o", "out", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "pip install 'vipnas[train]'" in found.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,175 @@
+"""`vipnas info`: every kind of file is named with its facts, everything else is refused in one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vipnas_cli.bundle import MANIFEST, bundled_weights, open_bundle
+from vipnas_cli.cli.app import app
+from vipnas_cli.cli.info_job import describe
+from vipnas_cli.cli.info_networks import read_header
+from vipnas_cli.errors import DataError, InputError, VipnasError, WeightsError
+from vipnas_cli.inference.onnx_backend import OnnxEstimator
+from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader
+from vipnas_cli.pose import People
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule, SearchSpace
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RECIPES = Path(__file__).parents[2] / "vipnas_cli" / "training" / "recipes"
+
+
+def test_a_folder_of_pipelines_and_its_manifest() -> None:
+    found = describe(bundled_weights())
+    assert found == describe(bundled_weights() / MANIFEST)
+    assert found.facts["licence"] == "Apache-2.0"
+    assert len(found.facts["pipelines"]) == len(open_bundle(bundled_weights()).pipelines)
+    assert all("checksum ok" in line for line in found.facts["networks"])
+
+
+def test_the_networks_of_a_bundle() -> None:
+    for pipeline in open_bundle(bundled_weights()).pipelines:
+        for network in pipeline.networks:
+            found = describe(network.path)
+            assert found.kind.startswith("pose network")
+            assert (found.facts["macs"], found.facts["sha256"]) == (network.macs, network.sha256)
+            assert "says" in found.facts["checksum"]
+            # A follower cannot be run alone, so no such command is proposed.
+            assert bool(found.next) == (network.plan.fusion.operation == "none")
+
+
+def test_a_changed_network_beside_its_manifest(tmp_path: Path) -> None:
+    network = open_bundle(bundled_weights()).by_cost[0].networks[0]
+    copy = tmp_path / network.path.name
+    copy.write_bytes(network.read())
+    assert "compare" in describe(copy).facts["checksum"]
+    manifest = json.loads((bundled_weights() / MANIFEST).read_text())
+    for row in manifest["networks"].values():
+        row["sha256"] = hashlib.sha256(b"other").hexdigest()
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert "differs" in describe(copy).facts["checksum"]
+
+
+def checkpoint(path: Path, stated: object, extra: bytes = b"") -> Path:
+    """A safetensors file with one tensor of 2 × 3 numbers and a header of vipnas."""
+    header = {
+        "__metadata__": {"vipnas": json.dumps(stated)},
+        "a.weight": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]},
+        "a.running_mean": {"dtype": "F16", "shape": [3], "data_offsets": [12, 18]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(18) + extra)
+    return path
+
+
+POSE = {"kind": "pose", "plan": Plan(FAST_BASE, FusionSpec("cat", 2)).to_json(), "keypoints": 17, "step": 7}
+
+
+def test_checkpoints_are_told_apart_without_torch(tmp_path: Path) -> None:
+    found = describe(checkpoint(tmp_path / "pose.safetensors", POSE))
+    assert found.kind == "checkpoint of a pose network"
+    assert (found.facts["parameters"], found.facts["step"]) == (6, 7)
+    assert "cat at F2" in found.facts["network"]
+    detector = checkpoint(tmp_path / "d.safetensors", {"kind": "detector", "arch": FAST_BASE.to_json()})
+    assert describe(detector).kind == "checkpoint of a person detector"
+    space = {"kind": "supernet", "space": SearchSpace.of(FAST_BASE).to_json(), "fusions": []}
+    assert describe(checkpoint(tmp_path / "s.safetensors", space)).kind == "checkpoint of a super-network"
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
+    whole = checkpoint(tmp_path / "whole.safetensors", POSE).read_bytes()
+    bad = {
+        "empty": b"",
+        "cut": whole[:-1],
+        "longer": whole + b"x",
+        "head": whole[:40],
+        "huge": struct.pack("<Q", 2**62) + whole[8:],
+        "text": b"no safetensors at all, but text",
+        "list": struct.pack("<Q", 2) + b"[]",
+    }
+    for name, data in bad.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match=name):
+            describe(path)
+    for stated in ({}, None, {"kind": "pose"}, {**POSE, "plan": {}}, 3):
+        with pytest.raises(WeightsError, match="foreign"):
+            describe(checkpoint(tmp_path / "foreign.safetensors", stated))
+
+
+def test_the_header_is_that_of_the_released_checkpoints() -> None:
+    for path in bundled_weights().glob("*.safetensors"):
+        assert "__metadata__" in read_header(path)
+        assert describe(path).facts["recipe"]
+
+
+def test_specifications(tmp_path: Path) -> None:
+    plan = Plan(FAST_BASE)
+    cases = {
+        "schedule": (Schedule((plan, Plan(FAST_BASE, FusionSpec("add", 1)))).to_json(), "schedule"),
+        "plan": (plan.to_json(), "network"),
+        "arch": (FAST_BASE.to_json(), "architecture"),
+        "space": (SearchSpace.of(FAST_BASE).to_json(), "space"),
+    }
+    for name, (data, word) in cases.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(data))
+        assert word in describe(path).kind
+    (tmp_path / "wrong.json").write_text(json.dumps({**plan.to_json()["arch"], "family": "transformer"}))
+    with pytest.raises(DataError, match="transformer"):
+        describe(tmp_path / "wrong.json")
+
+
+def test_recipes() -> None:
+    for path in RECIPES.glob("*.toml"):
+        assert describe(path).facts["steps"] > 0
+
+
+def test_results_of_run(tmp_path: Path) -> None:
+    header = ResultHeader("clip.mp4", 640, 360, Fraction(1, 25), "a pipeline", "off")
+    people = People(
+        np.array([4]), np.ones((1, 4), np.float32), np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32)
+    )
+    for sink_type, name in ((CsvSink, "o.csv"), (JsonlSink, "o.jsonl")):
+        with sink_type(tmp_path / name, OnnxEstimator.skeleton, header) as sink:
+            sink.write(FrameResult(0, 0, 0.0, people, True), None)
+        found = describe(tmp_path / name)
+        assert "keypoints" in found.kind
+        assert (found.facts["pipeline"], found.facts["people"]) == ("a pipeline", 1)
+
+
+def test_a_video_and_the_json_document() -> None:
+    result = CliRunner().invoke(app, ["info", str(EXAMPLES / "two_people.mp4"), "--json"])
+    document = json.loads(result.stdout)
+    assert (document["schema"], document["kind"]) == (1, "video")
+    assert document["facts"]["size"] == "640×360"
+    assert document["facts"]["frames"] == 175
+
+
+def test_everything_else_is_refused_by_name(tmp_path: Path) -> None:
+    texts = {
+        "notes.txt": "words",
+        "a.json": "{}",
+        "b.json": "[",
+        "c.csv": "a,b\n1,2\n",
+        "d.jsonl": "{}\n",
+        "e.toml": "a=1",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "f.onnx").write_bytes(b"no network")
+    (tmp_path / "folder").mkdir()
+    for name in (*texts, "f.onnx", "folder", "missing.mp4"):
+        with pytest.raises(VipnasError) as caught:
+            describe(tmp_path / name)
+        assert name in caught.value.what
+    with pytest.raises(InputError, match="does not exist"):
+        describe(tmp_path / "missing.mp4")

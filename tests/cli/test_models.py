@@ -1,0 +1,73 @@
+"""`vipnas models`: what is listed is what the bundle holds, measured or not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vipnas_cli.bundle import bundled_weights, open_bundle
+from vipnas_cli.cli.app import app
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def models(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["models", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_document_holds_every_pipeline_with_its_true_cost() -> None:
+    bundle = open_bundle(bundled_weights())
+    document = json.loads(models("--json"))
+    assert document["schema"] == 1
+    (found,) = document["bundles"]
+    assert [row["name"] for row in found["pipelines"]] == [pipeline.name for pipeline in bundle.by_cost]
+    for row, pipeline in zip(found["pipelines"], bundle.by_cost, strict=True):
+        assert row["cycle"] == len(row["networks"]) == len(pipeline.networks)
+        assert row["macs_per_person_frame"] == round(pipeline.macs_per_person_frame)
+        assert row["measured"] is None
+    files = {network.path for pipeline in bundle.pipelines for network in pipeline.networks}
+    assert bundle.detector is not None
+    assert found["bytes"] == sum(path.stat().st_size for path in {*files, bundle.detector.path})
+
+
+def test_what_was_measured_is_shown_and_what_was_not_is_a_dash_with_advice() -> None:
+    bundle = open_bundle(bundled_weights())
+    assert "vipnas bench" in models()
+    times = {1: PipelineTimes(6.25, 7.0, 7.0, 111.0, 77.0)}
+    remember(memory_file(), this_machine(), {pipeline_key(p, bundle.detector): times for p in bundle.pipelines})
+    text = models()
+    assert "vipnas bench" not in text
+    for number in ("6.2", "111"):
+        assert number in text
+    assert json.loads(models("--json"))["bundles"][0]["pipelines"][0]["measured"]["video_fps"] == 77.0
+
+
+def test_the_next_command_names_a_budget_that_can_be_met() -> None:
+    last = models().strip().splitlines()[-1]
+    assert last.startswith("Next: vipnas run")
+    bundle = open_bundle(bundled_weights())
+    budget = float(last.split()[-1].removesuffix("GFLOPs")) * 1e9
+    assert bundle.within(budget) == bundle.by_cost[0]
+
+
+def test_pipelines_in_the_cache_are_listed_too(cache: Path) -> None:
+    shutil.copytree(bundled_weights(), cache / "pipelines" / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert "mine" in models()
+    assert len(json.loads(models("--json"))["bundles"]) == 2
+
+
+def test_a_folder_without_pipelines_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["models", "--weights", str(tmp_path)])
+    assert isinstance(result.exception, WeightsError)

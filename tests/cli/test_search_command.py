@@ -1,0 +1,191 @@
+"""`vipnas search` from the command line: what it writes, and what it refuses in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+torch = pytest.importorskip("torch")
+
+from vipnas_cli.checkpoints import save_checkpoint
+from vipnas_cli.cli import search_job, search_setup
+from vipnas_cli.cli.app import app
+from vipnas_cli.data.clips import PersonClip
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.errors import (
+    BudgetError,
+    DataError,
+    InputError,
+    OutputError,
+    UsageError,
+    VipnasError,
+    WeightsError,
+)
+from vipnas_cli.latency_table import LatencyTable
+from vipnas_cli.machine import Machine
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.search.clip_sets import ClipSet, ClipSets, SetSizes
+from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+
+FUSIONS = (FusionSpec("add", 2), FusionSpec("cat", 2))
+
+
+def noise(sizes: SetSizes, count: int, seed: int) -> ClipSet:
+    """Clips of people who are noise."""
+    generator = np.random.default_rng(seed)
+    clips, pictures = [], {}
+    for number in range(count):
+        frames = []
+        for index in range(sizes.frames):
+            path = Path(f"noise/{number}/{index}")
+            pictures[path] = generator.integers(0, 256, (60, 80, 3), np.uint8)
+            points = generator.uniform(10, 50, (17, 2)).astype(np.float32)
+            frames.append(LabelledPerson(path, np.array([15, 5, 45, 55], np.float32), points, np.ones(17, np.float32)))
+        clips.append(PersonClip(f"noise{number}", tuple(frames)))
+    return ClipSet(tuple(clips), pictures, f"{count} clips of noise")
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Noise for clips, a clock that is not asked, an own configuration folder, an own current folder."""
+
+    def clips(_data: Path | None, sizes: SetSizes) -> ClipSets:
+        return ClipSets(noise(sizes, 6, 0), noise(sizes, 4, 1))
+
+    monkeypatch.delenv("VIPNAS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(search_setup, "clip_sets", clips)
+    monkeypatch.setattr(search_job, "measured_ms", lambda _net, _options: 1.5)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints of untrained networks by kind."""
+    folder = tmp_path_factory.mktemp("weights")
+    fixed = StageChoices((8,), (1,), (3,), (1,), (1,), (False,))
+    free = StageChoices((8,), (1, 2), (3, 5), (1,), (1, 2), (False,))
+    stages = (fixed, fixed, free, fixed, fixed, fixed)
+    head = HeadChoices((8,), (2,), (1,), (3,))
+    space = SearchSpace("fast", ((64, 32), (96, 64)), StemChoices((8,), (3,)), stages, head)
+    torch.manual_seed(0)
+    found = {}
+    for kind, fusions in (("spatial", ()), ("temporal", FUSIONS)):
+        found[kind] = folder / f"{kind}.safetensors"
+        fusing = [[fusion.operation, fusion.stage] for fusion in fusions]
+        header = {"kind": "supernet", "space": space.to_json(), "fusions": fusing, "keypoints": 17}
+        save_checkpoint(found[kind], SuperNet(space, 17, fusions).state_dict(), header)
+    found["key"] = folder / "key.safetensors"
+    header = {"kind": "pose", "plan": Plan(space.largest).to_json(), "keypoints": 17}
+    save_checkpoint(found["key"], PoseNet(space.largest).state_dict(), header)
+    return found
+
+
+def vipnas(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["search", *map(str, arguments), "--workers", "1"])
+
+
+def document(*arguments: object) -> dict[str, Any]:
+    result = vipnas(*arguments, "--json")
+    assert result.exit_code == 0, result.exception or result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def failure(kind: type[VipnasError], *arguments: object) -> str:
+    result = vipnas(*arguments)
+    assert isinstance(result.exception, kind), result.exception or result.output
+    return f"{result.exception.what}. {result.exception.hint}"
+
+
+def temporal(files: dict[str, Path]) -> list[object]:
+    """The arguments of a small temporal search."""
+    return ["temporal", "--weights", files["temporal"], "--key", files["key"], "-b", "2MFLOPs", "-n", 4]
+
+
+def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = vipnas(*temporal(files), "--frames", 3, "--baselines", "--compare", files["key"])
+    assert result.exit_code == 0, result.exception
+    for words in ("SYNTHETIC", "Allocation over the cycle", "Pareto front", "At equal cost", "vipnas export", "key on"):
+        assert words in result.output
+    folder = tmp_path / "search-temporal-3"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["evaluations"] == {"evolution": 4, "random": 4, "uniform": 4}
+    specs = sorted((folder / "pareto").glob("*.json"))
+    assert [f"pareto/{path.name}" for path in specs] == [row["spec"] for row in summary["front"]]
+    schedules = [Schedule.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in specs]
+    assert all(len(schedule) == 3 for schedule in schedules)
+    assert schedules[-1].key == summary["winner"]["key"]
+    scores = [row["score"] for row in summary["front"]]
+    assert scores == sorted(scores)
+    assert len(summary["allocation"]) == 3
+    assert (folder / "pareto.png").stat().st_size > 10_000
+    assert len((folder / "candidates.jsonl").read_text(encoding="utf-8").splitlines()) == 1 + summary["scored_anew"]
+
+
+def test_an_interrupted_command_ends_where_an_uninterrupted_one_ends(files: dict[str, Path]) -> None:
+    whole = document(*temporal(files), "--out", "whole")
+    log = Path("whole/candidates.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("cut").mkdir()
+    Path("cut/candidates.jsonl").write_text("".join(log[:3]) + log[3][:40], encoding="utf-8")
+    cut = document(*temporal(files), "--out", "cut", "--resume")
+    assert {**cut, "seconds": 0, "seconds_scoring": 0} == {**whole, "seconds": 0, "seconds_scoring": 0}
+    assert "another seed" in failure(UsageError, *temporal(files), "--out", "cut", "--resume", "--seed", 1)
+
+
+def test_the_key_network_alone_and_both_together(files: dict[str, Path]) -> None:
+    found = document("spatial", "--weights", files["spatial"], "-b", "1MFLOPs", "-n", 3)
+    assert {row["frames"] for row in found["front"]} == {1}
+    both = ["joint", "--weights", files["spatial"], "--weights", files["temporal"], "-b", "1MFLOPs", "-n", 3]
+    found = document(*both, "--frames", "2..3")
+    assert {row["frames"] for row in found["front"]} <= {2, 3}
+    assert Path("search-joint-2-3/summary.json").is_file()
+
+
+def test_milliseconds_come_from_a_table(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    table = LatencyTable(Machine("abacus", 1, "none", "0"), 1, "2026-01-01", 17, {"stem": 0.5})
+    table.write(Path("table.json"))
+    weights = ["--weights", files["temporal"], "--key", files["key"], "-n", 4, "--frames", 2]
+    assert "elsewhere" in failure(InputError, *weights, "-b", "4ms", "--latency-table", "table.json")
+    assert "does not exist" in failure(InputError, *weights, "-b", "4ms", "--latency-table", "missing.json")
+    assert "leave one" in failure(UsageError, *weights, "--latency-table", "table.json", "--measure")
+    monkeypatch.setattr(LatencyTable, "check_machine", lambda _table, _threads: None)
+    monkeypatch.setattr(LatencyTable, "predict", lambda _table, plan: plan.arch.height / 30)
+    found = document(*weights, "-b", "2.7ms", "--latency-table", "table.json")
+    assert all(row["ms"] == pytest.approx((96 + 64) / 60) for row in found["front"])
+    assert found["measured_ms"] == 1.5
+    assert "costs 2.66667 ms" in failure(
+        BudgetError, *weights, "-b", "1ms", "--latency-table", "table.json", "--out", "other"
+    )
+
+
+def test_what_cannot_be_searched_is_told_in_a_sentence(files: dict[str, Path]) -> None:
+    weights = ["--weights", files["temporal"], "--key", files["key"]]
+    assert "cheapest has a cycle of 4 frames" in failure(BudgetError, *weights, "-b", "10kMACs")
+    assert "whole run" in failure(BudgetError, *weights, "-b", "60fps")
+    assert "no length" in failure(UsageError, *weights, "--frames", "1")
+    assert "no length" in failure(UsageError, *weights, "--frames", "8..2")
+    assert "no super-network" in failure(WeightsError, "--weights", files["key"])
+    assert "no temporal super-network" in failure(WeightsError, "--weights", files["spatial"])
+    assert "does not exist" in failure(WeightsError, "--weights", "missing.safetensors")
+    assert "without --resume" in failure(OutputError, *weights, "--resume")
+    Path("search-temporal-4").mkdir()
+    Path("search-temporal-4/candidates.jsonl").write_text("{}\n", encoding="utf-8")
+    assert "--resume" in failure(OutputError, *weights)
+    assert "not a log" in failure(InputError, *weights, "--resume")
+
+
+def test_an_empty_data_folder_is_told(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert "nothing to score on" in failure(DataError, *temporal(files), "--data", tmp_path / "data")
+    assert not (tmp_path / "search-temporal-4").exists()

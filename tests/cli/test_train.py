@@ -1,0 +1,143 @@
+"""`vipnas train`: as typed without data, with wrong data, stopped and taken up again."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from vipnas_cli.checkpoints import load_checkpoint
+from vipnas_cli.cli.train_job import TrainOptions, list_recipes, train_job
+from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
+from vipnas_cli.training import rehearsal
+from vipnas_cli.training.loop import resume_path
+from vipnas_cli.training.recipe import read_recipe, recipe_names
+
+RECIPE = """# Endless.
+kind = "pose"
+preset = "fast-base"
+height = 64
+width = 32
+batch = 2
+imagenet = false
+
+[loop]
+steps = 100000
+
+[[data]]
+format = "synthetic"
+count = 2
+share = 1.0
+"""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A rehearsal that takes seconds, in a folder of its own, without a data folder in the environment."""
+    monkeypatch.setattr(rehearsal, "PICTURES", 4)
+    monkeypatch.setattr(rehearsal, "SCORED_PICTURES", 3)
+    monkeypatch.setattr(rehearsal, "SIZES", {"pose": (4, 2, (64, 32)), "followers": (2, 2, (64, 32))})
+    monkeypatch.setattr(rehearsal, "KEY_STEPS", 2)
+    monkeypatch.delenv("VIPNAS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_without_data_a_rehearsal_runs_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_job(TrainOptions("key-128"))
+    told = capsys.readouterr().err
+    assert "rehearsal" in told
+    assert "synthetic people" in told
+    assert "--data DATA" in told
+    tensors, header = load_checkpoint(tmp_path / "key-128-rehearsal.safetensors")
+    assert header["kind"] == "pose"
+    assert tensors
+    rows = [json.loads(line) for line in (tmp_path / "key-128-rehearsal.log.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 4
+    assert 0 <= rows[-1]["score"] <= 100
+    with pytest.raises(OutputError, match="exists already"):
+        train_job(TrainOptions("key-128"))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path) -> None:
+    train_job(TrainOptions("followers-128", out=tmp_path / "f.safetensors"))
+    assert load_checkpoint(tmp_path / "f-key.safetensors")[1]["kind"] == "pose"
+    assert load_checkpoint(tmp_path / "f.safetensors")[1]["plan"]["fusion"]["operation"] == "cat"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("options", "error", "named"),
+    [
+        (TrainOptions("key-128", data=Path("none")), UsageError, "none"),
+        (TrainOptions("unheard-of"), UsageError, "unheard-of"),
+        (TrainOptions("key-128", data=Path()), DataError, "stanford40"),
+        (TrainOptions("followers-128", data=Path()), UsageError, "key network"),
+        (TrainOptions("key-128", init=Path("no.safetensors")), UsageError, r"no\.safetensors"),
+        (TrainOptions("key-128", resume=True), UsageError, "--resume|does not exist"),
+        (TrainOptions("key-128", device="abacus"), UsageError, "abacus"),
+    ],
+)
+def test_wrong_values_are_named(options: TrainOptions, error: type[VipnasError], named: str) -> None:
+    with pytest.raises(error, match=named):
+        train_job(options)
+
+
+@pytest.mark.usefixtures("small")
+def test_tensorboard_is_asked_for_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(VipnasError, match="package tensorboard"):
+        train_job(TrainOptions("key-128", tensorboard=Path("board")))
+
+
+def test_all_recipes_are_listed_and_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    list_recipes()
+    told = capsys.readouterr().out
+    for name in recipe_names():
+        assert name in told
+        assert read_recipe(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("pose", "juggling", "juggling"),
+        ("steps = 100000", 'steps = 9\noptimizer = "sgd"', "sgd"),
+        ("batch", "bath", "bath"),
+    ],
+)
+def test_a_wrong_entry_of_a_recipe_is_named(old: str, new: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(RECIPE.replace(old, new, 1))
+    with pytest.raises(DataError, match=named):
+        read_recipe(str(tmp_path / "a.toml"))
+
+
+def test_sigterm_saves_the_last_step_and_resume_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "endless.toml").write_text(RECIPE)
+    command = [sys.executable, "-c", "from vipnas_cli.cli.app import main; main()"]
+    command += ["train", "endless.toml", "-o", "out.safetensors", "--no-compile", "--threads", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "out.log.jsonl", time.monotonic() + 180
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()[1]
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    out = tmp_path / "out.safetensors"
+    step = load_checkpoint(out)[1]["step"]
+    assert step >= 20
+    assert load_checkpoint(resume_path(out))[1]["step"] == step
+    train_job(
+        TrainOptions(str(tmp_path / "endless.toml"), out=out, resume=True, steps=step + 1, threads=1, compile=False)
+    )
+    assert load_checkpoint(out)[1]["step"] == step + 1
+    assert out.with_suffix(".png").exists()

@@ -1,0 +1,134 @@
+"""Evolution and random search on a space that can be enumerated, with a score that is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from vipnas_cli.errors import BudgetError
+from vipnas_cli.search.candidate import Evaluation, Prices, Score
+from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.search.methods import Evolution, Method, RandomSearch
+from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.runner import Runner
+from vipnas_cli.search.selection import front_of
+from vipnas_cli.search.team import Alone
+from vipnas_cli.spec import Budget, Plan, Schedule
+
+FREE = Budget(1e12, "macs")
+
+
+def known_score(schedule: Schedule) -> Score:
+    """Deeper, wider kernels, larger pictures and fusion are better, each by its own amount."""
+    positions = []
+    for plan in schedule.plans:
+        stage = plan.arch.stages[2]
+        value = stage.depth + stage.kernel / 4 + 1.5 * (plan.arch.height == 96) - 0.3 * stage.expansion
+        positions.append(value + {"none": 0.0, "add": 0.4, "cat": 0.5}[plan.fusion.operation])
+    return Score(sum(positions) / len(positions), tuple(positions))
+
+
+def searched(method: Method, prices: Prices, evaluations: int, generation: int = 8) -> list[Evaluation]:
+    """What a method finds with the known score."""
+    return Runner(known_score, prices, Alone()).run("x", method, evaluations, generation)
+
+
+def methods(space: CycleSpace, prices: Prices) -> list[Method]:
+    """Every method."""
+    return [
+        RandomSearch(space, prices, Random(0)),
+        Evolution(space, prices, Random(0), population_size=8),
+        Evolution(space, prices, Random(0), population_size=8, forecast=forecast),
+    ]
+
+
+@pytest.mark.parametrize("unit", ["macs", "ms"])
+@pytest.mark.parametrize("method", range(3))
+def test_the_budget_is_never_exceeded_and_nothing_is_scored_twice(
+    small_cycles: CycleSpace, method: int, unit: str
+) -> None:
+    space, plan_ms = replace(small_cycles, lengths=(2, 3)), (lambda plan: plan.arch.height / 16)
+    everything = Prices(Budget(1e12, unit), plan_ms)  # type: ignore[arg-type]
+    costs = [everything.cost(space.sample(Random(seed))) for seed in range(50)]
+    prices = Prices(Budget(sorted(costs)[5], unit), plan_ms)  # type: ignore[arg-type]
+    rows = searched(methods(space, prices)[method], prices, 30)
+    assert rows
+    assert all(row.cost(unit) <= prices.budget.value for row in rows)
+    assert len({row.schedule for row in rows}) == len(rows)
+    assert all(map(space.contains, (row.schedule for row in rows)))
+
+
+@pytest.mark.parametrize("method", range(3))
+def test_the_same_seed_gives_the_same_search(small_cycles: CycleSpace, method: int) -> None:
+    space = replace(small_cycles, lengths=(3,))
+    runs = []
+    for _ in range(2):
+        prices = Prices(FREE)
+        rows = searched(methods(space, prices)[method], prices, 24)
+        runs.append([(row.order, row.schedule, row.macs, row.score) for row in rows])
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("method", range(3))
+def test_an_exhausted_space_ends_the_search(small_cycles: CycleSpace, method: int) -> None:
+    prices = Prices(FREE)
+    rows = searched(methods(small_cycles, prices)[method], prices, 1000)
+    assert len(rows) == small_cycles.size
+
+
+def test_evolution_finds_the_true_front_without_scoring_everything(small_cycles: CycleSpace) -> None:
+    space = replace(small_cycles, lengths=(3,), fusions=small_cycles.fusions[::2])
+    key, followers = space.key_space.largest, list(space.follower_space.enumerate())
+    plans = [Plan(arch, fusion) for arch in followers for fusion in space.fusions]
+    prices = Prices(FREE)
+    every = [
+        Evaluation(0, "all", schedule, prices.macs(schedule), None, known_score(schedule))
+        for schedule in (Schedule((Plan(key), a, b)) for a in plans for b in plans)
+    ]
+    assert len(every) == space.size == 1024
+    true = {(row.macs, row.score.mean) for row in front_of(every, "macs")}
+    rows = searched(Evolution(space, prices, Random(0), population_size=24), prices, 420, generation=24)
+    found = {(row.macs, row.score.mean) for row in front_of(rows, "macs")}
+    assert found == true
+    drawn = searched(RandomSearch(space, prices, Random(0)), prices, 420, generation=24)
+    assert {(row.macs, row.score.mean) for row in front_of(drawn, "macs")} != true
+
+
+def test_random_search_draws_affordable_schedules_alike(small_cycles: CycleSpace) -> None:
+    prices = Prices(FREE)
+    every = sorted({prices.macs(small_cycles.sample(Random(seed))) for seed in range(400)})
+    tight = Prices(Budget(every[len(every) // 2], "macs"))
+    rows = searched(RandomSearch(small_cycles, tight, Random(0)), tight, 1000)
+    affordable = sum(
+        tight.affordable(Schedule((Plan(small_cycles.key_space.largest), Plan(arch, fusion))))
+        for arch in small_cycles.follower_space.enumerate()
+        for fusion in small_cycles.fusions
+    )
+    assert len(rows) == affordable
+
+
+def test_an_infeasible_budget_names_the_cheapest(small_cycles: CycleSpace) -> None:
+    space = replace(small_cycles, lengths=(2, 4))
+    prices = Prices(Budget(1000, "macs"))
+    with pytest.raises(BudgetError, match="no schedule") as caught:
+        prices.cheapest(space)
+    cheapest = Prices(FREE).macs(space.smallest(4))
+    assert f"{cheapest / 1e9:g} GFLOPs" in caught.value.hint
+    assert "4 frames" in caught.value.hint
+    with pytest.raises(BudgetError):
+        searched(Evolution(space, prices, Random(0)), prices, 5)
+
+
+def test_milliseconds_of_a_plan_are_asked_for_once(small_cycles: CycleSpace) -> None:
+    asked: list[Plan] = []
+
+    def plan_ms(plan: Plan) -> float:
+        asked.append(plan)
+        return 2.0
+
+    prices = Prices(Budget(5, "ms"), plan_ms)
+    schedule = small_cycles.sample(Random(0))
+    assert prices.cost(schedule) == prices.ms(schedule) == 2.0
+    assert len(asked) == len(set(asked)) == len(set(schedule.plans))

@@ -1,0 +1,170 @@
+"""The log replayed: an interrupted search ends where an uninterrupted one does, whoever scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from vipnas_cli.search.candidate import Evaluation, Prices, Score
+from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.search.methods import Evolution
+from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.runner import Runner
+from vipnas_cli.search.scoring import ClipScorer
+from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
+from vipnas_cli.search.team import Alone, Team, team_of, torchrun_rank
+from vipnas_cli.spec import Budget, Plan, Schedule
+
+
+class Stop(Exception):
+    """An interruption."""
+
+
+def score_by_size(schedule: Schedule) -> Score:
+    """A score that only depends on the schedule."""
+    positions = tuple(plan.arch.height + plan.arch.stages[2].kernel / 7 for plan in schedule.plans)
+    return Score(sum(positions) / len(positions), positions)
+
+
+def evolution(space: CycleSpace, prices: Prices, predicts: bool) -> Evolution:
+    """Always the same evolution."""
+    return Evolution(space, prices, Random(5), population_size=6, forecast=forecast if predicts else None)
+
+
+@pytest.mark.parametrize("predicts", [False, True])
+@pytest.mark.parametrize("stop", [0, 1, 6, 13])
+def test_an_interrupted_search_ends_where_an_uninterrupted_one_ends(
+    small_cycles: CycleSpace, stop: int, predicts: bool
+) -> None:
+    space, prices = replace(small_cycles, lengths=(2, 3)), Prices(Budget(6e5, "macs"))
+    whole: list[Evaluation] = []
+    Runner(score_by_size, prices, Alone(), whole.append).run("x", evolution(space, prices, predicts), 20, 6)
+
+    logged: list[Evaluation] = []
+    scored = 0
+
+    def failing(schedule: Schedule) -> Score:
+        nonlocal scored
+        if scored == stop:
+            raise Stop
+        scored += 1
+        return score_by_size(schedule)
+
+    with pytest.raises(Stop):
+        Runner(failing, prices, Alone(), logged.append).run("x", evolution(space, prices, predicts), 20, 6)
+    assert len(logged) == stop
+    known = {row.schedule: row for row in logged}
+    scored = -100
+    Runner(failing, prices, Alone(), logged.append, known=known).run("x", evolution(space, prices, predicts), 20, 6)
+    assert scored == 20 - stop - 100
+    assert [without_clock(row) for row in logged] == [without_clock(row) for row in whole]
+
+
+def test_a_longer_search_begins_as_a_shorter_one(small_cycles: CycleSpace) -> None:
+    prices, logs = Prices(Budget(1e9, "macs")), []
+    for evaluations in (9, 20):
+        log: list[Evaluation] = []
+        Runner(score_by_size, prices, Alone(), log.append).run(
+            "x", evolution(small_cycles, prices, False), evaluations, 6
+        )
+        logs.append([row.schedule for row in log])
+    # The last generation of the shorter one is a part of the longer one's.
+    assert logs[0][:6] == logs[1][:6]
+    assert set(logs[0][6:]) <= set(logs[1][6:12])
+
+
+def test_methods_share_what_was_scored(small_cycles: CycleSpace) -> None:
+    log: list[Evaluation] = []
+    seen: list[Evaluation] = []
+    prices = Prices(Budget(1e9, "macs"))
+    runner = Runner(score_by_size, prices, Alone(), log.append, seen.append)
+    first = runner.run("a", evolution(small_cycles, prices, False), 10, 5)
+    second = runner.run("b", evolution(small_cycles, prices, False), 10, 5)
+    assert first == second
+    assert len(log) == 10
+    assert len(seen) == 20
+    assert [row.order for row in log] == list(range(10))
+
+
+def without_clock(row: Evaluation) -> Evaluation:
+    """The evaluation without what differs from run to run: seconds and who scored it."""
+    return replace(row, seconds=0.0, worker=0)
+
+
+def run_with(task: SearchTask, team: Team, folder: Path) -> tuple[list[Evaluation], Outcome]:
+    """The log and the outcome of a task."""
+    log: list[Evaluation] = []
+    task = team.from_first(lambda: task)
+    return log, run_task(task, team, log.append, lambda _: None, folder / "ms.jsonl")
+
+
+def test_two_processes_find_what_one_finds_and_one_goes_on_for_two(small_task: SearchTask, tmp_path: Path) -> None:
+    alone, outcome = run_with(small_task, Alone(), tmp_path)
+    with team_of(2, 1, take_part) as team:
+        assert team.size == 2
+        together, shared = run_with(small_task, team, tmp_path)
+    assert {row.worker for row in together} == {0, 1}
+    assert [without_clock(row) for row in together] == [without_clock(row) for row in alone]
+    for name, rows in outcome.found.items():
+        assert [without_clock(row) for row in shared.found[name]] == [without_clock(row) for row in rows]
+    half = replace(small_task, known=tuple(together[: len(together) // 2]))
+    rest, _ = run_with(half, Alone(), tmp_path)
+    assert [without_clock(row) for row in [*half.known, *rest]] == [without_clock(row) for row in alone]
+
+
+def test_a_failing_first_process_ends_the_others() -> None:
+    with pytest.raises(Stop), team_of(2, 1, take_part):
+        raise Stop
+
+
+def test_a_task_runs_its_baselines(small_task: SearchTask, tmp_path: Path) -> None:
+    presets = (small_task.space.smallest(2),)
+    task = replace(small_task, plan=replace(small_task.plan, evaluations=3, presets=presets))
+    log, outcome = run_with(task, Alone(), tmp_path)
+    # With one follower a uniform allocation is no allocation.
+    assert list(outcome.found) == ["evolution", "random", "preset"]
+    assert [row.schedule for row in outcome.found["preset"]] == list(presets)
+    assert outcome.searched == outcome.found["evolution"]
+    longer = replace(task, space=replace(task.space, lengths=(3,)), plan=replace(task.plan, presets=()))
+    _, outcome = run_with(longer, Alone(), tmp_path)
+    assert list(outcome.found) == ["evolution", "random", "uniform"]
+    assert all(len(set(row.schedule.plans[1:])) == 1 for row in outcome.found["uniform"])
+    assert len(log) == len({row.schedule for row in log})
+
+
+def test_measured_milliseconds_are_kept(
+    small_task: SearchTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Plan] = []
+
+    def fake(plan: Plan, _options: object) -> float:
+        asked.append(plan)
+        return plan.arch.height / 10
+
+    monkeypatch.setattr("vipnas_cli.search.task.measured_ms", fake)
+    plan = replace(small_task.plan, budget=Budget(8.5, "ms"), measure=1, evaluations=4, baselines=False)
+    task = replace(small_task, plan=plan)
+    _, outcome = run_with(task, Alone(), tmp_path)
+    assert all(row.ms is not None and row.ms <= 8.5 for row in outcome.searched)
+    known = read_measured(tmp_path / "ms.jsonl")
+    assert known == {plan: plan.arch.height / 10 for plan in asked}
+    asked.clear()
+    _, again = run_with(replace(task, known_ms=known), Alone(), tmp_path)
+    assert not asked
+    assert [without_clock(row) for row in again.searched] == [without_clock(row) for row in outcome.searched]
+
+
+def test_torchrun_says_who_a_process_is() -> None:
+    told = {"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    assert torchrun_rank(told) == 3
+    assert torchrun_rank({}) == torchrun_rank({"RANK": "3"}) == -1
+
+
+def test_scorers_are_what_runners_call(small_task: SearchTask) -> None:
+    score = ClipScorer(small_task.networks, small_task.clips)
+    found = Runner(partial(score), Prices(Budget(1e9, "macs")), Alone()).evaluate("x", [small_task.space.smallest(2)])
+    assert found[0].score == score(small_task.space.smallest(2))

@@ -1,0 +1,166 @@
+"""The measurements of `vipnas bench`: rows of networks, of the stages of a run, and of whole runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from vipnas_cli.bundle import Bundle, DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people_source import DetectorSource
+from vipnas_cli.inference.pipeline import Outputs, process
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.latency import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
+from vipnas_cli.media.frames import Frame, VideoInfo
+from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.results import CsvSink, OverlaySink, ResultHeader
+from vipnas_cli.media.writer import VideoWriter
+
+PEOPLE = (1, 4)
+# Height and width of the detector's picture for wide video and for a square one.
+DETECTOR_SIZES = ((192, 320), (320, 320))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: the median, and the range from the 10th to the 90th percentile (of two runs: both).
+
+    `kind` is network, detector, stage, pipeline or run; `people` is 0 where their number does not matter.
+    """
+
+    kind: str
+    name: str
+    threads: int
+    people: int
+    unit: str
+    value: float
+    low: float
+    high: float
+
+
+def network_rows(pipelines: Sequence[Pipeline], runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
+    """Milliseconds of each distinct network for one person and for several."""
+    done: set[NetworkFile] = set()
+    for pipeline in pipelines:
+        fresh = [index for index, file in enumerate(pipeline.networks) if file not in done]
+        estimator = OnnxEstimator(pipeline, runtime) if fresh else None
+        for position in fresh:
+            file = pipeline.networks[position]
+            if file in done or estimator is None:
+                continue
+            done.add(file)
+            for people in PEOPLE:
+                found = times_ms(network_call(estimator, position, people), 1000, seconds)
+                yield _row("network", file.path.stem, (runtime.threads, people), "ms", found)
+
+
+def detector_rows(file: DetectorFile, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
+    """Milliseconds of the detector network for wide and square pictures."""
+    detector = OnnxDetector(file, runtime)
+    for height, width in DETECTOR_SIZES:
+        picture = np.zeros((height, width, 3), np.uint8)
+        found = times_ms(lambda shown=picture: detector.detect(shown), 1000, seconds)  # type: ignore[misc]
+        yield _row("detector", f"{width}x{height}", (runtime.threads, 0), "ms", found)
+
+
+def stage_rows(clip: Path, detector: DetectorFile | None, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
+    """Milliseconds per frame of reading, looking for people (key frames only), drawing and encoding, each alone."""
+    info, frames, decode = sample_frames(clip)
+    yield _stage("decode", decode)
+    if detector is not None:
+        source = DetectorSource(OnnxDetector(detector, runtime))
+        found = times_ms(lambda: source.boxes(frames[0].image, 0), 1000, seconds)
+        yield _row("stage", "detect (key frames)", (runtime.threads, 0), "ms", found)
+    draw, write = draw_time(info, frames), write_time(info, frames)
+    yield _stage("draw", draw)
+    yield _stage("encode", StageTime(max(write.wall_ms - draw.wall_ms, 0), max(write.cpu_ms - draw.cpu_ms, 0)))
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A run of a clip as `vipnas run` does it, with one person at most."""
+
+    pipeline: Pipeline
+    detector: DetectorFile
+    runtime: RuntimeOptions
+    clip: Path
+
+    def propagator(self) -> Propagator:
+        """Networks loaded once for several runs."""
+        source = DetectorSource(OnnxDetector(self.detector, self.runtime))
+        return Propagator(OnnxEstimator(self.pipeline, self.runtime), source, options=PropagationOptions(max_people=1))
+
+    def fps(self, propagator: Propagator, pictures: bool, seconds: float, folder: Path) -> float:
+        """Frames per second of the first `seconds` of work, numbers alone or with an overlay, written to `folder`."""
+        propagator.reset()
+        with open_video(self.clip) as reader, ExitStack() as stack:
+            outputs = _outputs(reader.info, pictures, folder, stack)
+            end = time.perf_counter() + seconds
+            statistics = process(_until(reader, end), propagator, outputs, lambda _: None)
+        if statistics.interrupted:
+            raise KeyboardInterrupt
+        return statistics.frames / statistics.wall_s
+
+
+def run_rows(
+    bundle: Bundle, pipelines: Sequence[Pipeline], runtime: RuntimeOptions, clip: Path, seconds: float
+) -> Iterator[Row]:
+    """Frames per second of whole runs of each pipeline, twice each and in turns."""
+    if bundle.detector is None:
+        raise WeightsError(f"{bundle.folder} holds no person detector", "export one with vipnas export --detector")
+    runs = [WholeRun(pipeline, bundle.detector, runtime, clip) for pipeline in pipelines]
+    loaded = [run.propagator() for run in runs]
+    with TemporaryDirectory(prefix="vipnas-") as folder:
+        # The first run of all loads what is loaded late.
+        runs[0].fps(loaded[0], True, seconds, Path(folder))
+        for pictures, kind in ((False, "csv"), (True, "csv+video")):
+            turns = [
+                [run.fps(net, pictures, seconds, Path(folder)) for run, net in zip(runs, loaded, strict=True)]
+                for _ in range(2)
+            ]
+            for run, found in zip(runs, zip(*turns, strict=True), strict=True):
+                value = sum(found) / 2
+                yield Row(
+                    "run", f"{run.pipeline.name} {kind}", runtime.threads, 1, "fps", value, min(found), max(found)
+                )
+
+
+def share_of_core(seconds: float = 0.2) -> float:
+    """Which share of a core this process gets while it asks for all of one; far below 1 the machine is busy."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    while time.perf_counter() - wall < seconds:
+        pass
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+
+def _outputs(info: VideoInfo, pictures: bool, folder: Path, stack: ExitStack) -> Outputs:
+    skeleton = OnnxEstimator.skeleton
+    header = ResultHeader(info.path.name, info.width, info.height, info.time_base, "bench")
+    table = stack.enter_context(CsvSink(folder / "bench.csv", skeleton, header))
+    if not pictures:
+        return Outputs([table], [])
+    video = stack.enter_context(OverlaySink(VideoWriter(folder / "bench.mp4", info), skeleton))
+    return Outputs([table], [video])
+
+
+def _until(frames: Iterable[Frame], end: float) -> Iterator[Frame]:
+    return takewhile(lambda frame: frame.index < 2 or time.perf_counter() < end, frames)
+
+
+def _row(kind: str, name: str, setting: tuple[int, int], unit: str, found: Sequence[float]) -> Row:
+    """The row of several measurements; `setting` is threads and people."""
+    deciles = quantiles(found, n=10, method="inclusive")
+    return Row(kind, name, *setting, unit, median(found), deciles[0], deciles[-1])
+
+
+def _stage(name: str, time: StageTime) -> Row:
+    return Row("stage", name, 0, 0, "ms", time.wall_ms, time.wall_ms, time.wall_ms)

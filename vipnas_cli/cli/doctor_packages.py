@@ -1,0 +1,130 @@
+"""Whether Python and the installed packages are those that the project declares."""
+
+from __future__ import annotations
+
+import platform
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module, metadata, resources
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "warn", "fail"]
+# A requirement as this project writes them: a name, bounds, and the extra that it belongs to.
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)\s*([^;]*?)\s*(?:;.*extra\s*==\s*['\"](\w+)['\"].*)?$")
+_BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9.]+)")
+EXTRAS = {
+    "train": "vipnas train, search and export",
+    "eval": "COCO scores of vipnas eval, and pictures of scores",
+}
+MODULES = {"opencv-python": "cv2"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report; `advice` says what to do about a warning or failure."""
+
+    state: State
+    what: str
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package, its bounds as declared, and the extra that needs it ("" for all uses)."""
+
+    name: str
+    bounds: str
+    extra: str = ""
+
+    def allows(self, version: str) -> bool:
+        """Whether a version is within the bounds."""
+        return all(_holds(version, sign, bound) for sign, bound in _BOUND.findall(self.bounds))
+
+
+def package_findings() -> Iterator[Finding]:
+    """Python, then each declared package; what only an extra needs is never a failure."""
+    requires_python, requirements = declared()
+    python = platform.python_version()
+    fits = Requirement("python", requires_python).allows(python)
+    yield Finding("ok" if fits else "fail", "Python", python, "" if fits else f"use Python {requires_python}")
+    for requirement in requirements:
+        if requirement.extra == "" or requirement.extra in EXTRAS:
+            yield _package(requirement)
+
+
+def declared() -> tuple[str, tuple[Requirement, ...]]:
+    """The Python versions and packages that the project declares, installed or in a source checkout."""
+    try:
+        facts = metadata.metadata("vipnas")
+        python, texts = facts["Requires-Python"], facts.get_all("Requires-Dist") or []
+    except metadata.PackageNotFoundError:
+        package = Path(str(resources.files("vipnas_cli")))
+        project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project["optional-dependencies"].items()
+        python = project["requires-python"]
+        texts = [*project["dependencies"], *(f"{text}; extra == '{name}'" for name, rows in extras for text in rows)]
+    return python, tuple(parse_requirement(text) for text in texts)
+
+
+def parse_requirement(text: str) -> Requirement:
+    """The requirement that a line of package metadata states."""
+    found = _REQUIREMENT.match(text)
+    assert found is not None, f"{text} is no requirement of this project"
+    return Requirement(found[1], found[2].strip("() "), found[3] or "")
+
+
+def _package(requirement: Requirement) -> Finding:
+    extra = requirement.extra
+    use = f", for {EXTRAS[extra]}" if extra else ""
+    advice = f"pip install 'vipnas[{extra}]'" if extra else f"pip install '{requirement.name}{requirement.bounds}'"
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        if requirement.name == "onnxruntime" and (other := _other_runtime()):
+            return Finding("ok", requirement.name, f"{other} in its place")
+        return Finding("warn" if extra else "fail", requirement.name, f"not installed{use}", advice)
+    if not extra and (fault := _fault(requirement.name)):
+        return Finding("fail", requirement.name, f"{version} cannot be loaded: {fault}", f"{advice} --force-reinstall")
+    if requirement.allows(version):
+        return Finding("ok", requirement.name, f"{version}{use}")
+    return Finding("warn" if extra else "fail", requirement.name, f"{version}, needs {requirement.bounds}{use}", advice)
+
+
+def _fault(name: str) -> str:
+    """Why a package that is installed cannot be imported, "" if it can."""
+    try:
+        import_module(MODULES.get(name, name))
+    except (ImportError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _other_runtime() -> str:
+    """A build of ONNX Runtime for other hardware, which has a name of its own."""
+    names = ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-silicon", "onnxruntime-directml")
+    installed = {found.metadata["Name"] for found in metadata.distributions()}
+    return next((name for name in names if name in installed), "")
+
+
+def _holds(version: str, sign: str, bound: str) -> bool:
+    ours, theirs = _numbers(version), _numbers(bound)
+    length = max(len(ours), len(theirs))
+    ours, theirs = (numbers + (0,) * (length - len(numbers)) for numbers in (ours, theirs))
+    return {
+        ">=": ours >= theirs,
+        "<=": ours <= theirs,
+        "==": ours == theirs,
+        "!=": ours != theirs,
+        "<": ours < theirs,
+        ">": ours > theirs,
+    }[sign]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release numbers of a version; what follows them (rc1, +cu126) is left aside."""
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()

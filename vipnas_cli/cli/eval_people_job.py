@@ -1,0 +1,120 @@
+"""What `vipnas eval people` does: run a person detector on labelled images and score its boxes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.cli.eval_data import WHERE, DataSet, find_data
+from vipnas_cli.cli.eval_model import CHECKPOINT, open_detector
+from vipnas_cli.cli.eval_options import EvalOptions
+from vipnas_cli.cli.eval_progress import counted
+from vipnas_cli.cli.eval_report import SCHEMA, numbers
+from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.data.coco import read_images
+from vipnas_cli.errors import VipnasError
+from vipnas_cli.evaluation_people import PeopleRules, PeopleScores, evaluate_people
+from vipnas_cli.inference.onnx_backend import RuntimeOptions
+from vipnas_cli.inference.people_source import CellDetector, DetectorSource
+
+NAME = "coco"
+# Average precision wants all that a detector has seen; what `run` would show is told at the threshold.
+FLOOR = 0.05
+COLUMNS = {
+    "AP50": "average_precision",
+    "precision": "precision",
+    "recall": "recall",
+    "recall at precision 0.8": "recall_at_precision",
+}
+
+
+@dataclass(frozen=True)
+class PeopleOptions:
+    """Which persons are asked for, as a share of the image's height, and the score that counts as a detection."""
+
+    shortest: float = 0.15
+    threshold: float | None = None
+
+
+def people_job(options: EvalOptions, people: PeopleOptions) -> None:
+    """Scores the person detector of a bundle or of a checkpoint on labelled images."""
+    console = Console(stderr=True, quiet=options.quiet)
+    printer = result_console()
+    detector = _detector(options)
+    rules = PeopleRules(detector.threshold if people.threshold is None else people.threshold, people.shortest)
+    with ExitStack() as stack:
+        data = find_data(NAME, options, console, stack)
+        if options.chatty:
+            _introduce(data, printer)
+        images = read_images(data.labels)
+        started = time.perf_counter()
+        with counted(console, "images", len(images)) as on_image:
+            scores = evaluate_people(DetectorSource(detector, FLOOR), images, rules, on_image)
+    wall_s = time.perf_counter() - started
+    if options.json:
+        print_json(_document(data, options, (rules, scores), len(images), wall_s))
+    else:
+        _print(rules, scores, len(images), printer)
+
+
+def _detector(options: EvalOptions) -> CellDetector:
+    """The detector of a folder of pipelines, or of a checkpoint."""
+    if options.weights is None or options.weights.suffix != CHECKPOINT:
+        return open_detector(dataclasses.replace(options, workers=1))
+    try:
+        import torch
+
+        from vipnas_cli.checkpoints import load_detector
+        from vipnas_cli.inference.torch_backend import TorchDetector
+    except ImportError as error:
+        raise VipnasError(
+            f"{options.weights} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"
+        ) from error
+    net = load_detector(options.weights)
+    torch.set_num_threads(RuntimeOptions(options.threads).resolved_threads)
+    return TorchDetector(net, torch.device("cpu"))
+
+
+def _introduce(data: DataSet, printer: Console) -> None:
+    if data.synthetic:
+        printer.print(f"No --data given: scoring a {data.name}; its numbers compare detectors with each other only.")
+        for line in WHERE[NAME]:
+            printer.print(line)
+    else:
+        printer.print(f"Labels: {data.labels}")
+
+
+def _document(
+    data: DataSet, options: EvalOptions, found: tuple[PeopleRules, PeopleScores], images: int, wall_s: float
+) -> dict[str, Any]:
+    rules, scores = found
+    values = dataclasses.asdict(scores)
+    return {
+        "schema": SCHEMA,
+        "dataset": data.name,
+        "detector": str(options.weights) if options.weights else "bundled",
+        "rules": dataclasses.asdict(rules),
+        "metrics": numbers({name: 100 * values[field] for name, field in COLUMNS.items()}),
+        "synthetic": data.synthetic,
+        "labels": {"images": images, "people": scores.persons},
+        "detections": scores.detections,
+        "speed": {"images_per_second": round(images / max(wall_s, 1e-9), 1), "wall_s": round(wall_s, 2)},
+    }
+
+
+def _print(rules: PeopleRules, scores: PeopleScores, images: int, printer: Console) -> None:
+    printer.print(
+        f"{images} images, {scores.persons} people taller than {rules.shortest:.0%} of the image, "
+        f"{scores.detections} detections with a score of {rules.threshold:g} or more\n"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{100 * getattr(scores, field):.1f}" for field in COLUMNS.values()))
+    printer.print(table)

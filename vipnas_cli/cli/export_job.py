@@ -1,0 +1,152 @@
+"""What `vipnas export` does: find the networks, write them if they pass, say what each costs and how it compares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vipnas_cli.bundle import Pipeline, open_bundle
+from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, add_pipeline, bundle_folder, set_detector
+from vipnas_cli.cli.export_networks import Cycle, find_networks
+from vipnas_cli.errors import UsageError
+from vipnas_cli.export import Exported, ExportOptions, WeightStorage
+from vipnas_cli.export_int8 import calibration_people
+from vipnas_cli.export_parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """The options of `vipnas export` as typed."""
+
+    networks: tuple[str, ...]
+    out: Path
+    spec: Path | None = None
+    data: Path | None = None
+    detector: Path | None = None
+    threshold: float = 0.3
+    weights: WeightStorage = "auto"
+    calibrate: Path | None = None
+    decode: bool = False
+    name: str | None = None
+    scores: dict[str, float] | None = None
+    json: bool = False
+
+    @property
+    def pipeline_name(self) -> str:
+        """The name given, or that of the spec or of the first network."""
+        return self.name or Path(self.spec or self.networks[0]).stem
+
+
+def export_job(options: JobOptions) -> None:
+    """Writes a pipeline and a detector, as far as they are named."""
+    if not options.networks and options.detector is None:
+        raise UsageError("there is nothing to export", "name checkpoints, a spec, or a detector with --detector")
+    if (options.spec or options.data) and not options.networks:
+        raise UsageError("--spec and --data go with super-networks, and none is named", "name its checkpoint")
+    if options.data is not None and options.spec is None:
+        raise UsageError("--data goes with --spec", "checkpoints of single networks need no data")
+    console = Console(stderr=True)
+    # Read before anything is written, so that a wrong file leaves nothing behind.
+    cycle = find_networks(options.networks, options.spec, options.data) if options.networks else None
+    for warning in cycle.warnings if cycle else ():
+        console.print(f"[bold yellow]Warning:[/bold yellow] {warning}", highlight=False)
+    with bundle_folder(options.out) as folder:
+        written = _write(folder, options, cycle)
+    pipeline = None
+    if cycle:
+        pipeline = next(p for p in open_bundle(options.out).pipelines if p.name == options.pipeline_name)
+    if options.json:
+        print(json.dumps(_document(options, pipeline, written), indent=2))
+    else:
+        _tell(options, pipeline, written, console)
+
+
+def _write(folder: Path, options: JobOptions, cycle: Cycle | None) -> tuple[Exported, ...]:
+    written: tuple[Exported, ...] = ()
+    given = options.scores or {}
+    if options.detector is not None:
+        parts = DetectorParts(options.detector, options.threshold, {} if cycle else given)
+        written += (set_detector(folder, parts, options.weights),)
+    if cycle:
+        pipeline = PipelineParts(options.pipeline_name, cycle.sources, {**cycle.scores, **given})
+        written += add_pipeline(folder, pipeline, _export_options(options))
+    return written
+
+
+def _export_options(options: JobOptions) -> ExportOptions:
+    if options.calibrate is None:
+        return ExportOptions(options.weights, options.decode)
+    return ExportOptions("int8", options.decode, calibration_people(options.calibrate))
+
+
+def _document(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "out": str(options.out),
+        "pipeline": pipeline.name if pipeline else None,
+        "macs_per_person_frame": round(pipeline.macs_per_person_frame) if pipeline else None,
+        "scores": pipeline.scores if pipeline else {},
+        "files": [
+            {
+                "file": file.path.name,
+                "bytes": file.size,
+                "sha256": file.sha256,
+                "weights": file.weights,
+                "parity": asdict(file.parity),
+                "rounding": asdict(file.rounding),
+                "ms": asdict(file.speed),
+                "int8": asdict(file.int8) if file.int8 else None,
+            }
+            for file in written
+        ],
+    }
+
+
+def _tell(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...], console: Console) -> None:
+    for file in written:
+        console.print(
+            f"[bold]{file.path.name}[/bold]: {file.size / 1e6:.2f} MB, {file.weights} weights", highlight=False
+        )
+        for line in _figures(file):
+            console.print(f"  {line}", highlight=False)
+    if pipeline is None:
+        console.print(f"Written to {options.out}. Next: add a pipeline to it", highlight=False)
+        return
+    networks = len(dict.fromkeys(pipeline.networks))
+    console.print(
+        f"Pipeline [bold]{pipeline.name}[/bold]: cycle of {len(pipeline.networks)}, {networks} network(s), "
+        f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
+        highlight=False,
+    )
+    budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"
+    console.print(
+        f"Written to {options.out}. Next: vipnas run clip.mp4 --weights {options.out} --budget {budget}",
+        highlight=False,
+    )
+
+
+def _figures(file: Exported) -> list[str]:
+    """How a file compares with torch, line by line."""
+    parity, speed = file.parity, file.speed
+    places = f", {parity.compared} points to {parity.places:.1g} px" if parity.compared else ""
+    lines = [
+        f"torch's outputs to {parity.outputs:.1g} (allowed {OUTPUT_TOLERANCE:g}){places}",
+        f"one thread, one crop: {speed.onnx_ms:.1f} ms, torch {speed.torch_ms:.1f} ms",
+    ]
+    if file.rounding.compared:
+        moved = f"fp16 weights move 19 of 20 points by less than {file.rounding.usually:.2g} px"
+        kept = "" if file.weights == "fp16" else f", more than {POINT_TOLERANCE:g}: fp32 it is"
+        lines.insert(1, moved + kept)
+    if file.int8:
+        found = file.int8
+        lines.append(
+            f"8 bits: PCK@0.1 {found.pck_int8:.1f} after {found.pck_fp32:.1f} on {found.people} people, "
+            f"{found.ms_int8:.1f} ms after {found.ms_fp32:.1f} ms"
+        )
+    return lines

@@ -1,0 +1,137 @@
+"""Where the networks of `vipnas export` come from: checkpoints, super-networks and a schedule, or only a spec."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli.bundle_writer import Source, checkpoint_source
+from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
+from vipnas_cli.errors import SpecError, UsageError, WeightsError
+from vipnas_cli.export_parity import pose_inputs
+from vipnas_cli.nets.batchnorm import recalibrate
+from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.search.clip_sets import SetSizes, clip_sets
+from vipnas_cli.search.scoring import ClipScorer, Networks
+from vipnas_cli.spec import PRESETS, ArchSpec, Plan, Schedule, preset
+
+CHECKPOINT = ".safetensors"
+# Persons whose crops renew batch-norm statistics, and others whose poses are scored on the way.
+CALIBRATION, SCORED = 256, 100
+# How far a sure position stands out before the softmax.
+_SURE_LOGIT = 8.0
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The networks of a cycle, scores that were measured on the way, and what the user has to know."""
+
+    sources: tuple[Source, ...]
+    scores: dict[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
+    """The networks of the cycle that the user named."""
+    if not all(name.endswith(CHECKPOINT) for name in names):
+        return _untrained(names, spec)
+    paths = [Path(name) for name in names]
+    kinds = {path: str(load_checkpoint(path)[1].get("kind")) for path in paths}
+    if spec is None:
+        for path, kind in kinds.items():
+            if kind == "supernet":
+                raise UsageError(f"{path} is a super-network", "say with --spec which of its networks to export")
+        known = {path: checkpoint_source(path) for path in paths}
+        return Cycle(tuple(known[path] for path in paths), {})
+    return _extracted(paths, kinds, read_schedule(str(spec)), data)
+
+
+def read_schedule(text: str) -> Schedule:
+    """The schedule of a preset's name, or of a JSON file with an architecture, a plan, a schedule or a candidate."""
+    if text in PRESETS:
+        return Schedule((Plan(preset(text)),))
+    path = Path(text)
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{text} is neither a file nor a preset", f"presets are {', '.join(PRESETS)}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not readable JSON: {error}", "name a spec, or a checkpoint") from error
+    try:
+        if isinstance(found, dict) and "schedule" in found:
+            found = found["schedule"]
+        if isinstance(found, dict) and "plans" in found:
+            return Schedule.from_json(found)
+        if isinstance(found, dict) and "arch" in found:
+            return Schedule((Plan.from_json(found),))
+        return Schedule((Plan(ArchSpec.from_json(found)),))
+    except SpecError as error:
+        raise SpecError(f"{path}: {error.what}", error.hint) from error
+
+
+def _untrained(names: tuple[str, ...], spec: Path | None) -> Cycle:
+    if len(names) != 1 or spec is not None:
+        raise UsageError(
+            f"{', '.join(names)} are not checkpoints", f"name {CHECKPOINT} files, or one architecture or schedule"
+        )
+    import torch
+
+    torch.manual_seed(0)
+    plans = read_schedule(names[0]).plans
+    nets = {plan: Source(_untrained_net(plan), "untrained") for plan in dict.fromkeys(plans)}
+    warning = f"{names[0]} has no weights: the networks are untrained, good for timing only, and their poses are noise."
+    return Cycle(tuple(nets[plan] for plan in plans), {}, (warning,))
+
+
+def _untrained_net(plan: Plan) -> PoseNet:
+    """A network whose features and results have the size of a trained one's, so that a comparison shows something."""
+    import torch
+
+    net = PoseNet(plan.arch, fusion=plan.fusion).eval()
+    tensors = {name: torch.from_numpy(array) for name, array in pose_inputs(net).items()}
+    images, previous = network_input(tensors["images"]), tensors.get("previous_heatmaps")
+    recalibrate(net, [(images, previous)])
+    with torch.no_grad():
+        highest = 1.0 if plan.arch.rules.output == "linear" else _SURE_LOGIT
+        net.final.weight *= highest / net.raw(images, previous).abs().max()
+    return net
+
+
+def _extracted(paths: list[Path], kinds: dict[Path, str], schedule: Schedule, data: Path | None) -> Cycle:
+    """Networks out of super-networks, with batch-norm statistics of their own if there is data."""
+    if len(paths) > 2:
+        raise UsageError(f"{len(paths)} checkpoints for one schedule", "name one for key frames and one for followers")
+    key = load_super_net(paths[0]) if kinds[paths[0]] == "supernet" else load_pose_net(paths[0])
+    followers = load_super_net(paths[-1]) if kinds[paths[-1]] == "supernet" else None
+    if followers is None and (len(schedule) > 1 or isinstance(key, PoseNet)):
+        raise WeightsError(f"{paths[-1]} is no super-network", "name one that has the networks of the schedule")
+    if isinstance(key, PoseNet) and key.arch != schedule.plan(0).arch:
+        raise UsageError(f"{paths[0]} is not the schedule's key network", "name the super-network it came from")
+    training = [load_checkpoint(path)[1].get("training", {}) for path in (paths[0], paths[-1])]
+    scores: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+    if data is None:
+        nets = _as_trained(key, followers, schedule)
+        warnings = (
+            "The batch-norm statistics are the mixture of all networks that shared them, so that poses are worse than "
+            "they need be: give pictures and labels with --data.",
+        )
+    else:
+        clips = clip_sets(data, SetSizes(SCORED, CALIBRATION, len(schedule)))
+        score, nets = ClipScorer(Networks(key, followers), clips).run(schedule)
+        scores["clips_PCK@0.1"] = round(score.mean, 2)
+    origin = "super-network, statistics " + ("recalibrated" if data else "as trained together")
+    sources = tuple(Source(net, origin, training[min(position, 1)]) for position, net in enumerate(nets))
+    return Cycle(sources, scores, warnings)
+
+
+def _as_trained(key: SuperNet | PoseNet, followers: SuperNet | None, schedule: Schedule) -> list[PoseNet]:
+    plan = schedule.plan(0)
+    nets = [key if isinstance(key, PoseNet) else key.extract(plan.arch).eval()]
+    for plan in schedule.plans[1:]:
+        assert followers is not None
+        nets.append(followers.extract(plan.arch, plan.fusion).eval())
+    return nets

@@ -1,0 +1,21 @@
+"""`vipnas info`: the options; the work is in info_job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    path: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="The file or folder.", show_default=False)],
+    json_: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON document.")] = False,
+) -> None:
+    """Say what a file is: pipelines, a network, a checkpoint, a recipe, a specification, results, or a video.
+
+    Example: vipnas info key-256.safetensors
+    """
+    from vipnas_cli.cli.info_job import info_job
+
+    info_job(path, json_)

@@ -1,0 +1,71 @@
+"""What `vipnas info` does: find out what a file is, and print its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.bundle import MANIFEST
+from vipnas_cli.bundle_archive import SUFFIX
+from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
+from vipnas_cli.cli.info_texts import Description, describe_json, describe_recipe, describe_results, describe_video
+from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.errors import InputError, VideoError
+
+SCHEMA = 1
+DESCRIBERS: dict[str, Callable[[Path], Description]] = {
+    SUFFIX: describe_bundle,
+    ".onnx": describe_onnx,
+    ".safetensors": describe_checkpoint,
+    ".toml": describe_recipe,
+    ".json": describe_json,
+    ".csv": describe_results,
+    ".jsonl": describe_results,
+}
+
+
+def info_job(path: Path, json: bool) -> None:
+    """Prints what a file or folder is; a typed error says why it is nothing that vipnas knows."""
+    found = describe(path)
+    if json:
+        document = {"schema": SCHEMA, "path": str(path), "kind": found.kind, "facts": found.facts, "next": found.next}
+        print_json(document)
+    else:
+        _print(path, found, result_console())
+
+
+def describe(path: Path) -> Description:
+    """The facts about a file or folder; InputError for what is missing or unknown."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist", "check the path")
+    if path.is_dir():
+        return describe_bundle(path)
+    if path.name == MANIFEST:
+        return describe_bundle(path.parent)
+    describer = DESCRIBERS.get(path.suffix.lower())
+    if describer is not None:
+        return describer(path)
+    try:
+        return describe_video(path)
+    except VideoError as error:
+        raise InputError(
+            f"{path} is neither a video that can be read nor a file of vipnas",
+            f"known are videos, folders of pipelines, and files ending in {' '.join(DESCRIBERS)}",
+        ) from error
+
+
+def _print(path: Path, found: Description, console: Console) -> None:
+    console.print(f"{path}: {found.kind}")
+    table = Table.grid(padding=(0, 2))
+    for name, value in found.facts.items():
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                table.add_row(name if index == 0 else "", str(item))
+        elif value not in (None, ""):
+            table.add_row(name, str(value))
+    console.print(table)
+    if found.next:
+        console.print(f"Next: {found.next}")

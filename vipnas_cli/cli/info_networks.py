@@ -1,0 +1,180 @@
+"""Facts about networks: folders of pipelines, exported ONNX files, and checkpoints; torch is not needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli.bundle import MANIFEST, DetectorFile, NetworkFile, open_bundle, read_manifest
+from vipnas_cli.cli.info_texts import Description, arch_line, plan_line
+from vipnas_cli.cli.models_job import size_on_disk
+from vipnas_cli.errors import SpecError, WeightsError
+from vipnas_cli.inference.onnx_backend import RuntimeOptions, open_session, read_metadata
+from vipnas_cli.spec import ArchSpec, Plan
+
+# Headers list tensors and a recipe; one of a hundred megabytes is no header but damage.
+LARGEST_HEADER = 100_000_000
+LENGTH_BYTES = 8
+
+
+def describe_bundle(folder: Path) -> Description:
+    """The facts of a folder of pipelines, or of one file that holds them, each network compared with its checksum."""
+    bundle = open_bundle(folder)
+    manifest = read_manifest(folder)
+    files = list(dict.fromkeys(network for pipeline in bundle.pipelines for network in pipeline.networks))
+    facts = {
+        "format": manifest["format"],
+        "licence": manifest.get("licence"),
+        "skeleton": bundle.skeleton,
+        "pipelines": [
+            f"{pipeline.name}: cycle of {len(pipeline.networks)}, "
+            f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
+            for pipeline in bundle.by_cost
+        ],
+        "networks": [f"{file.path.name}: {plan_line(file.plan)}, {_state(file)}" for file in files],
+        "detector": None if bundle.detector is None else f"{bundle.detector.path.name}: {_state(bundle.detector)}",
+        "size": f"{size_on_disk(bundle) / 1e6:.1f} MB",
+    }
+    kind = "pipelines in one file" if folder.is_file() else "folder of pipelines"
+    return Description(kind, facts, f"vipnas models --weights {folder}")
+
+
+def describe_onnx(path: Path) -> Description:
+    """The facts that an exported network states of itself; WeightsError for a foreign or damaged one."""
+    data = _bytes(path)
+    session = open_session(data, str(path), RuntimeOptions(1))
+    stated = read_metadata(session, str(path))
+    inputs = [f"{value.name} {value.shape} {value.type}" for value in session.get_inputs()]
+    facts: dict[str, Any] = {"size": f"{len(data) / 1e6:.1f} MB", "sha256": hashlib.sha256(data).hexdigest()}
+    facts["checksum"] = _manifest_state(path, facts["sha256"])
+    facts["inputs"] = inputs
+    facts["outputs"] = [f"{value.name} {value.shape}" for value in session.get_outputs()]
+    for name in ("macs", "parameters"):
+        facts[name] = stated.get(name)
+    if "macs" in stated:
+        facts["GFLOPs"] = round(stated["macs"] / 1e9, 4)
+    try:
+        kind, line = _kind_of(stated)
+    except (SpecError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} states a network that is not valid: {error}", "export it again") from error
+    facts["network"] = line
+    facts |= {name: value for name, value in stated.items() if isinstance(value, str | int | float | bool)}
+    facts |= _training(stated.get("training"))
+    starts = kind == "pose network" and "previous_heatmaps" not in [value.name for value in session.get_inputs()]
+    return Description(f"{kind} in ONNX", facts, f"vipnas run clip.mp4 --weights {path}" if starts else "")
+
+
+def describe_checkpoint(path: Path) -> Description:
+    """The facts in the header of a safetensors file; WeightsError for a foreign or damaged one."""
+    header = read_header(path)
+    tensors = {name: row for name, row in header.items() if name != "__metadata__"}
+    try:
+        stated = json.loads(header["__metadata__"]["vipnas"])
+        kind, line = _kind_of(stated)
+        parameters = sum(math.prod(row["shape"]) for name, row in tensors.items() if _is_weight(name))
+        types = sorted({row["dtype"] for row in tensors.values()})
+    except (KeyError, TypeError, ValueError, SpecError) as error:
+        raise WeightsError(f"{path} is no checkpoint that vipnas wrote", "use one that `vipnas train` wrote") from error
+    facts = {
+        "network": line,
+        "keypoints": stated.get("keypoints"),
+        "step": stated.get("step"),
+        "of steps": stated.get("options", {}).get("steps"),
+        "parameters": parameters,
+        "number types": " ".join(types),
+        "size": f"{path.stat().st_size / 1e6:.1f} MB",
+        **_training(stated.get("training")),
+    }
+    return Description(f"checkpoint of a {kind}", facts, _following(kind, stated, path))
+
+
+def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
+    """The next useful command for a checkpoint."""
+    if kind == "super-network":
+        return ""
+    if kind == "person detector":
+        return f"vipnas export --detector {path} -o pipelines"
+    follower = Plan.from_json(stated["plan"]).fusion.operation != "none"
+    return f"vipnas export {'KEY ' if follower else ''}{path} --name mine -o pipelines"
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file: its length in eight bytes, then the text; WeightsError otherwise."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+            if not 2 <= length <= min(LARGEST_HEADER, size - LENGTH_BYTES):
+                raise ValueError("its header is longer than the file")
+            header = json.loads(file.read(length).decode("utf-8"))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no JSON object")
+        ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+        if LENGTH_BYTES + length + max(ends, default=0) != size:
+            raise ValueError("it is cut off or longer than its header says")
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}", "restore or retrain it") from error
+    return header
+
+
+def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
+    """The kind of network that a header states, and the network in one line."""
+    if "plan" in stated:
+        return "pose network", plan_line(Plan.from_json(stated["plan"]))
+    if "space" in stated:
+        fusions = stated.get("fusions") or []
+        return "super-network", f"{stated['space']['family']}, {len(fusions)} fusions"
+    return "person detector", arch_line(ArchSpec.from_json(stated["arch"]))
+
+
+def _training(stated: Any) -> dict[str, Any]:
+    """How a network was trained, as far as it says so."""
+    if not isinstance(stated, dict):
+        return {}
+    recipe = stated.get("recipe")
+    recipe = recipe if isinstance(recipe, dict) else {}
+    rows = [row for row in recipe.get("data", []) if isinstance(row, dict)]
+    return {
+        "recipe": recipe.get("name"),
+        "data": [f"{row.get('path') or row.get('format')}, share {row.get('share', 0):g}" for row in rows],
+        "start": stated.get("start"),
+        "command": stated.get("command"),
+    }
+
+
+def _is_weight(name: str) -> bool:
+    """Running statistics are no parameters."""
+    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _state(file: NetworkFile | DetectorFile) -> str:
+    try:
+        file.read()
+    except WeightsError as error:
+        return error.what
+    return f"{file.macs / 1e9:.3f} GFLOPs, checksum ok"
+
+
+def _manifest_state(path: Path, sha256: str) -> str:
+    """What the manifest beside a network says of its checksum."""
+    try:
+        manifest = read_manifest(path.parent)
+    except WeightsError:
+        return f"no {MANIFEST} beside it to compare with"
+    rows = [*manifest.get("networks", {}).values(), manifest.get("detector") or {}]
+    known = [row.get("sha256") for row in rows if row.get("file") == path.name]
+    if not known:
+        return f"not named in {MANIFEST}"
+    return f"as {MANIFEST} says" if sha256 in known else f"differs from {MANIFEST}: damaged or changed"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error

@@ -1,0 +1,153 @@
+"""Facts about recipes, specifications, result files and videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli.errors import DataError, InputError, SpecError
+from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.results import Results, read_csv, read_jsonl
+from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace, TemporalSpace
+
+LARGEST_JSON = 16_000_000
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file is, its facts as JSON values by name, and the next useful command."""
+
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    next: str = ""
+
+
+def describe_recipe(path: Path) -> Description:
+    """The facts of a training recipe."""
+    from vipnas_cli.training.recipe import read_recipe
+
+    recipe = read_recipe(str(path))
+    data = [f"{row.format} {row.path or '(made on the spot)'}, share {row.share:g}" for row in recipe.data]
+    facts = {
+        "trains": recipe.kind,
+        "preset": recipe.preset,
+        "crop": f"{recipe.height}×{recipe.width}",
+        "steps": recipe.loop.steps,
+        "batch": recipe.batch,
+        "data": data,
+    }
+    return Description("training recipe", facts, f"vipnas train {path} --data DATA -o checkpoint.safetensors")
+
+
+def arch_line(arch: ArchSpec) -> str:
+    """An architecture in one line."""
+    return f"{arch.family} {arch.height}×{arch.width}, {sum(stage.depth for stage in arch.stages)} blocks"
+
+
+def plan_line(plan: Plan) -> str:
+    """A plan in one line."""
+    fusion = plan.fusion
+    return f"{arch_line(plan.arch)}, fusion {fusion.operation}{f' at F{fusion.stage}' if fusion.stage else ''}"
+
+
+def _schedule(data: dict[str, Any]) -> Description:
+    schedule = Schedule.from_json(data)
+    facts = {"cycle": len(schedule), "networks": [plan_line(plan) for plan in schedule.plans], "key": schedule.key}
+    return Description("schedule: one network per position of the cycle", facts)
+
+
+def _plan(data: dict[str, Any]) -> Description:
+    plan = Plan.from_json(data)
+    return Description("specification of a network", {"network": plan_line(plan), "key": plan.key})
+
+
+def _arch(data: dict[str, Any]) -> Description:
+    arch = ArchSpec.from_json(data)
+    return Description("specification of an architecture", {"architecture": arch_line(arch), "key": arch.key})
+
+
+def _space(data: dict[str, Any]) -> Description:
+    space = SearchSpace.from_json(data)
+    facts = {"family": space.family, "crops": [f"{height}×{width}" for height, width in space.sizes]}
+    return Description("spatial search space", facts)
+
+
+def _temporal_space(data: dict[str, Any]) -> Description:
+    space = TemporalSpace.from_json(data)
+    facts = {
+        "followers": space.followers,
+        "key network": space.key_space.family,
+        "follower networks": space.follower_space.family,
+        "fusions": " ".join(space.operations),
+    }
+    return Description("temporal search space", facts)
+
+
+# By the entries that tell the kinds of specification apart; the first that fits counts.
+SPECIFICATIONS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Description]], ...] = (
+    (frozenset({"plans"}), _schedule),
+    (frozenset({"arch", "fusion"}), _plan),
+    (frozenset({"key_space"}), _temporal_space),
+    (frozenset({"family", "sizes"}), _space),
+    (frozenset({"family", "stages"}), _arch),
+)
+
+
+def describe_json(path: Path) -> Description:
+    """The facts of a specification: architecture, network, schedule or search space."""
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError("it is too large for a specification")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}", "check the file") from error
+    for names, describe in SPECIFICATIONS:
+        if isinstance(data, dict) and names <= data.keys():
+            try:
+                return describe(data)
+            except SpecError as error:
+                raise DataError(f"{path} is no valid specification: {error.what}", "correct it") from error
+    raise InputError(
+        f"{path} is JSON, but no specification that vipnas knows",
+        "known are architectures, networks, schedules and search spaces",
+    )
+
+
+def describe_results(path: Path) -> Description:
+    """The facts of a table or of JSON Lines that `run` wrote."""
+    jsonl = path.suffix.lower() == ".jsonl"
+    found: Results = read_jsonl(path) if jsonl else read_csv(path)
+    header, frames = found.header, found.frames
+    people = {person for frame in frames for person in frame.people.ids.tolist()}
+    # A table has no rows for frames without people.
+    listed = f"{len(frames)}" if jsonl else f"{len(frames)} with people"
+    facts = {
+        "source": header.source,
+        "size": f"{header.width}×{header.height}",
+        "pipeline": header.pipeline,
+        "smoothing": header.smoothing,
+        "frames": listed,
+        "time": f"{frames[0].time_s:.2f} to {frames[-1].time_s:.2f} s" if frames else "",
+        "people": len(people),
+        "keypoints": len(found.keypoints),
+    }
+    return Description(f"keypoints of a video, as {'JSON Lines' if jsonl else 'a table'}", facts)
+
+
+def describe_video(path: Path) -> Description:
+    """The facts of a video; VideoError if it cannot be read."""
+    with open_video(path) as reader:
+        info = reader.info
+    facts = {
+        "size": f"{info.width}×{info.height}",
+        "fps": round(float(info.average_rate), 3),
+        "frames": info.frames,
+        "duration": None if info.duration_s is None else f"{info.duration_s:.2f} s",
+        "codec": info.codec,
+        "rotation": f"{info.rotation}°, applied" if info.rotation else "none",
+        "audio": ", ".join(info.audio) or "none",
+    }
+    return Description("video", facts, f"vipnas run {path} --budget 0.2GFLOPs")

@@ -1,0 +1,157 @@
+"""What `vipnas latency-table` does: measure the parts of a space, write the table, compare it with whole networks."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from vipnas_cli.cli.eval_progress import counted
+from vipnas_cli.cli.output import print_json
+from vipnas_cli.errors import OutputError, UsageError, VipnasError
+from vipnas_cli.machine import cache_folder
+from vipnas_cli.spec.spaces import space_of
+
+if TYPE_CHECKING:
+    from vipnas_cli.latency_table import Agreement, LatencyTable, ProbeOptions
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class LatencyTableOptions:
+    """The options of `vipnas latency-table` as typed."""
+
+    space: str = "fast"
+    out: Path | None = None
+    threads: int = 1
+    check: int = 0
+    table: Path | None = None
+    seed: int = 0
+    overwrite: bool = False
+    json: bool = False
+    quiet: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where the table is, or will be."""
+        name = f"latency-{self.space}-{self.threads}.json"
+        return self.table or self.out or cache_folder() / name
+
+
+@dataclass(frozen=True)
+class Found:
+    """The table, the seconds it took to measure (0 if it was read), and the comparison if there was one."""
+
+    table: LatencyTable
+    seconds: float
+    agreement: Agreement | None
+
+
+def latency_table_job(options: LatencyTableOptions) -> None:
+    """Writes a table, or reads one, and says how well it predicts."""
+    try:
+        from vipnas_cli.latency_table import LatencyTable, ProbeOptions
+    except ImportError as error:
+        raise VipnasError(f"measuring a table needs {error.name}", "pip install 'vipnas[train]'") from error
+    _check(options)
+    console = Console(stderr=True, quiet=options.quiet)
+    if options.table is not None:
+        table, seconds = LatencyTable.read(options.table), 0.0
+        table.check_machine(options.threads)
+    else:
+        table, seconds = _measure(options, console)
+    agreement = _compare(table, options, ProbeOptions(options.threads, table.keypoints), console)
+    found = Found(table, seconds, agreement)
+    if options.json:
+        print_json(_document(options, found))
+    elif not options.quiet:
+        _tell(options, found, console)
+
+
+def _check(options: LatencyTableOptions) -> None:
+    """An error before any work if the options contradict each other or the table may not be written."""
+    if options.table is not None:
+        if options.out is not None:
+            raise UsageError("--table checks a table and writes none, so -o has no use", "leave one of them out")
+        if not options.check:
+            raise UsageError("--table without --check does nothing", "say how many networks to measure with --check 20")
+    elif options.path.exists() and not options.overwrite:
+        raise OutputError(
+            f"{options.path} exists already", "choose another name with -o, or measure anew with --overwrite"
+        )
+
+
+def _measure(options: LatencyTableOptions, console: Console) -> tuple[LatencyTable, float]:
+    from vipnas_cli.latency_table import TableOptions, measure_table, table_steps
+
+    space = space_of(options.space)
+    settings = TableOptions(options.threads, seed=options.seed)
+    started = time.perf_counter()
+    with counted(console, "measuring", table_steps(space, settings)) as on_step:
+        table = measure_table(space, settings, on_step=on_step)
+    table.write(options.path)
+    return table, time.perf_counter() - started
+
+
+def _compare(
+    table: LatencyTable, options: LatencyTableOptions, probe: ProbeOptions, console: Console
+) -> Agreement | None:
+    """Predictions for random networks, others than the table was fitted to, beside their measurements."""
+    from vipnas_cli.latency_table import OnnxProbe, check_table, random_plans
+
+    if not options.check:
+        return None
+    plans = random_plans(space_of(options.space), options.check, Random(f"check {options.seed}"))
+    with counted(console, "comparing", len(plans)) as on_step:
+        return check_table(table, plans, OnnxProbe(probe), on_step)
+
+
+def _document(options: LatencyTableOptions, found: Found) -> dict[str, Any]:
+    table = found.table
+    return {
+        "schema": SCHEMA,
+        "table": str(options.path),
+        "space": options.space,
+        "entries": len(table.unit_ms),
+        "threads": table.threads,
+        "date": table.date,
+        "machine": asdict(table.machine),
+        "correction": asdict(table.correction),
+        "seconds": round(found.seconds, 1),
+        "check": None if found.agreement is None else _agreement_json(found.agreement),
+    }
+
+
+def _agreement_json(agreement: Agreement) -> dict[str, Any]:
+    defined = {"r2": agreement.r2, "spearman": agreement.spearman}
+    return {
+        "networks": len(agreement.measured),
+        **{name: None if math.isnan(value) else round(value, 4) for name, value in defined.items()},
+        "worst_error": round(agreement.worst, 4),
+        "mean_error": round(agreement.mean_error, 4),
+        "predicted_ms": [round(value, 4) for value in agreement.predicted],
+        "measured_ms": [round(value, 4) for value in agreement.measured],
+    }
+
+
+def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
+    table, agreement = found.table, found.agreement
+    what = f"{len(table.unit_ms)} parts of networks, {table.threads} thread(s), ONNX Runtime {table.machine.runtime}"
+    console.print(what, highlight=False)
+    if agreement is not None:
+        fastest, slowest = min(agreement.measured), max(agreement.measured)
+        console.print(
+            f"{len(agreement.measured)} other networks of {fastest:.1f} to {slowest:.1f} ms: R² {agreement.r2:.3f}, "
+            f"rank correlation {agreement.spearman:.3f}, error {agreement.mean_error:.1%} on average and "
+            f"{agreement.worst:.1%} at worst",
+            highlight=False,
+        )
+    if options.table is None:
+        took = f"Written in {found.seconds:.0f} s: {options.path}. "
+        console.print(f"{took}Next: vipnas search --budget 4ms --latency-table {options.path}", soft_wrap=True)

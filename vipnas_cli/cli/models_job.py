@@ -1,0 +1,172 @@
+"""What `vipnas models` does: read bundles, look up what was measured, print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.bundle import (
+    MANIFEST,
+    Bundle,
+    DetectorFile,
+    NetworkFile,
+    Pipeline,
+    bundled_weights,
+    open_bundle,
+    with_detector,
+)
+from vipnas_cli.bundle_archive import SUFFIX
+from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.machine import Memory, PipelineTimes, cache_folder, load_memory, memory_file, pipeline_key, this_machine
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A pipeline of a bundle, with the threads that run takes and what was measured with them, if anything was."""
+
+    pipeline: Pipeline
+    threads: int | None
+    times: PipelineTimes | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The pipeline as an entry of the JSON document."""
+        networks = self.pipeline.networks
+        return {
+            "name": self.pipeline.name,
+            "cycle": len(networks),
+            "networks": [{"file": file.path.name, "macs": file.macs, **_plan_facts(file)} for file in networks],
+            "macs_per_person_frame": round(self.pipeline.macs_per_person_frame),
+            "threads": self.threads,
+            "measured": None if self.times is None else asdict(self.times),
+            "scores": self.pipeline.scores,
+        }
+
+
+def models_job(weights: Path | None, json: bool) -> None:
+    """Prints the pipelines of one folder, or of all that are at hand."""
+    bundles = [open_bundle(folder) for folder in ([weights] if weights is not None else folders_at_hand())]
+    memory = load_memory(memory_file(), this_machine())
+    if json:
+        print_json({"schema": SCHEMA, "bundles": [_bundle_json(bundle, memory) for bundle in bundles]})
+        return
+    console = result_console()
+    for bundle in bundles:
+        _print_bundle(bundle, memory, console)
+    if memory.note:
+        console.print(f"{memory.note}.")
+    # Rounded up, so that the cheapest pipeline is within it.
+    budget = f"{math.ceil(bundles[0].by_cost[0].macs_per_person_frame / 1e6) / 1000:g}GFLOPs"
+    option = "" if weights is None else f" --weights {weights}"
+    console.print(f"Next: vipnas run clip.mp4{option} --budget {budget}")
+
+
+def folders_at_hand() -> list[Path]:
+    """The bundled pipelines, then what lies under `pipelines` in the cache."""
+    cache = cache_folder() / "pipelines"
+    cached = [path.parent for path in cache.glob(f"*/{MANIFEST}")] + list(cache.glob(f"*{SUFFIX}"))
+    return [bundled_weights(), *sorted(cached)]
+
+
+def size_on_disk(bundle: Bundle) -> int:
+    """Bytes of all networks that the bundle names, each counted once, or of the one file that it is."""
+    if bundle.folder.is_file():
+        return bundle.folder.stat().st_size
+    files = {network.path for pipeline in bundle.pipelines for network in pipeline.networks}
+    if bundle.detector is not None:
+        files.add(bundle.detector.path)
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def _listed(bundle: Bundle, memory: Memory) -> list[Listed]:
+    """The pipelines from cheap to dear."""
+    found, detector = [], with_detector(bundle).detector
+    for pipeline in bundle.by_cost:
+        key = pipeline_key(pipeline, detector)
+        threads = memory.fastest_threads(key, pictures=False)
+        found.append(Listed(pipeline, threads, None if threads is None else memory.times(key, threads)))
+    return found
+
+
+def _plan_facts(file: NetworkFile) -> dict[str, Any]:
+    arch, fusion = file.plan.arch, file.plan.fusion
+    return {
+        "height": arch.height,
+        "width": arch.width,
+        "fusion": fusion.operation,
+        "fusion_stage": fusion.stage,
+        "parameters": file.parameters,
+    }
+
+
+def _bundle_json(bundle: Bundle, memory: Memory) -> dict[str, Any]:
+    detector = bundle.detector
+    return {
+        "folder": str(bundle.folder),
+        "skeleton": bundle.skeleton,
+        "bytes": size_on_disk(bundle),
+        "pipelines": [listed.to_json() for listed in _listed(bundle, memory)],
+        "detector": None
+        if detector is None
+        else {
+            "file": detector.path.name,
+            "macs": detector.macs,
+            "side": detector.side,
+            "threshold": detector.threshold,
+        },
+    }
+
+
+def _print_bundle(bundle: Bundle, memory: Memory, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, title=f"Pipelines in {bundle.folder}", title_justify="left")
+    for column in ("pipeline", "cycle", "networks: crop, fusion", "GFLOPs", "ms", "fps", "threads", "scores"):
+        right = column in ("cycle", "GFLOPs", "ms", "fps", "threads")
+        table.add_column(column, justify="right" if right else "left")
+    listed = _listed(bundle, memory)
+    for row in listed:
+        pipeline, times = row.pipeline, row.times
+        table.add_row(
+            pipeline.name,
+            str(len(pipeline.networks)),
+            _cycle(pipeline.networks),
+            f"{pipeline.macs_per_person_frame / 1e9:.3f}",
+            f"{times.network_ms:.1f}" if times else "–",
+            f"{times.numbers_fps:.0f}" if times and times.numbers_fps else "–",
+            str(row.threads or "–"),
+            ", ".join(f"{name} {value:g}" for name, value in sorted(pipeline.scores.items())) or "–",
+        )
+    console.print(table)
+    console.print(_detector(bundle.detector))
+    console.print(
+        f"{size_on_disk(bundle) / 1e6:.1f} MB on disk. GFLOPs and ms: networks, per person and frame; "
+        "fps: a whole run with one person, numbers only."
+    )
+    if any(row.times is None for row in listed):
+        option = "" if bundle.folder == bundled_weights() else f" --weights {bundle.folder}"
+        console.print(f"– for ms and fps: not measured on this machine; vipnas bench{option} does it.")
+    console.print("")
+
+
+def _cycle(networks: Sequence[NetworkFile]) -> str:
+    """The networks in the order of the cycle, equal neighbours counted."""
+    parts = []
+    for file, group in groupby(networks):
+        arch, fusion = file.plan.arch, file.plan.fusion
+        fused = "" if fusion.operation == "none" else f" {fusion.operation} F{fusion.stage}"
+        count = len(list(group))
+        parts.append(f"{arch.height}×{arch.width}{fused}" + (f" ({count} times)" if count > 1 else ""))
+    return ", ".join(parts)
+
+
+def _detector(file: DetectorFile | None) -> str:
+    if file is None:
+        return "Person detector: the bundled one."
+    return f"Person detector: {file.macs / 1e9:.3f} GFLOPs for {file.side}×{file.side}, on key frames only."

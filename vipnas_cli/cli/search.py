@@ -1,0 +1,172 @@
+"""`vipnas search`: the options; the work is in search_job, which loads torch."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vipnas_cli.errors import VipnasError
+
+
+class Mode(StrEnum):
+    """What is searched: the key network, the followers of a fixed key network, or both."""
+
+    spatial = "spatial"
+    temporal = "temporal"
+    joint = "joint"
+
+
+class SearchMethod(StrEnum):
+    """How candidates are chosen."""
+
+    evolution = "evolution"
+    random = "random"
+
+
+def search(
+    mode: Annotated[
+        Mode, typer.Argument(help="The key network, the followers of a fixed key network, or both together.")
+    ] = Mode.temporal,
+    frames: Annotated[
+        str,
+        typer.Option(
+            metavar="N|A..B",
+            help="Length of the cycle, one key frame and N − 1 followers; a range leaves it to the search.",
+            rich_help_panel="Search",
+        ),
+    ] = "4",
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="0.2GFLOPs|4ms",
+            help="Mean cost per person and frame over the cycle. FLOPs are multiply-accumulates.",
+            rich_help_panel="Search",
+        ),
+    ] = "0.2GFLOPs",
+    evaluations: Annotated[
+        int, typer.Option("--evaluations", "-n", min=1, help="Candidates to score.", rich_help_panel="Search")
+    ] = 240,
+    method: Annotated[
+        SearchMethod, typer.Option(help="How candidates are chosen.", rich_help_panel="Search")
+    ] = SearchMethod.evolution,
+    predictor: Annotated[
+        bool,
+        typer.Option("--predictor", help="Score only children that a fitted model favours.", rich_help_panel="Search"),
+    ] = False,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also run random search and the best uniform allocation, each with as many evaluations.",
+            rich_help_panel="Search",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same search.", rich_help_panel="Search")] = 0,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A super-network; twice for joint: the spatial and the temporal one. Default: the bundled ones.",
+            rich_help_panel="Networks",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The fixed key network of temporal. Default: the bundled one.",
+            rich_help_panel="Networks",
+        ),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A trained network to score on every frame beside the search; may be repeated.",
+            rich_help_panel="Networks",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VIPNAS_DATA",
+            metavar="DIR",
+            help="Labelled stills and clips. Without it (and without `data` in the configuration file) synthetic "
+            "clips are made.",
+            rich_help_panel="Scores",
+            show_default=False,
+        ),
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Clips that score a candidate.", rich_help_panel="Scores")] = 96,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Milliseconds from `vipnas latency-table`.", rich_help_panel="Latency"),
+    ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Measure the milliseconds of each candidate here.", rich_help_panel="Latency"),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="[default: search-MODE-FRAMES]", rich_help_panel="Output"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the search in --out stopped.", rich_help_panel="Output")
+    ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="Processes that score candidates; 0 takes one per core.", rich_help_panel="Speed"),
+    ] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Threads of each process, and of networks whose time is measured. Scores differ in the last digits "
+            "with other numbers.",
+            rich_help_panel="Speed",
+        ),
+    ] = 1,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel="Output")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The result only.", rich_help_panel="Output")] = False,
+) -> None:
+    """Find the networks, fusions and allocation of compute over a cycle that score best within a budget.
+
+    Scores are PCK@0.1 on clips that no training saw. Several machines: torchrun --no-python … vipnas search …
+
+    Example: vipnas search --frames 4 --budget 0.2GFLOPs --data DATA -o found
+    """
+    try:
+        from vipnas_cli.cli.search_job import search_job
+        from vipnas_cli.cli.search_setup import SearchOptions
+    except ImportError as error:
+        raise VipnasError(f"searching needs {error.name}", "pip install 'vipnas[train]'") from error
+    search_job(
+        SearchOptions(
+            mode=mode.value,
+            frames=frames,
+            budget=budget,
+            evaluations=evaluations,
+            method=method.value,
+            predictor=predictor,
+            baselines=baselines,
+            seed=seed,
+            weights=tuple(weights or ()),
+            key=key,
+            compare=tuple(compare or ()),
+            data=data,
+            clips=clips,
+            latency_table=latency_table,
+            measure=measure,
+            out=out,
+            resume=resume,
+            workers=workers,
+            threads=threads,
+            json=json_,
+            quiet=quiet,
+        )
+    )

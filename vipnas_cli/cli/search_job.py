@@ -1,0 +1,146 @@
+"""What `vipnas search` does: set up, search with all processes, write and tell the result."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.cli.search_plots import draw_search
+from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
+from vipnas_cli.cli.search_setup import (
+    SearchOptions,
+    find_clips,
+    find_files,
+    load_networks,
+    problem_of,
+    search_plan,
+    space_of_networks,
+)
+from vipnas_cli.cost import plan_cost
+from vipnas_cli.errors import OutputError
+from vipnas_cli.latency_table import ProbeOptions, measured_ms
+from vipnas_cli.machine import this_machine
+from vipnas_cli.search.candidate import Evaluation
+from vipnas_cli.search.log import SearchLog
+from vipnas_cli.search.predictor import held_out_correlation
+from vipnas_cli.search.scoring import ClipScorer
+from vipnas_cli.search.selection import front_of
+from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
+from vipnas_cli.search.team import team_of, torchrun_rank
+from vipnas_cli.spec import Plan, Schedule
+
+LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
+
+
+def search_job(options: SearchOptions) -> None:
+    """Searches, or goes on with a search; the log is complete at every moment, so Ctrl-C loses nothing."""
+    if torchrun_rank() > 0:
+        with team_of(1, options.threads, take_part) as team:
+            take_part(team)
+        return
+    started = time.perf_counter()
+    console = Console(stderr=True, quiet=options.quiet)
+    signal.signal(signal.SIGTERM, _interrupt)
+    log, measured = SearchLog(options.folder / LOG), options.folder / MEASURED
+    _check(options, log)
+    files = find_files(options)
+    networks = load_networks(files)
+    space = space_of_networks(networks, options.lengths)
+    plan = search_plan(options, space)
+    clips, synthetic = find_clips(options, console)
+    problem = problem_of(options, files, space, clips)
+    known: list[Evaluation] = []
+    if options.resume:
+        known = log.resume(problem)
+    else:
+        log.start(problem)
+    task = SearchTask(plan, space, networks, clips, tuple(known), read_measured(measured))
+    outcome = _run(task, options, log, measured, console)
+    front = front_of(outcome.searched, outcome.unit)
+    probe = ProbeOptions(options.threads)
+    result = SearchResult(
+        options=options,
+        budget=plan.budget,
+        outcome=outcome,
+        front=front,
+        winner_ms=_measured(front[-1].schedule, probe),
+        compared=tuple(_compared(path, task, probe) for path in options.compare),
+        correlation=held_out_correlation(outcome.searched),
+        files=files,
+        synthetic=synthetic,
+        seconds=time.perf_counter() - started,
+    )
+    write_specs(options.folder, result)
+    if not draw_search(options.folder / PICTURE, result):
+        console.print("No picture: it needs matplotlib (pip install 'vipnas[eval]').", highlight=False, markup=False)
+    tell(result, document_of(result, problem, options.folder / SUMMARY), options, console)
+
+
+def _check(options: SearchOptions, log: SearchLog) -> None:
+    """An error before any work if there is nothing to resume, or something would be overwritten."""
+    if options.resume and not log.path.is_file():
+        raise OutputError(f"{log.path} does not exist", "start without --resume, or name the folder with --out")
+    if not options.resume and log.path.exists():
+        raise OutputError(f"{log.path} exists already", "go on with --resume, or choose another folder with --out")
+
+
+def _run(task: SearchTask, options: SearchOptions, log: SearchLog, measured: Path, console: Console) -> Outcome:
+    workers = options.workers or this_machine().cores
+    total = task.plan.evaluations * (1 + (1 + (max(task.space.lengths) > 2)) * task.plan.baselines)
+    with (
+        team_of(workers, options.threads, take_part) as team,
+        _progress(console, total + len(task.plan.presets)) as on_evaluation,
+    ):
+        if team.size > 1:
+            console.print(f"{team.size} processes score candidates.", highlight=False)
+        return run_task(team.from_first(lambda: task), team, log.append, on_evaluation, measured)
+
+
+def _measured(schedule: Schedule, probe: ProbeOptions) -> tuple[float, ...]:
+    """Milliseconds at each position of the cycle on this machine."""
+    known = {plan: measured_ms(plan, probe) for plan in dict.fromkeys(schedule.plans)}
+    return tuple(known[plan] for plan in schedule.plans)
+
+
+def _compared(path: Path, task: SearchTask, probe: ProbeOptions) -> Compared:
+    """The score of a trained network on every frame of the clips that the search scores on."""
+    net = load_pose_net(path).eval()
+    plan = Plan(net.arch)
+    score = ClipScorer(task.networks, task.clips).every_frame(net, max(task.space.lengths))
+    return Compared(path.stem, plan_cost(plan).macs, measured_ms(net, probe), score)
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], None]]:
+    """A function to call after each candidate: a bar with the best score so far on a terminal, lines elsewhere."""
+    best, count = 0.0, 0
+    if console.is_terminal and not console.quiet:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("best {task.fields[best]:.2f}"), TimeRemainingColumn())
+        bar = Progress(TextColumn("candidates"), *columns, console=console, transient=True)
+        row = bar.add_task("candidates", total=total, best=0.0)
+
+    def on_evaluation(evaluation: Evaluation) -> None:
+        nonlocal best, count
+        best, count = max(best, evaluation.score.mean), count + 1
+        if console.is_terminal and not console.quiet:
+            bar.update(row, completed=count, best=best)
+        elif count % 24 == 0:
+            console.print(f"{count} of {total} candidates, best score {best:.2f}", highlight=False)
+
+    if console.is_terminal and not console.quiet:
+        with bar:
+            yield on_evaluation
+    else:
+        yield on_evaluation
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,262 @@
+"""What `vipnas search` writes and tells: spec files of the front, a summary, the allocation over the cycle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.cli.search_setup import Files, SearchOptions
+from vipnas_cli.cost import plan_cost
+from vipnas_cli.media.outputs import PartialFile
+from vipnas_cli.search.candidate import Evaluation, Score
+from vipnas_cli.search.task import Outcome
+from vipnas_cli.spec import ArchSpec, Budget, Plan
+
+SCHEMA = 1
+# Shares of the budget at which methods are compared.
+LEVELS = (0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A trained network on every frame, beside the search: macs and measured milliseconds of one crop."""
+
+    name: str
+    macs: int
+    ms: float
+    score: Score
+
+    def cost(self, unit: str) -> float:
+        """What it costs in a budget's unit."""
+        return self.macs if unit == "macs" else self.ms
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The outcome of a search; `winner_ms` are measured at each position of the best schedule.
+
+    `correlation` is the rank correlation of the predictor on held-out candidates.
+    """
+
+    options: SearchOptions
+    budget: Budget
+    outcome: Outcome
+    front: list[Evaluation]
+    winner_ms: tuple[float, ...]
+    compared: tuple[Compared, ...]
+    correlation: float
+    files: Files
+    synthetic: bool
+    seconds: float
+
+    @property
+    def winner(self) -> Evaluation:
+        """The best schedule within the budget."""
+        return self.front[-1]
+
+    @property
+    def unit(self) -> str:
+        """Milliseconds or GFLOPs, as a budget states them."""
+        return "GFLOPs" if self.budget.unit == "macs" else "ms"
+
+    def amount(self, cost: float) -> float:
+        """A cost in that unit."""
+        return cost / 1e9 if self.budget.unit == "macs" else cost
+
+
+def write_specs(folder: Path, result: SearchResult) -> None:
+    """The schedules of the front, from cheap to dear, as files that `vipnas export --spec` takes."""
+    (folder / "pareto").mkdir(exist_ok=True)
+    for old in (folder / "pareto").glob("*.json"):
+        old.unlink()
+    for number, evaluation in enumerate(result.front, 1):
+        _write_json(folder / "pareto" / spec_name(number, evaluation), evaluation.schedule.to_json())
+
+
+def spec_name(number: int, evaluation: Evaluation) -> str:
+    """The file of a schedule of the front."""
+    return f"{number:02d}-{evaluation.schedule.key}.json"
+
+
+def best_within(evaluations: Iterable[Evaluation], unit: str, cost: float) -> Evaluation | None:
+    """The best of those that cost at most so much, None if there is none."""
+    affordable = [evaluation for evaluation in evaluations if evaluation.cost(unit) <= cost]
+    return max(affordable, key=lambda e: (e.score.mean, -e.cost(unit)), default=None)
+
+
+def document_of(result: SearchResult, problem: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Writes the summary and returns it."""
+    winner = result.winner
+    document = {
+        "schema": SCHEMA,
+        "problem": problem,
+        "synthetic_clips": result.synthetic,
+        "evaluations": {name: len(rows) for name, rows in result.outcome.found.items()},
+        "scored_anew": len({e.schedule for rows in result.outcome.found.values() for e in rows}),
+        "seconds": round(result.seconds, 1),
+        "seconds_scoring": round(sum(e.seconds for rows in result.outcome.found.values() for e in rows), 1),
+        "predictor_rank_correlation": None if math.isnan(result.correlation) else round(result.correlation, 3),
+        "winner": _row(winner) | {"spec": f"pareto/{spec_name(len(result.front), winner)}"},
+        "allocation": [
+            _position(position, plan, ms, score)
+            for position, (plan, ms, score) in enumerate(
+                zip(winner.schedule.plans, result.winner_ms, winner.score.positions, strict=True)
+            )
+        ],
+        "measured_ms": round(sum(result.winner_ms) / len(result.winner_ms), 3),
+        "front": [_row(e) | {"spec": f"pareto/{spec_name(n, e)}"} for n, e in enumerate(result.front, 1)],
+        "at_equal_cost": _levels(result),
+        "compared": [{"name": c.name, "macs": c.macs, "ms": c.ms, "score": c.score.mean} for c in result.compared],
+    }
+    _write_json(path, document)
+    return document
+
+
+def _row(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "key": evaluation.schedule.key,
+        "frames": len(evaluation.schedule),
+        "macs": evaluation.macs,
+        "ms": evaluation.ms,
+        "score": evaluation.score.mean,
+        "positions": list(evaluation.score.positions),
+    }
+
+
+def _position(position: int, plan: Plan, ms: float, score: float) -> dict[str, Any]:
+    return {
+        "position": position,
+        "network": summary_of(plan.arch),
+        "fusion": fusion_text(plan),
+        "macs": plan_cost(plan).macs,
+        "measured_ms": round(ms, 3),
+        "score": score,
+    }
+
+
+def _levels(result: SearchResult) -> list[dict[str, Any]]:
+    """The best score of each method at shares of the budget."""
+    unit, rows = result.budget.unit, []
+    for share in LEVELS:
+        cost = share * result.budget.value
+        best = {name: best_within(found, unit, cost) for name, found in result.outcome.found.items()}
+        rows.append({"cost": cost, **{name: e and e.score.mean for name, e in best.items()}})
+    return rows
+
+
+def summary_of(arch: ArchSpec) -> str:
+    """An architecture in one line."""
+    stages = arch.stages
+    parts = [
+        f"depth {_joined(s.depth for s in stages)}",
+        f"width {_joined(s.width for s in stages)}",
+        f"kernel {_joined(s.kernel for s in stages)}",
+        f"expansion {_joined(s.expansion for s in stages)}",
+        f"head {arch.head.width}",
+    ]
+    return f"{arch.height}×{arch.width}, " + ", ".join(parts)
+
+
+def fusion_text(plan: Plan) -> str:
+    """A fusion in one word."""
+    return "–" if plan.fusion.operation == "none" else f"{plan.fusion.operation} F{plan.fusion.stage}"
+
+
+def _joined(values: Iterable[int]) -> str:
+    return "-".join(map(str, values))
+
+
+def tell(result: SearchResult, document: dict[str, Any], options: SearchOptions, console: Console) -> None:
+    """The allocation, the front and the comparison on stdout, or the summary as JSON; the next command on stderr."""
+    if options.json:
+        print_json(document)
+        return
+    out = result_console()
+    winner = result.winner
+    out.print(
+        f"Best within {result.budget}: PCK@0.1 {winner.score.mean:.2f} at "
+        f"{result.amount(winner.cost(result.budget.unit)):.4g} {result.unit} per person and frame, "
+        f"measured {document['measured_ms']:.2f} ms; cycle of {len(winner.schedule)}."
+    )
+    out.print(_allocation(result))
+    out.print(_front(result))
+    if len(result.outcome.found) > 1 or result.compared:
+        out.print(_comparison(result))
+    correlation = document["predictor_rank_correlation"]
+    if correlation is not None:
+        out.print(f"Rank correlation of the predictor on held-out candidates: {correlation:.3f}.")
+    evaluations = ", ".join(f"{name} {count}" for name, count in document["evaluations"].items())
+    out.print(f"Candidates: {evaluations}; {result.seconds:.0f} s.")
+    console.print(f"Written: {options.folder}. Next: {next_command(result)}", highlight=False, soft_wrap=True)
+
+
+def next_command(result: SearchResult) -> str:
+    """What to type next: the winner's networks taken out of the super-networks."""
+    folder = result.options.folder
+    spec = folder / "pareto" / spec_name(len(result.front), result.winner)
+    files = " ".join(map(str, dict.fromkeys(result.files.paths)))
+    data = f" --data {result.options.data}" if result.options.data else ""
+    return f"vipnas export {files} --spec {spec}{data} --name searched -o {folder / 'pipelines'}"
+
+
+def _allocation(result: SearchResult) -> Table:
+    table = Table("frame", "network", "fusion", "MMACs", "share", "ms", "PCK@0.1", title="Allocation over the cycle")
+    plans = result.winner.schedule.plans
+    total = sum(plan_cost(plan).macs for plan in plans)
+    for position, plan in enumerate(plans):
+        macs = plan_cost(plan).macs
+        table.add_row(
+            "key" if position == 0 else f"+{position}",
+            summary_of(plan.arch),
+            fusion_text(plan),
+            f"{macs / 1e6:.1f}",
+            f"{macs / total:.0%}",
+            f"{result.winner_ms[position]:.2f}",
+            f"{result.winner.score.positions[position]:.1f}",
+        )
+    return table
+
+
+def _front(result: SearchResult) -> Table:
+    table = Table("file", result.unit, "PCK@0.1", "cycle", "fusions", title="Pareto front")
+    rows = list(enumerate(result.front, 1))
+    for number, evaluation in rows:
+        table.add_row(
+            spec_name(number, evaluation),
+            f"{result.amount(evaluation.cost(result.budget.unit)):.4f}",
+            f"{evaluation.score.mean:.2f}",
+            str(len(evaluation.schedule)),
+            " ".join(fusion_text(plan) for plan in evaluation.schedule.plans[1:]),
+        )
+    return table
+
+
+def _comparison(result: SearchResult) -> Table:
+    """Best scores within shares of the budget, by method, and trained networks on every frame."""
+    levels = _levels(result)
+    heads = [f"≤ {result.amount(row['cost']):.3g} {result.unit}" for row in levels]
+    table = Table("PCK@0.1", *heads, title="At equal cost")
+    for name in result.outcome.found:
+        table.add_row(name, *(_number(row[name]) for row in levels))
+    for other in result.compared:
+        cost = f"{result.amount(other.cost(result.budget.unit)):.3g} {result.unit}"
+        table.add_row(f"{other.name} on every frame ({cost})", *[""] * (len(levels) - 1), f"{other.score.mean:.2f}")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _write_json(path: Path, document: Any) -> None:
+    file = PartialFile(path)
+    file.partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    file.keep()

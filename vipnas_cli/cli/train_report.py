@@ -1,0 +1,113 @@
+"""What a training tells while it runs: a bar or lines on stderr, a log of JSON lines, TensorBoard, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vipnas_cli.errors import VipnasError
+from vipnas_cli.media.outputs import PartialFile
+
+if TYPE_CHECKING:
+    from vipnas_cli.training.loop import StepEvent
+
+LOG_EVERY = 20
+# How much of the mean loss each step keeps of the one before.
+MEMORY = 0.98
+
+Teller = Callable[["StepEvent"], None]
+
+
+@contextmanager
+def reporting(console: Console, total: int, log: Path, again: bool, board: Path | None) -> Iterator[Teller]:
+    """A function to call after each step; `again` goes on with a log that exists."""
+    with ExitStack() as stack:
+        writer = _board(board, stack) if board else None
+        show = stack.enter_context(_shown(console, total))
+        file = stack.enter_context(log.open("a" if again else "w", encoding="utf-8"))
+        mean: float | None = None
+
+        def tell(event: StepEvent) -> None:
+            nonlocal mean
+            mean = event.loss if mean is None else MEMORY * mean + (1 - MEMORY) * event.loss
+            due = event.step % LOG_EVERY == 0 or event.score is not None or event.step == total
+            show(event, mean, due)
+            if not due:
+                return
+            row = {name: value for name, value in asdict(event).items() if value is not None}
+            file.write(json.dumps({**row, "mean_loss": round(mean, 5)}) + "\n")
+            file.flush()
+            if writer is not None:
+                values = {"loss": event.loss, "learning_rate": event.learning_rate, "score": event.score}
+                for name, value in values.items():
+                    if value is not None:
+                        writer.add_scalar(name, value, event.step)
+
+        yield tell
+
+
+@contextmanager
+def _shown(console: Console, total: int) -> Iterator[Callable[[StepEvent, float, bool], None]]:
+    """A bar with the time left on a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        yield lambda event, mean, due: console.print(_line(event, mean, total), highlight=False) if due else None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn())
+    with Progress(TextColumn("steps"), *columns, console=console) as progress:
+        task = progress.add_task("steps", total=total, facts="")
+        score = ""
+
+        def show(event: StepEvent, mean: float, _due: bool) -> None:
+            nonlocal score
+            score = score if event.score is None else f"  score {event.score:.1f}"
+            progress.update(task, completed=event.step, facts=f"loss {mean:.4f}{score}")
+
+        yield show
+
+
+def _line(event: StepEvent, mean: float, total: int) -> str:
+    score = "" if event.score is None else f"  score {event.score:.1f}"
+    facts = f"loss {mean:.4f}  rate {event.learning_rate:.1e}  {event.elapsed_s:.0f} s"
+    return f"step {event.step}/{total}  {facts}{score}"
+
+
+def _board(folder: Path, stack: ExitStack) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise VipnasError("--tensorboard needs the package tensorboard", "pip install 'vipnas[tensorboard]'") from error
+    return stack.enter_context(SummaryWriter(str(folder)))
+
+
+def draw_curves(log: Path, path: Path) -> Path | None:
+    """Draws mean loss and score over the steps of a log; None without matplotlib, which is an extra."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    scored = [row for row in rows if "score" in row]
+    # No pyplot: it would look for a screen.
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in rows], [row["mean_loss"] for row in rows], color="#4477aa")
+    axes.set(xlabel="step", title=log.name.removesuffix(".log.jsonl"))
+    axes.set_ylabel("loss, running mean", color="#4477aa")
+    if scored:
+        right = axes.twinx()
+        right.plot([row["step"] for row in scored], [row["score"] for row in scored], "o-", color="#cc6677")
+        right.set_ylabel("validation score, percent", color="#cc6677")
+        right.set_ylim(0, 100)
+    file = PartialFile(path)
+    figure.savefig(file.partial, dpi=120, format="png", metadata={"Software": None})
+    file.keep()
+    return path

@@ -1,0 +1,121 @@
+"""What a search knows about a candidate: its schedule, what it costs, and how well it scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vipnas_cli.cost import schedule_macs
+from vipnas_cli.errors import BudgetError
+from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.spec import Budget, Plan, Schedule
+
+JsonObject = dict[str, Any]
+PlanMs = Callable[[Plan], float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """PCK@0.1 in percent: the mean over the cycle, and at each position."""
+
+    mean: float
+    positions: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One scored candidate in the order of the search; macs and ms are means per person and frame over the cycle."""
+
+    order: int
+    method: str
+    schedule: Schedule
+    macs: float
+    ms: float | None
+    score: Score
+    seconds: float = 0.0
+    worker: int = 0
+
+    def cost(self, unit: str) -> float:
+        """What the candidate costs in a budget's unit, "macs" or "ms"."""
+        value = self.macs if unit == "macs" else self.ms
+        assert value is not None, "a search in milliseconds prices every candidate in milliseconds"
+        return value
+
+    def to_json(self) -> JsonObject:
+        """A JSON object that `from_json` turns back into an equal evaluation."""
+        return {
+            "order": self.order,
+            "method": self.method,
+            "key": self.schedule.key,
+            "macs": self.macs,
+            "ms": self.ms,
+            "score": self.score.mean,
+            "positions": list(self.score.positions),
+            "seconds": self.seconds,
+            "worker": self.worker,
+            "schedule": self.schedule.to_json(),
+        }
+
+    @staticmethod
+    def from_json(data: JsonObject) -> Evaluation:
+        """The evaluation of a JSON object; KeyError or SpecError for one that is none."""
+        return Evaluation(
+            data["order"],
+            data["method"],
+            Schedule.from_json(data["schedule"]),
+            data["macs"],
+            data["ms"],
+            Score(data["score"], tuple(data["positions"])),
+            data["seconds"],
+            data["worker"],
+        )
+
+
+@dataclass
+class Prices:
+    """What schedules cost: multiply-accumulates always, milliseconds where something tells those of a plan.
+
+    `plan_ms` is asked once per plan. It may measure, so its answers are kept.
+    """
+
+    budget: Budget
+    plan_ms: PlanMs | None = None
+    keypoints: int = 17
+    _known_ms: dict[Plan, float] = field(default_factory=dict)
+
+    def macs(self, schedule: Schedule) -> float:
+        """Mean multiply-accumulates per person and frame."""
+        return schedule_macs(schedule, self.keypoints)
+
+    def ms(self, schedule: Schedule) -> float | None:
+        """Mean milliseconds per person and frame, None where nothing tells them."""
+        if self.plan_ms is None:
+            return None
+        for plan in schedule.plans:
+            if plan not in self._known_ms:
+                self._known_ms[plan] = self.plan_ms(plan)
+        return sum(self._known_ms[plan] for plan in schedule.plans) / len(schedule)
+
+    def cost(self, schedule: Schedule) -> float:
+        """What the schedule costs in the budget's unit."""
+        if self.budget.unit == "macs":
+            return self.macs(schedule)
+        found = self.ms(schedule)
+        assert found is not None, "a budget in milliseconds comes with something that tells them"
+        return found
+
+    def affordable(self, schedule: Schedule) -> bool:
+        """Whether the schedule costs at most the budget."""
+        return self.cost(schedule) <= self.budget.value
+
+    def cheapest(self, space: CycleSpace) -> Schedule:
+        """The cheapest schedule of smallest networks; BudgetError if even that one exceeds the budget."""
+        cheapest = min((space.smallest(length) for length in space.lengths), key=self.cost)
+        if not self.affordable(cheapest):
+            cost = Budget(self.cost(cheapest), self.budget.unit)
+            raise BudgetError(
+                f"no schedule of this space costs at most {self.budget} per person and frame",
+                f"the cheapest has a cycle of {len(cheapest)} frames and costs {cost}",
+            )
+        return cheapest

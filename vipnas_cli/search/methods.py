@@ -1,0 +1,163 @@
+"""Ways to choose the next candidates: constrained multi-objective evolution, and random search as its baseline.
+
+Both only ever give schedules within the budget that they have not given before; a redrawn candidate costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Protocol
+
+import numpy as np
+
+from vipnas_cli.search.candidate import Evaluation, Prices
+from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.search.selection import best_first
+from vipnas_cli.spec import Schedule
+
+# So many draws without anything new mean that the space has nothing more to give.
+PATIENCE = 300
+REPAIRS = 40
+Forecast = Callable[[Sequence[Evaluation], Sequence[Schedule]], Sequence[float]]
+
+
+class Method(Protocol):
+    """Anything that asks for candidates to be scored and is told the scores."""
+
+    def ask(self, count: int) -> list[Schedule]:
+        """Up to `count` affordable schedules that were never asked before; fewer when the space is exhausted."""
+        ...
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Takes in the scores of what was asked last."""
+        ...
+
+
+@dataclass
+class RandomSearch:
+    """Independent draws from the space, those over the budget made cheaper."""
+
+    space: CycleSpace
+    prices: Prices
+    rng: Random
+    seen: set[Schedule] = field(default_factory=set)
+
+    def ask(self, count: int) -> list[Schedule]:
+        """See Method."""
+        return distinct(count, self.seen, lambda: within_budget(self.space, self.prices, None, self.rng))
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """See Method; random search learns nothing."""
+
+
+@dataclass
+class Evolution:
+    """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
+
+    With a `forecast` each generation is the best part of `brood` times as many children by their forecast scores.
+    """
+
+    space: CycleSpace
+    prices: Prices
+    rng: Random
+    population_size: int = 24
+    mutation: float = 0.06
+    crossing: float = 0.6
+    forecast: Forecast | None = None
+    brood: int = 6
+    population: list[Evaluation] = field(default_factory=list)
+    told: list[Evaluation] = field(default_factory=list)
+    seen: set[Schedule] = field(default_factory=set)
+
+    def ask(self, count: int) -> list[Schedule]:
+        """See Method."""
+        if self.forecast is None or not self.population:
+            return self._new(count, self.seen)
+        children = self._new(count * self.brood, set(self.seen))
+        costs = np.array([self.prices.cost(child) for child in children])
+        chosen = best_first(costs, np.array(self.forecast(self.told, children)))[:count]
+        found = [children[row] for row in chosen]
+        self.seen.update(found)
+        return found
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """See Method."""
+        self.told += evaluations
+        both = [*self.population, *evaluations]
+        order = _order(both, self.prices.budget.unit)
+        # Best first, so that a tournament compares places.
+        self.population = [both[row] for row in order[: self.population_size]]
+
+    def _new(self, count: int, seen: set[Schedule]) -> list[Schedule]:
+        """Children, as far as they are new, else random schedules; half of the first ones have equal followers.
+
+        What is good for one follower is mostly good for all, and among equal ones that is found with fewer scores.
+        """
+        if self.population:
+            found = distinct(count, seen, self._child, PATIENCE // 4)
+        else:
+            found = distinct(count // 2, seen, lambda: self._random(replace(self.space, uniform=True)), PATIENCE // 4)
+        return found + distinct(count - len(found), seen, lambda: self._random(self.space))
+
+    def _random(self, space: CycleSpace) -> Schedule:
+        return within_budget(space, self.prices, None, self.rng)
+
+    def _child(self) -> Schedule:
+        parent = self._parent()
+        if self.rng.random() < self.crossing:
+            parent = self.space.cross(parent, self._parent(), self.rng)
+        child = self.space.mutate(parent, self.rng, self.mutation)
+        return within_budget(self.space, self.prices, child, self.rng)
+
+    def _parent(self) -> Schedule:
+        """The better of two random members of the population."""
+        size = len(self.population)
+        return self.population[min(self.rng.randrange(size), self.rng.randrange(size))].schedule
+
+
+def _order(evaluations: Sequence[Evaluation], unit: str) -> list[int]:
+    costs = np.array([evaluation.cost(unit) for evaluation in evaluations])
+    return [int(row) for row in best_first(costs, np.array([evaluation.score.mean for evaluation in evaluations]))]
+
+
+def distinct(count: int, seen: set[Schedule], draw: Callable[[], Schedule], patience: int = PATIENCE) -> list[Schedule]:
+    """Up to `count` draws that were not `seen` before, which they then are; fewer after many draws in vain."""
+    found: list[Schedule] = []
+    vain = 0
+    while len(found) < count and vain < patience:
+        candidate = draw()
+        if candidate in seen:
+            vain += 1
+            continue
+        seen.add(candidate)
+        found.append(candidate)
+        vain = 0
+    return found
+
+
+def within_budget(space: CycleSpace, prices: Prices, schedule: Schedule | None, rng: Random) -> Schedule:
+    """The schedule, or a random one, with choices drawn anew until it is affordable.
+
+    Random schedules are drawn again first, so that affordable ones stay equally likely. Of changes those that make it
+    cheaper are kept; when they do not suffice, choices of the cheapest schedule come in.
+    """
+    found = schedule or space.sample(rng)
+    for _ in range(REPAIRS if schedule is None else 0):
+        if prices.affordable(found):
+            return found
+        found = space.sample(rng)
+    cost = prices.cost(found)
+    for _ in range(REPAIRS):
+        if cost <= prices.budget.value:
+            return found
+        draft = space.mutate(found, rng, 0.1)
+        price = prices.cost(draft)
+        if price < cost:
+            found, cost = draft, price
+    cheapest = prices.cheapest(space)
+    while not prices.affordable(found):
+        draft = space.cross(found, cheapest, rng)
+        found = draft if draft != found and prices.cost(draft) <= prices.cost(found) else cheapest
+    return found

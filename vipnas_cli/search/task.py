@@ -1,0 +1,142 @@
+"""One search as a whole: what all processes of the team need, and the order in which methods run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from vipnas_cli.latency_table import LatencyTable, ProbeOptions, measured_ms
+from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
+from vipnas_cli.search.clip_sets import ClipSets
+from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.search.methods import Evolution, Method, RandomSearch
+from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.runner import OnEvaluation, Runner
+from vipnas_cli.search.scoring import ClipScorer, Networks
+from vipnas_cli.search.team import Team
+from vipnas_cli.spec import Budget, Plan, Schedule
+
+MethodName = Literal["evolution", "random"]
+UNIFORM = "uniform"
+PRESET = "preset"
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How a search proceeds: its method and length, what it is compared with, and who tells milliseconds.
+
+    `baselines` runs random search and evolution of uniform schedules, each with as many evaluations. `presets` are
+    scored beside. `measure` asks this machine for the milliseconds of every plan, with so many threads.
+    """
+
+    budget: Budget
+    evaluations: int
+    seed: int = 0
+    method: MethodName = "evolution"
+    predictor: bool = False
+    baselines: bool = False
+    presets: tuple[Schedule, ...] = ()
+    table: LatencyTable | None = None
+    measure: int = 0
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """A search with everything that it needs; `known` are the evaluations of an interrupted one."""
+
+    plan: SearchPlan
+    space: CycleSpace
+    networks: Networks
+    clips: ClipSets
+    known: tuple[Evaluation, ...] = ()
+    known_ms: dict[Plan, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What each method found, by name and in its order; the search itself is the first."""
+
+    unit: str
+    found: dict[str, list[Evaluation]]
+
+    @property
+    def searched(self) -> list[Evaluation]:
+        """What the search itself found."""
+        return next(iter(self.found.values()))
+
+
+def run_task(task: SearchTask, team: Team, log: OnEvaluation, on_evaluation: OnEvaluation, ms_log: Path) -> Outcome:
+    """Runs all methods; every process of the team calls this, only the first one with a log that writes."""
+    plan = task.plan
+    prices = Prices(plan.budget, _plan_ms(task, team, ms_log), _known_ms=dict(task.known_ms))
+    prices.cheapest(task.space)
+    runner = Runner(
+        ClipScorer(task.networks, task.clips),
+        prices,
+        team,
+        log if team.rank == 0 else _nothing,
+        on_evaluation if team.rank == 0 else _nothing,
+        {evaluation.schedule: evaluation for evaluation in task.known},
+    )
+    spaces: dict[str, CycleSpace] = {plan.method: task.space}
+    if plan.baselines:
+        spaces["random"] = task.space
+        if max(task.space.lengths) > 2:
+            spaces[UNIFORM] = replace(task.space, uniform=True)
+    found = {
+        name: runner.run(name, _method(name, plan, space, prices), plan.evaluations) for name, space in spaces.items()
+    }
+    if plan.presets:
+        found[PRESET] = runner.evaluate(PRESET, plan.presets)
+    return Outcome(plan.budget.unit, found)
+
+
+def take_part(team: Team) -> None:
+    """What the other processes of a team do: get the task from the first one and do their share."""
+    run_task(team.from_first(_no_task), team, _nothing, _nothing, Path())
+
+
+def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> Method:
+    rng = Random(f"{plan.seed} {name}")
+    if name == "random":
+        return RandomSearch(space, prices, rng)
+    return Evolution(space, prices, rng, forecast=forecast if plan.predictor else None)
+
+
+def _plan_ms(task: SearchTask, team: Team, ms_log: Path) -> PlanMs | None:
+    """What tells the milliseconds of a plan, the same in all processes."""
+    if not task.plan.measure:
+        return task.plan.table.predict if task.plan.table else None
+
+    def measure(plan: Plan) -> float:
+        # One process measures while the others wait for the number, so that nothing disturbs it on this machine.
+        return team.from_first(lambda: _measured(plan, task.plan.measure, ms_log))
+
+    return measure
+
+
+def _measured(plan: Plan, threads: int, ms_log: Path) -> float:
+    found = measured_ms(plan, ProbeOptions(threads))
+    with ms_log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"plan": plan.to_json(), "ms": found}) + "\n")
+    return found
+
+
+def read_measured(ms_log: Path) -> dict[Plan, float]:
+    """The milliseconds that an interrupted search measured; a line that a crash cut off is left out."""
+    if not ms_log.is_file():
+        return {}
+    data = ms_log.read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in data[: data.rfind("\n") + 1].splitlines()]
+    return {Plan.from_json(row["plan"]): row["ms"] for row in rows}
+
+
+def _no_task() -> SearchTask:
+    raise RuntimeError("only the first process of a team makes the task")
+
+
+def _nothing(_: Evaluation) -> None:
+    """For processes that neither log nor report."""
