@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from vipnas_cli.data.coco import read_people
 from vipnas_cli.data.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError, WeightsError
+from vipnas_cli.export_parity import in_turn_ms
 from vipnas_cli.inference.onnx_backend import RuntimeOptions, open_session
 from vipnas_cli.metrics import LIMB_JOINTS, limb_sizes, pck
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
@@ -34,14 +34,14 @@ CALIBRATION, HELD_OUT = 64, 200
 FEWEST_LIMBS = 6
 WORST_LOSS = 1.0
 _QUANTISED = ("Conv", "Clip", "Add")
-_REPEATS = 15
+_REPEATS = 25
 # A follower sees where people were a moment ago: about this share of the crop away.
 _MOVED = 0.02
 
 
 @dataclass(frozen=True)
 class Int8Figures:
-    """PCK@0.1 of the limbs of `people` who were not calibrated on, and milliseconds of one crop with one thread."""
+    """PCK@0.1 of the limbs of `people` who were not calibrated on, and processor time of one crop."""
 
     pck_fp32: float
     pck_int8: float
@@ -114,15 +114,8 @@ def to_int8(data: bytes, plan: Plan, people: Sequence[LabelledPerson], name: str
     sessions = [open_session(network, name, RuntimeOptions(1, "cpu")) for network in (data, small)]
     codec = HeatmapCodec(plan.arch.height, plan.arch.width)
     before, after = (_pck(session, held_out, codec) for session in sessions)
-    times: list[list[float]] = [[], []]
-    for row in range(_REPEATS + 2):
-        inputs = held_out.one(row % len(held_out.points_crop))
-        for session, taken in zip(sessions, times, strict=True):
-            started = time.perf_counter()
-            session.run(["heatmaps"], inputs)
-            taken.append(1000 * (time.perf_counter() - started))
-    # The first two find cold caches.
-    slow, fast = (median(taken[2:]) for taken in times)
+    one = held_out.one(0)
+    slow, fast = in_turn_ms([partial(session.run, ["heatmaps"], one) for session in sessions], _REPEATS)
     figures = Int8Figures(before, after, slow, fast, len(held_out.points_crop))
     figures.check(name)
     return small, figures

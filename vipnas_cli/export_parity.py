@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ PEOPLE = 6
 # A keypoint below this score is noise: its place depends on the last digit.
 _SURE = 0.1
 _PICTURE_SIDE = 320
-_REPEATS = 9
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -64,7 +62,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of one crop with one thread."""
+    """Milliseconds of processor time of one crop with one thread."""
 
     onnx_ms: float
     torch_ms: float
@@ -159,21 +157,26 @@ def run_torch(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> tu
 
 
 def one_thread_ms(module: torch.nn.Module, session: Callable[[], object], inputs: Mapping[str, NDArray[Any]]) -> Speed:
-    """The median times of a module and of a session, in turn so that both see the same disturbances.
-
-    `inputs` are those of one person; `session` is a call of the exported network with them.
-    """
+    """The times of a module with inputs of one person, and of a call of the exported network with them."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    calls: tuple[Callable[[], object], ...] = (session, lambda: run_torch(module, inputs))
-    times: tuple[list[float], list[float]] = ([], [])
     try:
-        for _ in range(_REPEATS + 2):
-            for call, taken in zip(calls, times, strict=True):
-                started = time.perf_counter()
-                call()
-                taken.append(1000 * (time.perf_counter() - started))
+        onnx_ms, torch_ms = in_turn_ms((session, lambda: run_torch(module, inputs)))
     finally:
         torch.set_num_threads(before)
-    # The first two find cold caches.
-    return Speed(median(times[0][2:]), median(times[1][2:]))
+    return Speed(onnx_ms, torch_ms)
+
+
+def in_turn_ms(calls: Sequence[Callable[[], object]], repeats: int = 9) -> list[float]:
+    """Mean milliseconds of processor time of calls with one thread, in turn so that all see the same caches.
+
+    Processor time, because other programs lengthen it far less than the time by the clock.
+    """
+    spent = [0.0 for _ in calls]
+    for round_ in range(repeats + 2):
+        for index, call in enumerate(calls):
+            started = time.process_time()
+            call()
+            # The first two rounds find cold caches.
+            spent[index] += time.process_time() - started if round_ > 1 else 0.0
+    return [1000 * seconds / repeats for seconds in spent]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+import torch
 
 from vipnas_cli.checkpoints import save_checkpoint
 from vipnas_cli.cli import search_job, search_setup

@@ -119,6 +119,9 @@ def _tell(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exporte
         console.print(f"Written to {options.out}. Next: add a pipeline to it", highlight=False)
         return
     networks = len(dict.fromkeys(pipeline.networks))
+    known = networks - sum("detector" not in file.path.name for file in written)
+    if known:
+        console.print(f"{known} network(s) of it were in {options.out} already", highlight=False)
     console.print(
         f"Pipeline [bold]{pipeline.name}[/bold]: cycle of {len(pipeline.networks)}, {networks} network(s), "
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",

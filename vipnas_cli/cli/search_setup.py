@@ -124,10 +124,9 @@ def _named(found: dict[str, Path], kind: str, given: dict[Path, str]) -> Path:
     if kind in found:
         return found[kind]
     names = ", ".join(map(str, given))
-    what = (
-        f"{names} is not a {kind} super-network" if names else f"no {kind} super-network comes with this installation"
-    )
-    raise WeightsError(what, f"train one with `vipnas train {kind}` and name it with --weights")
+    missing = f"no {kind} super-network comes with this installation"
+    hint = f"train one with `vipnas train {kind}` and name it with --weights"
+    raise WeightsError(f"{names} is no {kind} super-network" if names else missing, hint)
 
 
 def load_networks(files: Files) -> Networks:

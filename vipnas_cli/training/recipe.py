@@ -53,8 +53,8 @@ class ValidationSet:
 class Recipe:
     """What is trained, on what, for how long; `stills` is the share of follower clips simulated from stills.
 
-    Super-networks name their `space` in place of a preset, and how many `random` networks each step trains besides the
-    largest and the smallest.
+    Super-networks name their `space` in place of a preset, those of its input `sizes` (height, width) that are trained
+    (none named: all), and how many `random` networks each step trains besides the largest and the smallest.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Recipe:
     followers: int = 3
     stills: float = 0.35
     space: str = ""
+    sizes: tuple[tuple[int, int], ...] = ()
     random: int = 1
     validation: ValidationSet | None = None
 
@@ -126,6 +127,7 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
             "data": tuple(DataShare(**row) for row in data["data"]),
             "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
             "fusion": FusionSpec(**data.get("fusion", {})),
+            "sizes": tuple(tuple(size) for size in data.get("sizes", ())),
             "validation": validation and ValidationSet(**validation),
         }
     )

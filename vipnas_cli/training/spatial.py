@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
 from vipnas_cli.training.data_sets import still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.sandwich import sandwich_architectures, spatial_step, step_rng
-from vipnas_cli.training.start import RunPlan, compiled, header_of, start_super_net
+from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class SizedBatches(BatchSource[BatchType]):
 
 def train_spatial(plan: RunPlan) -> Iterator[StepEvent]:
     """Trains the super-network of a recipe's space by the sandwich rule and yields an event per step."""
-    recipe, space = plan.recipe, space_of(plan.recipe.space)
+    recipe, space = plan.recipe, space_of_recipe(plan.recipe)
     net = SuperNet(space)
     start_super_net(net, plan)
     people = still_source(recipe, plan.folders)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -15,7 +15,8 @@ from vipnas_cli.checkpoints import load_checkpoint, load_super_net
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import ArchSpec, Plan, Schedule
+from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
 from vipnas_cli.training.recipe import Recipe
@@ -71,6 +72,12 @@ def start_super_net(net: SuperNet, plan: RunPlan) -> None:
         }
         target.load_state_dict(fitting, strict=False)
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+
+def space_of_recipe(recipe: Recipe) -> SearchSpace:
+    """The search space of a super-network's recipe, with the input sizes that the recipe names."""
+    space = space_of(recipe.space)
+    return replace(space, sizes=recipe.sizes) if recipe.sizes else space
 
 
 def read_schedule(path: Path) -> Schedule:

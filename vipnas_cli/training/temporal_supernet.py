@@ -20,14 +20,13 @@ from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import Plan, TemporalSpace
 from vipnas_cli.spec.space import SearchSpace
-from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data_sets import clip_source, still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.sandwich import sandwich_architectures, step_rng, taught_loss
 from vipnas_cli.training.spatial import SizedBatches
-from vipnas_cli.training.start import RunPlan, compiled, header_of, start_super_net
+from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
 from vipnas_cli.training.temporal import HeatmapNoise, carried, spoilt
 
 Cycles = list[tuple[Plan, ...]]
@@ -92,7 +91,7 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     assert plan.key is not None
     key = load_pose_net(plan.key).eval().to(plan.device)
-    space = TemporalSpace(SearchSpace.of(key.arch), space_of(recipe.space), recipe.followers)
+    space = TemporalSpace(SearchSpace.of(key.arch), space_of_recipe(recipe), recipe.followers)
     net = SuperNet(space.follower_space, key.final.out_channels, space.fusions)
     start_super_net(net, plan)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
