@@ -108,7 +108,7 @@ def failure(kind: type[VipnasError], *arguments: object) -> str:
 
 def temporal(files: dict[str, Path]) -> list[object]:
     """The arguments of a small temporal search."""
-    return ["temporal", "--weights", files["temporal"], "--key", files["key"], "-b", "2MFLOPs", "-n", 4]
+    return ["temporal", "--weights", files["temporal"], "--key", files["key"], "-b", "2MFLOPs", "-n", 3]
 
 
 def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Pa
         assert words in result.output
     folder = tmp_path / "search-temporal-3"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert summary["evaluations"] == {"evolution": 4, "random": 4, "uniform": 4}
+    assert summary["evaluations"] == {"evolution": 3, "random": 3, "uniform": 3}
     specs = sorted((folder / "pareto").glob("*.json"))
     assert [f"pareto/{path.name}" for path in specs] == [row["spec"] for row in summary["front"]]
     schedules = [Schedule.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in specs]
@@ -136,7 +136,7 @@ def test_an_interrupted_command_ends_where_an_uninterrupted_one_ends(files: dict
     whole = document(*temporal(files), "--out", "whole")
     log = Path("whole/candidates.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     Path("cut").mkdir()
-    Path("cut/candidates.jsonl").write_text("".join(log[:3]) + log[3][:40], encoding="utf-8")
+    Path("cut/candidates.jsonl").write_text("".join(log[:2]) + log[2][:40], encoding="utf-8")
     cut = document(*temporal(files), "--out", "cut", "--resume")
     assert {**cut, "seconds": 0, "seconds_scoring": 0} == {**whole, "seconds": 0, "seconds_scoring": 0}
     assert "another seed" in failure(UsageError, *temporal(files), "--out", "cut", "--resume", "--seed", 1)

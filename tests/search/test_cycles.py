@@ -59,6 +59,17 @@ def test_the_same_generator_gives_the_same_schedules(small_cycles: CycleSpace) -
     assert runs[0] == runs[1]
 
 
+def test_corners_are_the_largest_of_every_size_and_length(small_cycles: CycleSpace) -> None:
+    space = replace(small_cycles, lengths=(1, 3))
+    corners = space.corners
+    assert all(map(space.contains, corners))
+    # The key network is fixed: it has one size.
+    assert [len(schedule) for schedule in corners] == [1, 3, 3]
+    assert {schedule.plans[2].arch.height for schedule in corners[1:]} == {64, 96}
+    largest = space.follower_space.largest
+    assert all(schedule.plans[-1].arch.stages == largest.stages for schedule in corners[1:])
+
+
 def test_a_space_needs_lengths_and_a_full_grid_of_fusions(small_space: SearchSpace) -> None:
     for lengths in ((), (0,), (2, True)):
         with pytest.raises(SpecError, match="lengths"):

@@ -102,17 +102,28 @@ def run_with(task: SearchTask, team: Team, folder: Path) -> tuple[list[Evaluatio
     return log, run_task(task, team, log.append, lambda _: None, folder / "ms.jsonl")
 
 
+def run_with_two_then_fail(
+    task: SearchTask, folder: Path, log: list[Evaluation], found: dict[str, list[Evaluation]]
+) -> None:
+    """Fills log and findings; the failure at the end must end the other process too, else no test run ever ends."""
+    with team_of(2, 1, take_part) as team:
+        assert team.size == 2
+        rows, outcome = run_with(task, team, folder)
+        log += rows
+        found |= outcome.found
+        raise StopError
+
+
 def test_two_processes_find_what_one_finds_and_one_goes_on_for_two(small_task: SearchTask, tmp_path: Path) -> None:
     alone, outcome = run_with(small_task, Alone(), tmp_path)
-    # The failure at the end must end the other process too, else this test never ends.
-    with pytest.raises(StopError), team_of(2, 1, take_part) as team:
-        assert team.size == 2
-        together, shared = run_with(small_task, team, tmp_path)
-        raise StopError
+    together: list[Evaluation] = []
+    found: dict[str, list[Evaluation]] = {}
+    with pytest.raises(StopError):
+        run_with_two_then_fail(small_task, tmp_path, together, found)
     assert {row.worker for row in together} == {0, 1}
     assert [without_clock(row) for row in together] == [without_clock(row) for row in alone]
     for name, rows in outcome.found.items():
-        assert [without_clock(row) for row in shared.found[name]] == [without_clock(row) for row in rows]
+        assert [without_clock(row) for row in found[name]] == [without_clock(row) for row in rows]
     half = replace(small_task, known=tuple(together[: len(together) // 2]))
     rest, _ = run_with(half, Alone(), tmp_path)
     assert [without_clock(row) for row in [*half.known, *rest]] == [without_clock(row) for row in alone]

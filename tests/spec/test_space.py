@@ -164,7 +164,7 @@ def test_all_dimensions_are_elastic(space: SearchSpace) -> None:
     for dimension in elastic:
         assert any(len(getattr(stage, dimension)) > 1 for stage in space.stages)
     assert set(space.head.kernels) == {2, 4}
-    assert space.size > 1e9
+    assert space.size > 1e6
 
 
 def test_the_largest_fast_network_is_fast_base() -> None:

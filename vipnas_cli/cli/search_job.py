@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from vipnas_cli.checkpoints import load_pose_net
 from vipnas_cli.cli.search_plots import draw_search
 from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.cli.search_setup import (
+    Files,
     SearchOptions,
     find_clips,
     find_files,
@@ -29,7 +31,7 @@ from vipnas_cli.errors import OutputError
 from vipnas_cli.latency_table import ProbeOptions, measured_ms
 from vipnas_cli.machine import this_machine
 from vipnas_cli.search.candidate import Evaluation
-from vipnas_cli.search.log import SearchLog
+from vipnas_cli.search.log import Problem, SearchLog
 from vipnas_cli.search.predictor import held_out_correlation
 from vipnas_cli.search.scoring import ClipScorer
 from vipnas_cli.search.selection import front_of
@@ -38,6 +40,17 @@ from vipnas_cli.search.team import team_of, torchrun_rank
 from vipnas_cli.spec import Plan, Schedule
 
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that can begin: its task, the checkpoints it uses, what identifies it, and its log."""
+
+    task: SearchTask
+    files: Files
+    problem: Problem
+    log: SearchLog
+    synthetic: bool
 
 
 def search_job(options: SearchOptions) -> None:
@@ -49,7 +62,35 @@ def search_job(options: SearchOptions) -> None:
     started = time.perf_counter()
     console = Console(stderr=True, quiet=options.quiet)
     signal.signal(signal.SIGTERM, _interrupt)
-    log, measured = SearchLog(options.folder / LOG), options.folder / MEASURED
+    ready = _prepared(options, console)
+    try:
+        outcome = _run(ready, options, console)
+    except KeyboardInterrupt:
+        console.print(f"Nothing is lost: go on with the same command and --resume ({ready.log.path}).", soft_wrap=True)
+        raise
+    front = front_of(outcome.searched, outcome.unit)
+    probe = ProbeOptions(options.threads)
+    result = SearchResult(
+        options=options,
+        budget=ready.task.plan.budget,
+        outcome=outcome,
+        front=front,
+        winner_ms=_measured(front[-1].schedule, probe),
+        compared=tuple(_compared(path, ready.task, probe) for path in options.compare),
+        correlation=held_out_correlation(outcome.searched),
+        files=ready.files,
+        synthetic=ready.synthetic,
+        seconds=time.perf_counter() - started,
+    )
+    write_specs(options.folder, result)
+    if not draw_search(options.folder / PICTURE, result):
+        console.print("No picture: it needs matplotlib (pip install 'vipnas[eval]').", highlight=False, markup=False)
+    tell(result, document_of(result, ready.problem, options.folder / SUMMARY), options, console)
+
+
+def _prepared(options: SearchOptions, console: Console) -> Prepared:
+    """Everything that can go wrong before the first score."""
+    log = SearchLog(options.folder / LOG)
     _check(options, log)
     files = find_files(options)
     networks = load_networks(files)
@@ -62,26 +103,8 @@ def search_job(options: SearchOptions) -> None:
         known = log.resume(problem)
     else:
         log.start(problem)
-    task = SearchTask(plan, space, networks, clips, tuple(known), read_measured(measured))
-    outcome = _run(task, options, log, measured, console)
-    front = front_of(outcome.searched, outcome.unit)
-    probe = ProbeOptions(options.threads)
-    result = SearchResult(
-        options=options,
-        budget=plan.budget,
-        outcome=outcome,
-        front=front,
-        winner_ms=_measured(front[-1].schedule, probe),
-        compared=tuple(_compared(path, task, probe) for path in options.compare),
-        correlation=held_out_correlation(outcome.searched),
-        files=files,
-        synthetic=synthetic,
-        seconds=time.perf_counter() - started,
-    )
-    write_specs(options.folder, result)
-    if not draw_search(options.folder / PICTURE, result):
-        console.print("No picture: it needs matplotlib (pip install 'vipnas[eval]').", highlight=False, markup=False)
-    tell(result, document_of(result, problem, options.folder / SUMMARY), options, console)
+    known_ms = read_measured(options.folder / MEASURED)
+    return Prepared(SearchTask(plan, space, networks, clips, tuple(known), known_ms), files, problem, log, synthetic)
 
 
 def _check(options: SearchOptions, log: SearchLog) -> None:
@@ -92,16 +115,18 @@ def _check(options: SearchOptions, log: SearchLog) -> None:
         raise OutputError(f"{log.path} exists already", "go on with --resume, or choose another folder with --out")
 
 
-def _run(task: SearchTask, options: SearchOptions, log: SearchLog, measured: Path, console: Console) -> Outcome:
+def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
     workers = options.workers or this_machine().cores
-    total = task.plan.evaluations * (1 + (1 + (max(task.space.lengths) > 2)) * task.plan.baselines)
+    plan, space = ready.task.plan, ready.task.space
+    methods = 1 + plan.baselines * (1 + (max(space.lengths) > 2))
     with (
         team_of(workers, options.threads, take_part) as team,
-        _progress(console, total + len(task.plan.presets)) as on_evaluation,
+        _progress(console, methods * plan.evaluations + len(plan.presets)) as on_evaluation,
     ):
         if team.size > 1:
             console.print(f"{team.size} processes score candidates.", highlight=False)
-        return run_task(team.from_first(lambda: task), team, log.append, on_evaluation, measured)
+        task = team.from_first(lambda: ready.task)
+        return run_task(task, team, ready.log.append, on_evaluation, options.folder / MEASURED)
 
 
 def _measured(schedule: Schedule, probe: ProbeOptions) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.scoring import Networks
 from vipnas_cli.search.task import SearchPlan
 from vipnas_cli.spec import PRESETS, Budget, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.presets import DETECTOR
 
 CALIBRATION = 32
 LONGEST_CYCLE = 16
@@ -208,11 +209,10 @@ def _prices(budget: Budget, table: LatencyTable | None, threads: int) -> Prices:
 def _presets(space: CycleSpace, budget: Budget) -> tuple[Schedule, ...]:
     """Named architectures at every input size, the same for all followers, as far as the space has them."""
     found = []
-    length, key = max(space.lengths), space.key_space.smallest
+    length, key_space = max(space.lengths), space.key_space
     fusion = max(space.fusions, key=lambda f: (f.operation == "cat", -f.stage))
-    for arch in PRESETS.values():
-        if arch.family != space.follower_space.family:
-            continue
+    for arch in (arch for arch in PRESETS.values() if arch != DETECTOR):
+        key = key_space.largest if key_space.size == 1 else arch
         for height, width in space.follower_space.sizes:
             sized = replace(arch, height=height, width=width)
             plans = [Plan(key if length > 1 else sized), *[Plan(sized, fusion)] * (length - 1)]
@@ -230,8 +230,12 @@ def problem_of(options: SearchOptions, files: Files, space: CycleSpace, clips: C
         "method": options.method,
         "predictor": options.predictor,
         "seed": options.seed,
-        "weights": [hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in files.paths],
+        "weights": [_digest(path) for path in files.paths],
         "clips": [clips.scored.digest, clips.calibration.digest],
-        "latency": "table" if options.latency_table else "measured" if options.measure else "none",
+        "latency": _digest(options.latency_table) if options.latency_table else f"measure {options.measure}",
         "space": [space.key_space.key, space.follower_space.key, len(space.fusions)],
     }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

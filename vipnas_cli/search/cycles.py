@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from vipnas_cli.errors import SpecError
@@ -83,6 +83,20 @@ class CycleSpace:
         fusion = min(self.fusions, key=lambda f: (f.operation != "none", f.operation == "cat", -f.stage))
         follower = Plan(self.follower_space.smallest, fusion)
         return Schedule((Plan(self.key_space.smallest), *[follower] * (length - 1)))
+
+    @property
+    def corners(self) -> tuple[Schedule, ...]:
+        """For every length and input size of followers: all networks as large as they can be, all followers alike."""
+        fusion = max(self.fusions, key=lambda f: (f.operation == "cat", f.operation != "none", -f.stage))
+        found = []
+        for length in self.lengths:
+            space = self.follower_space if length > 1 else self.key_space
+            for height, width in sorted(space.sizes):
+                arch = replace(space.largest, height=height, width=width)
+                if space.contains(arch):
+                    key = Plan(arch if length == 1 else self.key_space.largest)
+                    found.append(Schedule((key, *[Plan(arch, fusion)] * (length - 1))))
+        return tuple(found)
 
     def _free(self, length: int) -> int:
         """How many positions of a cycle are chosen one by one."""

@@ -91,15 +91,20 @@ class Evolution:
         self.population = [both[row] for row in order[: self.population_size]]
 
     def _new(self, count: int, seen: set[Schedule]) -> list[Schedule]:
-        """Children, as far as they are new, else random schedules; half of the first ones have equal followers.
-
-        What is good for one follower is mostly good for all, and among equal ones that is found with fewer scores.
-        """
-        if self.population:
-            found = distinct(count, seen, self._child, PATIENCE // 4)
-        else:
-            found = distinct(count // 2, seen, lambda: self._random(replace(self.space, uniform=True)), PATIENCE // 4)
+        """Children, as far as they are new, else random schedules."""
+        found = distinct(count, seen, self._child, PATIENCE // 4) if self.population else self._first(count, seen)
         return found + distinct(count - len(found), seen, lambda: self._random(self.space))
+
+    def _first(self, count: int, seen: set[Schedule]) -> list[Schedule]:
+        """Up to half of the first generation: the largest networks that are affordable, and followers that are alike.
+
+        Large networks are those that shared weights serve best, and random ones are seldom near a high budget. What is
+        good for one follower is mostly good for all, and among equal ones that is found with fewer scores.
+        """
+        corners = [schedule for schedule in self.space.corners if self.prices.affordable(schedule)][: count // 4]
+        seen.update(corners)
+        uniform = replace(self.space, uniform=True)
+        return corners + distinct(count // 2 - len(corners), seen, lambda: self._random(uniform), PATIENCE // 4)
 
     def _random(self, space: CycleSpace) -> Schedule:
         return within_budget(space, self.prices, None, self.rng)

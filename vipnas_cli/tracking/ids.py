@@ -228,7 +228,11 @@ class IdentityTracker:
         """Rows and columns of the best one-to-one assignment among the pairs that are `near`."""
         if not similarity.size:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        # Imported late: scipy.optimize takes longer to load than everything else here.
+        if min(similarity.shape) == 1:
+            # One person needs no solver; loading scipy.optimize takes longer than everything else here.
+            row, column = np.unravel_index(np.where(near, similarity, -1).argmax(), similarity.shape)
+            kept = slice(None) if near[row, column] else slice(0)
+            return np.array([row])[kept], np.array([column])[kept]
         from scipy.optimize import linear_sum_assignment
 
         rows, columns = linear_sum_assignment(np.where(near, similarity, 0.0), maximize=True)
