@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,9 @@ class EvalOptions:
     @property
     def resolved_workers(self) -> int:
         """As many as there are cores, unless said otherwise."""
-        return self.workers or len(os.sched_getaffinity(0))
+        from vipnas_cli.machine import usable_cores
+
+        return self.workers or usable_cores()
 
     @property
     def chatty(self) -> bool:

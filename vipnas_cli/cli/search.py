@@ -109,11 +109,21 @@ def search(
     ] = None,
     measure: Annotated[
         bool,
-        typer.Option("--measure", help="Measure the milliseconds of each candidate here.", rich_help_panel="Latency"),
+        typer.Option(
+            "--measure",
+            help="Measure the milliseconds of each candidate here; so it is for a budget in ms without a table.",
+            rich_help_panel="Latency",
+        ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="[default: search-MODE-FRAMES]", rich_help_panel="Output"),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="The folder to write. Default: search-MODE-FRAMES.",
+            rich_help_panel="Output",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the search in --out stopped.", rich_help_panel="Output")

@@ -50,7 +50,9 @@ class RuntimeOptions:
     @property
     def resolved_threads(self) -> int:
         """Threads per network: one of three cores is left to decoding, drawing and encoding."""
-        return self.threads or max(1, min(8, (len(os.sched_getaffinity(0)) * 2 + 2) // 3))
+        # Only Linux tells which cores a process may use.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or max(1, min(8, (cores * 2 + 2) // 3))
 
 
 def available_providers() -> tuple[str, ...]:
