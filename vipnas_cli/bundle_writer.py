@@ -14,7 +14,7 @@ from typing import Any
 from vipnas_cli import __version__
 from vipnas_cli.bundle import FORMAT, MANIFEST, read_checked, read_manifest
 from vipnas_cli.bundle_archive import SUFFIX, unpack, write_archive
-from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_pose_net
+from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net
 from vipnas_cli.cost import detector_cost, plan_cost
 from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.export import OPSET, PLAIN, Exported, ExportOptions, WeightStorage, export_detector, export_pose
@@ -84,23 +84,24 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
     written.
     """
     manifest = _manifest(folder)
-    sources = {
-        part: part if isinstance(part, Source) else checkpoint_source(part) for part in dict.fromkeys(parts.cycle)
+    found = {
+        part: (part,) if isinstance(part, Source) else checkpoint_sources(part) for part in dict.fromkeys(parts.cycle)
     }
+    sources = [source for part in parts.cycle for source in found[part]]
     # Raises before anything is written if the first network is a follower.
-    Schedule(tuple(sources[part].plan for part in parts.cycle))
-    scores = parts.scores if len(parts.cycle) == 1 else None
-    names: dict[Path | Source, str] = {}
+    Schedule(tuple(source.plan for source in sources))
+    scores = parts.scores if len(sources) == 1 else None
+    names: dict[Source, str] = {}
     written = []
-    for part, source in sources.items():
-        names[part] = _name(source, options)
-        known = manifest["networks"].get(names[part])
+    for source in dict.fromkeys(sources):
+        names[source] = _name(source, options)
+        known = manifest["networks"].get(names[source])
         if known is None or not _whole(folder, known) or scores not in (None, known.get("scores")):
-            exported = _export(folder, names[part], source, scores or {}, options)
-            manifest["networks"][names[part]] = _row(source, scores or {}, exported, options)
+            exported = _export(folder, names[source], source, scores or {}, options)
+            manifest["networks"][names[source]] = _row(source, scores or {}, exported, options)
             written.append(exported)
     others = [row for row in manifest["pipelines"] if row["name"] != parts.name]
-    cycle = [names[part] for part in parts.cycle]
+    cycle = [names[source] for source in sources]
     manifest["pipelines"] = [*others, {"name": parts.name, "cycle": cycle, "scores": parts.scores}]
     used = {name for row in manifest["pipelines"] for name in row["cycle"]}
     unused = [manifest["networks"].pop(name) for name in set(manifest["networks"]) - used]
@@ -125,10 +126,11 @@ def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: D
         add_pipeline(folder, parts)
 
 
-def checkpoint_source(path: Path) -> Source:
-    """The pose network of a checkpoint."""
+def checkpoint_sources(path: Path) -> tuple[Source, ...]:
+    """The pose network of a checkpoint, or all followers of a trained cycle in their order."""
     _, header = load_checkpoint(path)
-    return Source(load_pose_net(path), "checkpoint", header.get("training", {}))
+    nets = load_followers(path)[1] if header.get("kind") == "cycle" else [load_pose_net(path)]
+    return tuple(Source(net, "checkpoint", header.get("training", {})) for net in nets)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ torch = pytest.importorskip("torch")
 
 from vipnas_cli.pose import CropTransform, HeatmapCodec  # noqa: E402
 from vipnas_cli.pose.realign import realign, realignment_weights  # noqa: E402
-from vipnas_cli.training.detection import detection_targets, generalised_iou  # noqa: E402
 from vipnas_cli.training.losses import (  # noqa: E402
     gaussian_targets,
     mean_squared_error,
@@ -55,22 +54,3 @@ def test_noise_only_lowers_and_none_changes_nothing() -> None:
     assert (noisy <= heatmaps).all()
     assert (noisy.flatten(1).sum(1) == 0).any()
     assert torch.equal(spoilt(heatmaps, HeatmapNoise(0, 0, 0), torch.Generator().manual_seed(0)), heatmaps)
-
-
-def test_generalised_iou_of_equal_apart_and_half_boxes() -> None:
-    a = torch.tensor([[0.0, 0, 4, 4], [0, 0, 1, 1], [0, 0, 4, 4]])
-    b = torch.tensor([[0.0, 0, 4, 4], [3, 0, 4, 1], [0, 0, 4, 2]])
-    assert generalised_iou(a, b).tolist() == pytest.approx([1.0, -0.5, 0.5])
-
-
-def test_detection_targets_mark_the_middle_and_leave_ignored_regions_alone() -> None:
-    boxes = np.array([[80, 40, 144, 200]], np.float32)
-    ignored = np.array([[200, 200, 300, 300]], np.float32)
-    heat, target, box_weights, heat_weights = detection_targets(boxes, ignored, 320)
-    row, column = np.unravel_index(heat.argmax(), heat.shape)
-    assert heat[row, column] == 1
-    assert abs((column + 0.5) * 8 - 112) <= 4
-    assert abs((row + 0.5) * 8 - 120) <= 4
-    assert (target[box_weights > 0] == boxes[0]).all()
-    assert heat_weights[30, 30] == 0
-    assert heat_weights[row, column] == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle_writer import Source, checkpoint_source
+from vipnas_cli.bundle_writer import Source, checkpoint_sources
 from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.errors import SpecError, UsageError, WeightsError
 from vipnas_cli.export_parity import pose_inputs
@@ -16,7 +16,7 @@ from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.clip_sets import SetSizes, clip_sets
 from vipnas_cli.search.scoring import ClipScorer, Networks
-from vipnas_cli.spec import PRESETS, ArchSpec, Plan, Schedule, preset
+from vipnas_cli.spec import PRESETS, Plan, Schedule, preset, schedule_of
 
 CHECKPOINT = ".safetensors"
 # Persons whose crops renew batch-norm statistics, and others whose poses are scored on the way.
@@ -44,8 +44,9 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
         for path, kind in kinds.items():
             if kind == "supernet":
                 raise UsageError(f"{path} is a super-network", "say with --spec which of its networks to export")
-        known = {path: checkpoint_source(path) for path in paths}
-        return Cycle(tuple(known[path] for path in paths), {})
+        # A network that is named twice is exported once.
+        known = {path: checkpoint_sources(path) for path in kinds}
+        return Cycle(tuple(source for path in paths for source in known[path]), {})
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
 
 
@@ -61,13 +62,7 @@ def read_schedule(text: str) -> Schedule:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not readable JSON: {error}", "name a spec, or a checkpoint") from error
     try:
-        if isinstance(found, dict) and "schedule" in found:
-            found = found["schedule"]
-        if isinstance(found, dict) and "plans" in found:
-            return Schedule.from_json(found)
-        if isinstance(found, dict) and "arch" in found:
-            return Schedule((Plan.from_json(found),))
-        return Schedule((Plan(ArchSpec.from_json(found)),))
+        return schedule_of(found)
     except SpecError as error:
         raise SpecError(f"{path}: {error.what}", error.hint) from error
 

@@ -40,7 +40,7 @@ class CellDetector(Protocol):
 class DetectorSource:
     """The own detector, on a letterboxed picture."""
 
-    def __init__(self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.6) -> None:
+    def __init__(self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.5) -> None:
         self.detector = detector
         self.threshold = detector.threshold if threshold is None else threshold
         self.overlap = overlap
@@ -49,9 +49,8 @@ class DetectorSource:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
         picture, scale = letterbox(image, self.detector.side)
         scores, cells = self.detector.detect(picture)
-        # A person's middle is a local maximum of the score.
-        peaks = (scores >= self.threshold) & (scores >= cv2.dilate(scores, np.ones((3, 3), np.uint8)))
-        found, found_scores = cells[peaks], scores[peaks]
+        passing = scores >= self.threshold
+        found, found_scores = cells[passing], scores[passing]
         keep = suppress(found, found_scores, self.overlap)
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
         boxes = np.clip(found[keep] / scale, 0, [image.shape[1], image.shape[0]] * 2)

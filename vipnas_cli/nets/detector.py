@@ -6,10 +6,29 @@ Shapes: B batch, H, W input pixels, h, w cells of the map.
 import torch
 from torch import Tensor, nn
 
+from vipnas_cli.nets.blocks import ConvNorm, convolution
 from vipnas_cli.nets.posenet import LateralHead, Trunk
 from vipnas_cli.spec import ArchSpec
 
 DETECTOR_STRIDE = 8
+
+
+class DetectionBranch(nn.Module):
+    """A last look around for one question; it starts as a plain 1×1 convolution."""
+
+    def __init__(self, arch: ArchSpec, outputs: int) -> None:
+        super().__init__()
+        width, eps, kernel = arch.head.width, arch.rules.norm_eps, arch.head.refine
+        depthwise = ConvNorm(convolution(width, width, kernel, groups=width), width, eps, "relu6")
+        pointwise = ConvNorm(convolution(width, width, 1), width, eps)
+        nn.init.zeros_(pointwise[1].weight)  # type: ignore[arg-type]
+        self.refine = nn.Sequential(depthwise, pointwise)
+        self.final = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, h, w) to (B, outputs, h, w)."""
+        result: Tensor = self.final(features + self.refine(features))
+        return result
 
 
 class PersonDetector(Trunk):
@@ -18,14 +37,16 @@ class PersonDetector(Trunk):
     def __init__(self, arch: ArchSpec) -> None:
         super().__init__(arch)
         self.head = LateralHead(arch, steps=2)
-        self.final = nn.Conv2d(arch.head.width, 5, 1)
+        # What is a person and where it ends are different questions: each has a branch of its own.
+        self.score = DetectionBranch(arch, 1)
+        self.edges = DetectionBranch(arch, 4)
         # A start at 1 % keeps the many empty cells from drowning the first steps.
-        nn.init.constant_(self.final.bias[:1], -4.6)  # type: ignore[index]
+        nn.init.constant_(self.score.final.bias, -4.6)  # type: ignore[arg-type]
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Centre logits (B, h, w) and log distances (B, 4, h, w) to left, top, right, bottom in cells."""
-        out = self.final(self.head(self.features(images)))
-        return out[:, 0], out[:, 1:]
+        out = self.head(self.features(images))
+        return self.score(out)[:, 0], self.edges(out)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B, h, w) in 0–1 and boxes (B, h, w, 4) xyxy in input pixels, from images (B, 3, H, W)."""

@@ -3,7 +3,7 @@
 from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.spec.budget import Budget
 from vipnas_cli.spec.presets import FAST_BASE, PRESETS, S_VIPNET_MOBILENETV3, S_VIPNET_RES50, preset
-from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule
+from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule, schedule_of
 from vipnas_cli.spec.space import SearchSpace
 from vipnas_cli.spec.temporal_space import TemporalSpace
 
@@ -23,4 +23,5 @@ __all__ = [
     "StemSpec",
     "TemporalSpace",
     "preset",
+    "schedule_of",
 ]

@@ -89,3 +89,19 @@ class Schedule:
     def key(self) -> str:
         """A short name that equal schedules share in every process."""
         return key_of(self.to_json())
+
+
+def schedule_of(data: object) -> Schedule:
+    """The schedule that a JSON object describes: a searched candidate's, itself, or a plan or architecture alone.
+
+    SpecError for anything else.
+    """
+    if isinstance(data, dict) and "schedule" in data:
+        data = data["schedule"]
+    if not isinstance(data, dict):
+        raise SpecError("the JSON holds no object", "name a spec that `vipnas search` wrote")
+    if "plans" in data:
+        return Schedule.from_json(data)
+    if "arch" in data:
+        return Schedule((Plan.from_json(data),))
+    return Schedule((Plan(ArchSpec.from_json(data)),))

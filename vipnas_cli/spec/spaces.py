@@ -38,10 +38,10 @@ RESNET_SPACE = SearchSpace(
     head=HeadChoices((96, 144), (2, 4), (6, 9, 12, 18, 144)),
 )
 
-# Everything that fits into fast-base: the largest network can be trained alone first, from ImageNet, and then opened up.
+# Everything that fits into fast-base: the largest network is trained alone first, from ImageNet, and then opened up.
 # Attention and channel groups are left out, because on a CPU they cost far more time than their operations tell: a
-# group of 2 to 16 channels takes about 19 times a depthwise convolution. Cost falls to a tenth by the size of the input;
-# narrower networks than these lost far more accuracy than smaller inputs at the same cost.
+# group of 2 to 16 channels takes about 19 times a depthwise convolution. Cost falls to a tenth mostly by the size of
+# the input; networks narrower than these lost far more accuracy than smaller inputs at the same cost.
 FAST_SPACE = SearchSpace(
     family="fast",
     sizes=((256, 192), (224, 160), (192, 128), (160, 128), (128, 96)),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
 from vipnas_cli.data.coco import LabelledImage, read_images, read_people
+from vipnas_cli.data.crowds import can_be_cut_out
 from vipnas_cli.data.image_store import ImageStore, read_image
 from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
 from vipnas_cli.data.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
@@ -62,10 +63,14 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class PictureSource:
-    """Whole pictures with all boxes, for the detector, with the share of each data set."""
+    """Whole pictures with all boxes, for the detector, with the share of each data set.
+
+    `people` are persons in these pictures who can be cut out and put into others.
+    """
 
     images: Images
     sets: tuple[tuple[list[LabelledImage], float], ...]
+    people: tuple[LabelledPerson, ...] = ()
 
     def draw(self, generator: np.random.Generator) -> LabelledImage:
         """A random picture; the data set first, by its share."""
@@ -115,17 +120,19 @@ def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
 def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
     """The pictures of a recipe with all their boxes."""
     sets, paths, painted = [], [], {}
+    people: list[LabelledPerson] = []
     for share in recipe.data:
         if share.format == "coco":
             rows = read_images(folders.data / share.path)
             paths += [row.image for row in rows]
+            people += [person for person in read_people(folders.data / share.path) if can_be_cut_out(person)]
         elif share.format == "synthetic":
             rows, pictures = _synthetic_pictures(share.count, recipe.seed)
             painted.update(pictures)
         else:
             continue
         sets.append((_filled(rows, share), share.share))
-    return PictureSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
+    return PictureSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets), tuple(people))
 
 
 def _training_clips(folders: Folders, share: DataShare, shortest: int) -> list[PersonClip]:

@@ -1,13 +1,12 @@
-"""Batches and losses of the person detector.
+"""Batches, assignment and losses of the person detector.
 
-Shapes: B batch, H, W input pixels, h, w cells of the detector's map.
+Shapes: B batch, G people of a picture (padded), N cells, h, w cells of the detector's map.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,120 +14,137 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
-from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances
+from vipnas_cli.data.crowds import Scene, SceneOptions, empty_scene, windows, with_person, with_photo
+from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances, cell_centres
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.distributed import mean_over_ranks, own_rows
 
 Floats = NDArray[np.float32]
+MOST_CELLS = 10
+# Cells this far from a person's middle may answer for the person: a share of the box, but at least so many pixels.
+REACH, LEAST_REACH = 0.3, 1.5 * DETECTOR_STRIDE
+SPARE_OVERLAP = 0.65
 
 
 @dataclass(frozen=True)
 class DetectionBatch:
-    """Pictures (B, H, W, 3) uint8; heat (B, h, w) with 1 at centres; boxes (B, h, w, 4) xyxy in input pixels;
-    box_weights (B, h, w) where a box is to be predicted; heat_weights (B, h, w), 0 in regions to ignore."""
+    """Pictures (B, H, W, 3) uint8, boxes (B, G, 4) xyxy in input pixels, present (B, G) where a box is one, and
+    background (B, h, w): 1 where a score without a person is an error, 0 in regions to ignore; `ids` name photos."""
 
     crops: Tensor
-    heat: Tensor
     boxes: Tensor
-    box_weights: Tensor
-    heat_weights: Tensor
+    present: Tensor
+    background: Tensor
     ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DetectionBatches:
-    """Randomly scaled and placed pictures."""
+    """Randomly composed pictures."""
 
     source: PictureSource
     side: int
     batch_size: int
     look: Augmentation
     seed: int
+    options: SceneOptions = SceneOptions()
 
     def batch(self, step: int) -> DetectionBatch:
         """This process's rows of the batch of `step`, each drawn from a generator of its own."""
-        rows = [self._sample(np.random.default_rng((self.seed, step, row))) for row in own_rows(self.batch_size)]
-        crops, heat, boxes, box_weights, heat_weights, names = zip(*rows, strict=True)
-        targets = (stacked(heat), stacked(boxes), stacked(box_weights), stacked(heat_weights))
-        return DetectionBatch(stacked(crops), *targets, names)
+        rows = [self._scene(np.random.default_rng((self.seed, step, row))) for row in own_rows(self.batch_size)]
+        batch = packed([scene for scene, _ in rows])
+        return replace(batch, ids=tuple(name for _, name in rows))
 
-    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Floats, Floats, Floats, Floats, str]:
-        label = self.source.draw(generator)
-        image = self.source.images[label.image]
-        matrix = _placement(image.shape[0], image.shape[1], self.side, generator)
-        size = (self.side, self.side)
-        border = tuple(int(v) for v in generator.integers(0, 256, 3))
-        placed = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border)
-        boxes, ignored = _moved(label.boxes_frame, matrix), _moved(label.ignored_frame, matrix)
-        targets = detection_targets(boxes, ignored, self.side)
-        return (vary_look(np.asarray(placed, np.uint8), self.look, generator), *targets, str(label.image))
-
-
-def _placement(height: int, width: int, side: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """A random scale, place and mirror; the scale is relative to the letterboxed picture."""
-    scale = side / max(height, width) * np.exp(generator.uniform(np.log(0.6), np.log(1.8)))
-    room = side - np.array([width, height]) * scale
-    offset = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
-    matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
-    if generator.random() < 0.5:
-        matrix[0] = [-scale, 0, side - 1 - offset[0]]
-    return matrix
+    def _scene(self, generator: np.random.Generator) -> tuple[Scene, str]:
+        scene, images, names = empty_scene(self.side, generator), self.source.images, []
+        for window in windows(self.side, self.options, generator):
+            label = self.source.draw(generator)
+            names.append(str(label.image))
+            scene = with_photo(scene, window, (images[label.image], label), self.options.scale, generator)
+        if self.source.people and generator.random() < self.options.crowd:
+            for _ in range(int(generator.integers(1, self.options.most + 1))):
+                person = self.source.people[int(generator.integers(len(self.source.people)))]
+                scene = with_person(scene, images[person.image], person, generator)
+        return replace(scene, image=vary_look(scene.image, self.look, generator)), " + ".join(names)
 
 
-def _moved(boxes: Floats, matrix: NDArray[np.float64]) -> Floats:
-    """Boxes (N, 4) xyxy through a matrix without rotation."""
-    corners = boxes.reshape(-1, 2, 2) @ matrix[:, :2].T + matrix[:, 2]
-    return np.concatenate([corners.min(1), corners.max(1)], -1).astype(np.float32)
+def packed(scenes: list[Scene]) -> DetectionBatch:
+    """Square scenes of one size as a batch."""
+    most = max(1, *(len(scene.boxes) for scene in scenes))
+    boxes, present = np.zeros((len(scenes), most, 4), np.float32), np.zeros((len(scenes), most), bool)
+    for row, scene in enumerate(scenes):
+        boxes[row, : len(scene.boxes)], present[row, : len(scene.boxes)] = scene.boxes, True
+    crops, background = stacked([scene.image for scene in scenes]), stacked([background_of(scene) for scene in scenes])
+    return DetectionBatch(crops, torch.from_numpy(boxes), torch.from_numpy(present), background)
 
 
-def detection_targets(boxes: Floats, ignored: Floats, side: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Heat, boxes, box weights and heat weights of a square picture; see DetectionBatch.
-
-    Persons cut by the picture's edge keep the part that shows; less than a third showing is ignored.
-    """
-    cells = side // DETECTOR_STRIDE
+def background_of(scene: Scene) -> Floats:
+    """The map (h, w) that is 0 at cells whose middle lies in a region to ignore."""
+    cells = scene.image.shape[0] // DETECTOR_STRIDE
     centre = (np.arange(cells, dtype=np.float32) + 0.5) * DETECTOR_STRIDE
-    heat, box_weights = np.zeros((cells, cells), np.float32), np.zeros((cells, cells), np.float32)
-    heat_weights = np.ones((cells, cells), np.float32)
-    target = np.zeros((cells, cells, 4), np.float32)
-    shown = np.clip(boxes, 0, side)
-    areas = (shown[:, 2] - shown[:, 0]) * (shown[:, 3] - shown[:, 1])
-    whole = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept = (areas > whole / 3) & (areas > 36)
-    for x0, y0, x1, y1 in (*np.clip(ignored, 0, side), *shown[~kept]):
-        heat_weights[np.ix_((centre > y0) & (centre < y1), (centre > x0) & (centre < x1))] = 0
-    order = np.argsort(-areas)
-    for x0, y0, x1, y1 in shown[order[kept[order]]]:
-        middle_x, middle_y, width, height = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
-        sigma_x, sigma_y = max(0.1 * width, 4.0), max(0.1 * height, 4.0)
-        across = np.exp(-((centre - middle_x) ** 2) / (2 * sigma_x**2))
-        down = np.exp(-((centre - middle_y) ** 2) / (2 * sigma_y**2))
-        blob = down[:, None] * across
-        # The nearest cell is the positive one, wherever the middle falls in it.
-        blob /= blob.max()
-        near = (blob > 0.4) & (blob >= heat)
-        target[near], box_weights[near] = (x0, y0, x1, y1), blob[near]
-        heat = np.maximum(heat, blob)
-        heat_weights[blob > 0.9] = 1
-    return heat, target, box_weights, heat_weights
+    result = np.ones((cells, cells), np.float32)
+    for x0, y0, x1, y1 in scene.ignored:
+        result[np.ix_((centre > y0) & (centre < y1), (centre > x0) & (centre < x1))] = 0
+    return result
 
 
 def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
-    """Quality focal loss of the heat plus generalised IoU of the boxes.
+    """Quality focal loss of the scores plus generalised IoU of the boxes.
 
-    The heat around a middle is a target of its own: which single cell is the middle is often a matter of taste, and a
-    loss that asks for exactly one keeps all scores low.
+    A cell that answers for a person is to score the IoU that its box reaches, so the best box is the best scored one.
     """
-    logits, distances = raw
-    positive = batch.heat >= 0.999
-    difference = (logits.sigmoid() - batch.heat).abs()
-    entropy = F.binary_cross_entropy_with_logits(logits, batch.heat, reduction="none")
-    people = mean_over_ranks(positive.sum().float()).clamp(min=1)
-    centres = (entropy * difference**2 * batch.heat_weights).sum() / people
-    overlap = generalised_iou(boxes_from_distances(distances), batch.boxes)
-    boxes = ((1 - overlap) * batch.box_weights).sum() / mean_over_ranks(batch.box_weights.sum()).clamp(min=1)
-    return centres + 2 * boxes
+    logits, boxes = raw[0].flatten(1), boxes_from_distances(raw[1]).flatten(1, 2)
+    x, y = cell_centres(raw[0].shape[1], raw[0].shape[2], logits.device)
+    centres = torch.stack([x.repeat(len(y)), y.repeat_interleave(len(x))], -1)
+    owner, quality, spare = assigned(logits.detach(), boxes.detach(), centres, (batch.boxes, batch.present))
+    difference = (logits.sigmoid() - quality).abs()
+    entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    taken = owner >= 0
+    weights = torch.where(taken, torch.ones_like(quality), batch.background.flatten(1) * ~spare)
+    total = mean_over_ranks(quality.sum()).clamp(min=1)
+    truth = batch.boxes.gather(1, owner.clamp(min=0)[..., None].expand(-1, -1, 4))
+    overlap = generalised_iou(boxes[taken], truth[taken])
+    scores = (entropy * difference**2 * weights).sum() / total
+    return scores + 2 * ((1 - overlap) * quality[taken]).sum() / total
+
+
+@torch.no_grad()
+def assigned(
+    logits: Tensor, boxes: Tensor, centres: Tensor, people: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which person each cell answers for, (B, N) with -1 for nobody, the IoU (B, N) that its box reaches, and which
+    cells (B, N) are spare: they answer for nobody, but their box is right as well and suppressed in the end.
+
+    Near its middle a person takes the cells that already fit best; how many grows with how well they fit.
+    `centres` (N, 2) are the cells' middles, `people` their boxes (B, G, 4) and which of them are present (B, G).
+    """
+    truth, present = people
+    overlap = pairwise_iou(truth, boxes)
+    middle, size = (truth[..., :2] + truth[..., 2:]) / 2, truth[..., 2:] - truth[..., :2]
+    away = (centres - middle[:, :, None]) / (REACH * size).clamp(min=LEAST_REACH)[:, :, None]
+    possible = (away.abs() <= 1).all(-1) & present[..., None]
+    score = logits.sigmoid()[:, None]
+    entropy = F.binary_cross_entropy_with_logits(logits[:, None].expand_as(overlap), overlap, reduction="none")
+    cost = entropy * (score - overlap) ** 2 - 3 * overlap.clamp(min=1e-6).log() + away.square().sum(-1)
+    cost = torch.where(possible, cost, torch.inf)
+    wanted = (overlap * possible).topk(MOST_CELLS, -1).values.sum(-1).clamp(min=1).long()
+    limit = cost.topk(MOST_CELLS, -1, largest=False).values.gather(-1, wanted[..., None] - 1)
+    cost = torch.where((cost <= limit) & possible, cost, torch.inf)
+    best, owner = cost.min(1)
+    taken = best.isfinite()
+    quality = overlap.gather(1, owner[:, None])[:, 0] * taken
+    # Which of many good cells are the best is a matter of taste; to ask for exactly those keeps all scores low.
+    spare = (possible & (overlap > SPARE_OVERLAP)).any(1) & ~taken
+    return torch.where(taken, owner, -1), quality, spare
+
+
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU (B, G, N) of boxes (B, G, 4) and (B, N, 4) xyxy."""
+    a, b = a[:, :, None], b[:, None]
+    shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    together = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
+    return shared / together.clamp(min=1e-6)
 
 
 def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -141,4 +157,12 @@ def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / together.clamp(min=1e-6) - (hull - together) / hull
 
 
-__all__ = ["DetectionBatch", "DetectionBatches", "detection_loss", "detection_targets", "generalised_iou"]
+__all__ = [
+    "DetectionBatch",
+    "DetectionBatches",
+    "assigned",
+    "background_of",
+    "detection_loss",
+    "generalised_iou",
+    "packed",
+]

@@ -108,6 +108,7 @@ def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     arch = preset(recipe.preset)
     net = PersonDetector(arch)
     started(net, plan)
+    freeze(net, recipe.frozen_stages)
     source = DetectionBatches(
         picture_source(recipe, plan.folders), recipe.height, recipe.batch, recipe.augmentation, recipe.seed
     )

@@ -13,9 +13,9 @@ from torch import nn
 
 from vipnas_cli.checkpoints import load_checkpoint, load_super_net
 from vipnas_cli.errors import DataError, UsageError
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec import Schedule, SearchSpace, schedule_of
 from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
@@ -81,7 +81,7 @@ def space_of_recipe(recipe: Recipe) -> SearchSpace:
 
 
 def read_schedule(path: Path) -> Schedule:
-    """The schedule of a JSON file, or the one position that a plan or an architecture makes.
+    """The schedule in a JSON file, see `schedule_of`.
 
     UsageError if there is no such file, SpecError if it describes something else.
     """
@@ -91,14 +91,10 @@ def read_schedule(path: Path) -> Schedule:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check --spec") from error
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}", "name a spec that `vipnas search` wrote") from error
-    if isinstance(data, dict) and "plans" in data:
-        return Schedule.from_json({"plans": data["plans"]})
-    if isinstance(data, dict) and "arch" in data:
-        return Schedule((Plan.from_json(data),))
-    return Schedule((Plan(ArchSpec.from_json(data)),))
+    return schedule_of(data)
 
 
-def freeze(net: PoseNet, stages: int) -> None:
+def freeze(net: Trunk, stages: int) -> None:
     """Keeps stem and the first `stages` stages as they are, running statistics included; 0 freezes nothing."""
     for module in (net.stem, *net.stages[:stages]) if stages else ():
         module.eval()

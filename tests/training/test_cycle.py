@@ -1,0 +1,58 @@
+"""A searched cycle: its followers train together, and each of them can be exported afterwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vipnas_cli.bundle_writer import checkpoint_sources
+from vipnas_cli.checkpoints import load_followers, save_checkpoint
+from vipnas_cli.errors import UsageError
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule, schedule_of
+from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.options import LoopOptions
+from vipnas_cli.training.recipe import DataShare, Recipe
+from vipnas_cli.training.runs import train
+from vipnas_cli.training.start import RunPlan, read_schedule
+
+KEY = replace(FAST_BASE, height=64, width=32)
+SMALL = replace(FAST_BASE, height=32, width=32)
+SCHEDULE = Schedule((Plan(KEY), Plan(KEY, FusionSpec("cat", 1)), Plan(SMALL, FusionSpec("add", 2))))
+
+
+def plan_of(folder: Path, schedule: Schedule) -> RunPlan:
+    spec, key = folder / "schedule.json", folder / "key.safetensors"
+    spec.write_text(json.dumps(schedule.to_json()), encoding="utf-8")
+    torch.manual_seed(0)
+    save_checkpoint(key, PoseNet(KEY).state_dict(), {"kind": "pose", "plan": Plan(KEY).to_json(), "keypoints": 17})
+    data = (DataShare("synthetic", 1.0, count=4),)
+    recipe = Recipe("cycle", "cycle", 2, LoopOptions(1, warmup=1), data, imagenet=False, stills=0.5)
+    folders = Folders(folder, folder / "cache")
+    return RunPlan(recipe, folders, folder / "out.safetensors", key=key, compile=False, spec=spec)
+
+
+def test_followers_of_a_schedule_train_and_come_back(tmp_path: Path) -> None:
+    events = list(train(plan_of(tmp_path, SCHEDULE)))
+    assert len(events) == 1
+    schedule, nets = load_followers(tmp_path / "out.safetensors")
+    assert schedule == SCHEDULE
+    assert [Plan(net.arch, net.fusion_spec) for net in nets] == list(SCHEDULE.plans[1:])
+    assert [source.plan for source in checkpoint_sources(tmp_path / "out.safetensors")] == list(SCHEDULE.plans[1:])
+
+
+def test_a_schedule_without_followers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no followers"):
+        list(train(plan_of(tmp_path, Schedule((Plan(KEY),)))))
+
+
+def test_a_spec_may_be_a_candidate_a_schedule_a_plan_or_an_architecture(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    for data in ({"schedule": SCHEDULE.to_json(), "macs": 1}, SCHEDULE.to_json()):
+        path.write_text(json.dumps(data), encoding="utf-8")
+        assert read_schedule(path) == SCHEDULE
+    assert schedule_of(Plan(KEY).to_json()) == schedule_of(KEY.to_json()) == Schedule((Plan(KEY),))
