@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.data.augment import NO_AUGMENTATION, Augmentation, crop_person, draw_transform, vary_look
+from vipnas_cli.data.augment import (
+    COARSE_SHRINK,
+    NO_AUGMENTATION,
+    Augmentation,
+    crop_person,
+    draw_look,
+    draw_transform,
+    vary_look,
+)
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import COCO17
 
@@ -59,3 +67,11 @@ def test_the_same_generator_state_gives_the_same_look() -> None:
     once, again = (vary_look(crop, options, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert (once != crop).any()
+
+
+def test_coarse_crops_are_what_a_small_person_shows() -> None:
+    generator = np.random.default_rng(0)
+    options = Augmentation(colour=0, blur=0, occlusion=0, coarse=1)
+    shares = [draw_look((64, 48), options, generator).shrink for _ in range(50)]
+    assert all(share is not None and COARSE_SHRINK[0] <= share <= COARSE_SHRINK[1] for share in shares)
+    assert all(draw_look((64, 48), PLAIN, generator).shrink is None for _ in range(50))

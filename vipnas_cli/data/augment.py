@@ -22,7 +22,8 @@ _UPPER = np.array([name.split("_")[-1] not in ("hip", "knee", "ankle") for name 
 class Augmentation:
     """How far crops vary (paper section 2.5) and how strongly their looks do.
 
-    Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`.
+    Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`. `coarse` is the share of
+    crops that lose detail, as those of people who are small in the picture do.
     """
 
     flip: float = 0.5
@@ -34,8 +35,11 @@ class Augmentation:
     colour: float = 0.7
     blur: float = 0.15
     occlusion: float = 0.3
+    coarse: float = 0.0
 
 
+# What a crop shows of people who are 40 to 150 pixels tall in the picture.
+COARSE_SHRINK = (0.15, 0.6)
 NO_AUGMENTATION = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -117,6 +121,8 @@ def draw_look(size: tuple[int, int], options: Augmentation, generator: np.random
             shrink = float(generator.uniform(0.35, 0.8))
         else:
             smear = _motion_kernel(height // 24, generator)
+    if options.coarse and generator.random() < options.coarse:
+        shrink = float(np.exp(generator.uniform(*np.log(COARSE_SHRINK))))
     if generator.random() < options.colour:
         table = _colour_table(generator)
         grey = bool(generator.random() < 0.1)
