@@ -68,3 +68,15 @@ def test_nms_keeps_the_best_of_each_body_in_order_of_score() -> None:
 
 def test_nms_of_nobody() -> None:
     assert oks_nms(np.zeros((0, 17, 2)), np.zeros(0), np.zeros(0), COCO17.sigmas).tolist() == []
+
+
+def test_a_pose_and_its_mirror_are_one_person_if_sides_may_be_confused() -> None:
+    pose = np.random.default_rng(0).uniform(0, 300, (17, 2))
+    confused = pose.copy()
+    arms = [COCO17.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("elbow", "wrist", "ankle")]
+    confused[arms] = pose[list(COCO17.flip_order)][arms]
+    poses, scores, areas = np.stack([pose, confused]), np.array([0.9, 0.8]), np.full(2, 1e4)
+    assert oks_nms(poses, scores, areas, COCO17.sigmas).tolist() == [0, 1]
+    assert oks_nms(poses, scores, areas, COCO17.sigmas, flip_order=COCO17.flip_order).tolist() == [0]
+    elsewhere = np.stack([pose, confused + 200])
+    assert oks_nms(elsewhere, scores, areas, COCO17.sigmas, flip_order=COCO17.flip_order).tolist() == [0, 1]

@@ -126,6 +126,8 @@ class Propagator:
             _areas(people.boxes_frame),
             self.estimator.skeleton.sigmas,
             self.options.same_person_oks,
+            # Two boxes of one person can give poses of opposite sides.
+            self.estimator.skeleton.flip_order,
         )
         keep = np.array([index for index in sorted(distinct) if believed[index]], np.int64)
         people = people[keep]
