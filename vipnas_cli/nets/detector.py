@@ -14,20 +14,22 @@ DETECTOR_STRIDE = 8
 
 
 class DetectionBranch(nn.Module):
-    """A last look around for one question; it starts as a plain 1×1 convolution."""
+    """A last look around for one question; it starts as a plain 1×1 convolution and stays one without refinement."""
 
     def __init__(self, arch: ArchSpec, outputs: int) -> None:
         super().__init__()
         width, eps, kernel = arch.head.width, arch.rules.norm_eps, arch.head.refine
-        depthwise = ConvNorm(convolution(width, width, kernel, groups=width), width, eps, "relu6")
-        pointwise = ConvNorm(convolution(width, width, 1), width, eps)
-        nn.init.zeros_(pointwise[1].weight)  # type: ignore[arg-type]
-        self.refine = nn.Sequential(depthwise, pointwise)
+        self.refine: nn.Module | None = None
+        if kernel:
+            depthwise = ConvNorm(convolution(width, width, kernel, groups=width), width, eps, "relu6")
+            pointwise = ConvNorm(convolution(width, width, 1), width, eps)
+            nn.init.zeros_(pointwise[1].weight)  # type: ignore[arg-type]
+            self.refine = nn.Sequential(depthwise, pointwise)
         self.final = nn.Conv2d(width, outputs, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, h, w) to (B, outputs, h, w)."""
-        result: Tensor = self.final(features + self.refine(features))
+        result: Tensor = self.final(features if self.refine is None else features + self.refine(features))
         return result
 
 

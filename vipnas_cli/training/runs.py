@@ -52,10 +52,10 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     arch = _architecture(plan)
     net = PoseNet(arch)
+    people = still_source(recipe, plan.folders)
     started(net, plan)
     freeze(net, recipe.frozen_stages)
     size = (arch.height, arch.width)
-    people = still_source(recipe, plan.folders)
     source = fastest_batches(StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed), plan.device)
     header = header_of(plan, {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": net.final.out_channels})
     trainer = Trainer(net, recipe.loop, header)
@@ -78,17 +78,12 @@ def _train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     key = load_pose_net(plan.key).eval().to(plan.device)
     arch = _architecture(plan)
     net = PoseNet(arch, key.final.out_channels, recipe.fusion)
+    clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
     started(net, plan)
     freeze(net, recipe.frozen_stages)
     sizes = ((arch.height, arch.width),) * recipe.followers
     options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
-    source = ClipBatches(
-        clip_source(recipe, plan.folders),
-        still_source(recipe, plan.folders),
-        options,
-        recipe.augmentation,
-        recipe.seed,
-    )
+    source = ClipBatches(clips, stills, options, recipe.augmentation, recipe.seed)
     facts = {"kind": "pose", "plan": Plan(arch, recipe.fusion).to_json(), "keypoints": net.final.out_channels}
     trainer = Trainer(net, recipe.loop, header_of(plan, facts))
     if plan.resume:
@@ -107,11 +102,10 @@ def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     arch = preset(recipe.preset)
     net = PersonDetector(arch)
+    pictures = picture_source(recipe, plan.folders)
     started(net, plan)
     freeze(net, recipe.frozen_stages)
-    source = DetectionBatches(
-        picture_source(recipe, plan.folders), recipe.height, recipe.batch, recipe.augmentation, recipe.seed
-    )
+    source = DetectionBatches(pictures, recipe.height, recipe.batch, recipe.augmentation, recipe.seed)
     trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "detector", "arch": arch.to_json()}))
     if plan.resume:
         trainer.resume(plan.out)
