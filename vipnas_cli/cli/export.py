@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vipnas_cli.errors import UsageError, VipnasError
+
+
+class ExportFormat(StrEnum):
+    """Kinds of network files."""
+
+    onnx = "onnx"
 
 
 def export(
@@ -101,6 +108,9 @@ def export(
             rich_help_panel="Output",
         ),
     ] = None,
+    format_: Annotated[  # noqa: ARG001 - there is one format so far, and its name may be said
+        ExportFormat, typer.Option("--format", help="The kind of network file.", rich_help_panel="Files")
+    ] = ExportFormat.onnx,
     json_: Annotated[
         bool, typer.Option("--json", help="Print what was written as one JSON document.", rich_help_panel="Output")
     ] = False,
