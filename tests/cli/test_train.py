@@ -40,8 +40,10 @@ share = 1.0
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A rehearsal that takes seconds, in a folder of its own, without a data folder in the environment."""
     monkeypatch.setattr(rehearsal, "PICTURES", 4)
-    monkeypatch.setattr(rehearsal, "SCORED_PICTURES", 3)
-    monkeypatch.setattr(rehearsal, "SIZES", {"pose": (4, 2, (64, 32)), "followers": (2, 2, (64, 32))})
+    monkeypatch.setattr(rehearsal, "SCORED", {"pose": 3, "followers": 2, "spatial": 2})
+    monkeypatch.setattr(
+        rehearsal, "SIZES", {"pose": (4, 2, (64, 32)), "followers": (2, 2, (64, 32)), "spatial": (2, 2, (64, 32))}
+    )
     monkeypatch.setattr(rehearsal, "KEY_STEPS", 2)
     monkeypatch.delenv("VIPNAS_DATA", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -70,6 +72,18 @@ def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path) -> None:
     train_job(TrainOptions("followers-128", out=tmp_path / "f.safetensors"))
     assert load_checkpoint(tmp_path / "f-key.safetensors")[1]["kind"] == "pose"
     assert load_checkpoint(tmp_path / "f.safetensors")[1]["plan"]["fusion"]["operation"] == "cat"
+    assert 0 <= scores_in(tmp_path / "f.log.jsonl")[-1] <= 100
+
+
+@pytest.mark.usefixtures("small")
+def test_a_super_network_is_scored_on_the_way(tmp_path: Path) -> None:
+    train_job(TrainOptions("spatial"))
+    assert all(0 <= score <= 100 for score in scores_in(tmp_path / "spatial-rehearsal.log.jsonl"))
+
+
+def scores_in(log: Path) -> list[float]:
+    """The scores of a training's log."""
+    return [row["score"] for row in map(json.loads, log.read_text().splitlines()) if row.get("score") is not None]
 
 
 @pytest.mark.usefixtures("small")
@@ -111,6 +125,7 @@ def test_all_recipes_are_listed_and_can_be_read(capsys: pytest.CaptureFixture[st
         ("pose", "juggling", "juggling"),
         ("steps = 100000", 'steps = 9\noptimizer = "sgd"', "sgd"),
         ("batch", "bath", "bath"),
+        ("[loop]", '[validation]\nformat = "clips"\nevery = 1\n[loop]', "format 'clips'"),
     ],
 )
 def test_a_wrong_entry_of_a_recipe_is_named(old: str, new: str, named: str, tmp_path: Path) -> None:

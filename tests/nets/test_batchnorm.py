@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.nets.batchnorm import recalibrate
+from vipnas_cli.nets.batchnorm import BatchNorm, recalibrate, set_synced
 
 
 def network() -> nn.Sequential:
@@ -43,3 +43,11 @@ def test_it_repeats_and_leaves_weights_mode_and_momentum_alone() -> None:
 def test_without_data_there_is_nothing_to_average() -> None:
     with pytest.raises(WeightsError, match="without data"):
         recalibrate(network(), [])
+
+
+def test_synced_norms_of_one_process_are_plain_ones() -> None:
+    features = 3 * torch.randn(4, 5, 6, 7) + 2
+    plain, synced = nn.BatchNorm2d(5), BatchNorm(5)
+    set_synced(synced, True)
+    assert torch.equal(plain(features), synced(features))
+    assert torch.equal(plain.running_var, synced.running_var)

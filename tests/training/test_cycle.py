@@ -13,12 +13,12 @@ from vipnas_cli.bundle_writer import checkpoint_sources
 from vipnas_cli.checkpoints import load_followers, save_checkpoint
 from vipnas_cli.errors import UsageError
 from vipnas_cli.nets.posenet import PoseNet
-from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule, schedule_of
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.options import LoopOptions
 from vipnas_cli.training.recipe import DataShare, Recipe
 from vipnas_cli.training.runs import train
-from vipnas_cli.training.start import RunPlan, read_schedule
+from vipnas_cli.training.start import RunPlan
 
 KEY = replace(FAST_BASE, height=64, width=32)
 SMALL = replace(FAST_BASE, height=32, width=32)
@@ -48,11 +48,3 @@ def test_followers_of_a_schedule_train_and_come_back(tmp_path: Path) -> None:
 def test_a_schedule_without_followers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no followers"):
         list(train(plan_of(tmp_path, Schedule((Plan(KEY),)))))
-
-
-def test_a_spec_may_be_a_candidate_a_schedule_a_plan_or_an_architecture(tmp_path: Path) -> None:
-    path = tmp_path / "spec.json"
-    for data in ({"schedule": SCHEDULE.to_json(), "macs": 1}, SCHEDULE.to_json()):
-        path.write_text(json.dumps(data), encoding="utf-8")
-        assert read_schedule(path) == SCHEDULE
-    assert schedule_of(Plan(KEY).to_json()) == schedule_of(KEY.to_json()) == Schedule((Plan(KEY),))

@@ -17,6 +17,7 @@ from vipnas_cli.checkpoints import load_checkpoint  # noqa: E402
 from vipnas_cli.data.augment import Augmentation  # noqa: E402
 from vipnas_cli.data.people_labels import LabelledPerson  # noqa: E402
 from vipnas_cli.errors import UsageError  # noqa: E402
+from vipnas_cli.nets.batchnorm import BatchNorm, set_synced  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec  # noqa: E402
 from vipnas_cli.training import distributed  # noqa: E402
@@ -47,14 +48,16 @@ def small_net() -> PoseNet:
     stages = tuple(StageSpec(8, 1, 3, 1, 1, False) for _ in FAST_BASE.stages)
     arch = ArchSpec("fast", 64, 32, StemSpec(8, 3), stages, HeadSpec(8, 2, 1, refine=3))
     torch.manual_seed(1)
-    # Evaluation mode: with the statistics of a batch, half a batch is another thing.
-    return PoseNet(arch).eval()
+    return PoseNet(arch)
 
 
-def train(path: Path) -> list[float]:
-    """Four steps, each with two backward passes; returns the losses."""
-    net = small_net()
-    trainer = Trainer(net, LoopOptions(4, 0.01, warmup=1), {})
+def train(path: Path, synced: bool) -> list[float]:
+    """Four steps, each with two backward passes; returns the losses.
+
+    Without synced batch norms in evaluation mode: with the statistics of a batch, half a batch is another thing.
+    """
+    net = small_net().train(synced)
+    trainer = Trainer(net, LoopOptions(4, 0.01, warmup=1, synced_batch_norm=synced), {})
 
     def loss_of(batch: Batch) -> Tensor:
         total = torch.zeros(())
@@ -70,7 +73,8 @@ def train(path: Path) -> list[float]:
     return [event.loss for event in trainer.run(source, loss_of, path)]
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def in_two_processes(tmp_path: Path, what: str) -> list[list[float]]:
+    """What this file prints as a script in each of two processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,18 +82,22 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     package = {"PYTHONPATH": str(Path(distributed.__file__).parents[2])}
     started = [
         subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path / f"{rank}.safetensors")],
+            [sys.executable, __file__, what, str(tmp_path / f"{rank}.safetensors")],
             env={**os.environ, **torchrun, **package, "RANK": str(rank)},
             stdout=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
-    alone = train(tmp_path / "alone.safetensors")
-    for process in started:
-        losses, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
-        assert [float(loss) for loss in losses.split()] == pytest.approx(alone, rel=1e-5)
+    printed = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    return [[float(word) for word in words.split()] for words in printed]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    found_losses = in_two_processes(tmp_path, "plain")
+    losses = train(tmp_path / "alone.safetensors", False)
+    assert all(found == pytest.approx(losses, rel=1e-5) for found in found_losses)
     expected, _ = load_checkpoint(tmp_path / "alone.safetensors")
     found, _ = load_checkpoint(tmp_path / "0.safetensors")
     # A softmax does not see the last bias: its gradients are zero but for rounding, and Adam divides by their size.
@@ -97,6 +105,38 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: name + text)
     assert not (tmp_path / "1.safetensors").exists()
+
+
+def test_two_processes_with_synced_batch_norm_equal_one(tmp_path: Path) -> None:
+    # Weights before a norm drift by rounding, as it does not see their size; the losses show what counts.
+    found = in_two_processes(tmp_path, "synced")
+    assert found[0] == found[1] == pytest.approx(train(tmp_path / "alone.safetensors", True), rel=1e-5)
+
+
+def test_a_synced_batch_norm_normalises_and_teaches_as_one_of_the_whole_batch(tmp_path: Path) -> None:
+    parts = [np.split(np.array(words), [-10]) for words in in_two_processes(tmp_path, "norm")]
+    outputs, learnt = zip(*parts, strict=True)
+    expected, whole = np.split(np.array(normalised(range(BATCH))), [-10])
+    np.testing.assert_allclose(np.concatenate(outputs), expected, rtol=1e-4, atol=1e-5)
+    # Gradients of the norm's weights add up over processes; running statistics are the same in all.
+    np.testing.assert_allclose(sum(learnt)[:4], whole[:4], rtol=1e-4, atol=1e-5)
+    for each in learnt:
+        np.testing.assert_allclose(each[4:], whole[4:], rtol=1e-5)
+
+
+def normalised(rows: range) -> list[float]:
+    """Per row the output and the gradient of a norm's input; its weights' gradients, its running statistics."""
+    generator = torch.Generator().manual_seed(0)
+    batch = 3 * torch.randn(BATCH, 2, 3, 4, generator=generator) + 5
+    factor = torch.randn(BATCH, 2, 3, 4, generator=generator)
+    features, norm = batch[list(rows)].requires_grad_(), BatchNorm(2)
+    set_synced(norm, True)
+    output = norm(features)
+    (output**2 * factor[list(rows)]).sum().backward()
+    assert features.grad is not None
+    learnt = [norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var, norm.running_mean]
+    per_row = torch.cat([output.flatten(1), features.grad.flatten(1)], 1)
+    return torch.cat([per_row.flatten(), *(part.flatten() for part in learnt if part is not None)]).tolist()
 
 
 def test_rows_are_shared_out_without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,4 +152,6 @@ def test_rows_are_shared_out_without_rest(monkeypatch: pytest.MonkeyPatch) -> No
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with process_group(torch.device("cpu")):
-        sys.stdout.write(" ".join(map(str, train(Path(sys.argv[1])))))
+        what, out = sys.argv[1], Path(sys.argv[2])
+        numbers = normalised(own_rows(BATCH)) if what == "norm" else train(out, what == "synced")
+        sys.stdout.write(" ".join(map(str, numbers)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,7 +17,7 @@ from vipnas_cli.training.batches import Batch
 from vipnas_cli.training.clip_batches import ClipBatch
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.sandwich import distillation_loss, sandwich_architectures, spatial_step, step_rng
-from vipnas_cli.training.temporal import HeatmapNoise
+from vipnas_cli.training.temporal import HeatmapNoise, PassingOn, unrolled_loss
 from vipnas_cli.training.temporal_supernet import Unrolled, sandwich_cycles, temporal_step
 
 OFF = (False,)
@@ -35,7 +36,7 @@ SPACE = SearchSpace(
     HeadChoices((8, 16), (2, 4), (1,), (3,)),
 )
 FUSIONS = (FusionSpec("cat", 1), FusionSpec("add", 2))
-SILENT = HeatmapNoise(0, 0, 0)
+SILENT = PassingOn(HeatmapNoise(0, 0, 0))
 
 
 def rigid_space(arch_of: SearchSpace) -> SearchSpace:
@@ -148,10 +149,47 @@ def test_noise_of_the_same_generator_repeats() -> None:
     key = PoseNet(SPACE.largest).eval()
     losses = [
         temporal_step(
-            Unrolled(net, key, HeatmapNoise(), torch.Generator().manual_seed(seed)),
+            Unrolled(net, key, PassingOn(), torch.Generator().manual_seed(seed)),
             clip_batch(),
             sandwich_cycles(space, (64, 32), 1, Random(0)),
         ).item()
         for seed in (5, 5)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("through_time", [False, True])
+def test_a_follower_learns_from_later_errors_only_through_time(through_time: bool) -> None:
+    torch.manual_seed(0)
+    batch = clip_batch()
+    batch = replace(batch, weights=(torch.zeros(3, 17), batch.weights[1]))
+    nets = [PoseNet(SPACE.largest, fusion=FUSIONS[0]) for _ in range(2)]
+    for net in nets:
+        assert net.fusion is not None
+        for parameter in net.fusion.parameters():
+            # Fusions begin as if there were nothing to fuse.
+            parameter.data.add_(0.1)
+    rules = replace(SILENT, through_time=through_time)
+    runs = [net.raw for net in nets]
+    unrolled_loss(PoseNet(SPACE.largest).eval(), list(runs), batch, torch.Generator(), rules).backward()  # type: ignore[no-untyped-call]
+    first, second = (sum(float(p.grad.abs().sum()) for p in net.parameters() if p.grad is not None) for net in nets)
+    assert second > 0
+    assert (first > 0) == through_time
+
+
+def test_a_super_network_learns_the_same_first_step_with_and_without_gradients_through_time() -> None:
+    torch.manual_seed(0)
+    net = SuperNet(SPACE, 17, FUSIONS).eval()
+    space = TemporalSpace(rigid_space(SPACE), SPACE, 2, ("cat",), (1,))
+    key, found = PoseNet(SPACE.largest).eval(), []
+    for followers in (1, 2):
+        for through_time in (False, True):
+            rules = replace(SILENT, through_time=through_time)
+            cycles = [cycle[:followers] for cycle in sandwich_cycles(space, (64, 32), 0, Random(0))]
+            loss = temporal_step(Unrolled(net, key, rules, torch.Generator()), clip_batch(followers), cycles)
+            found.append((loss, gradients(net)))
+    for (loss, grads), (other_loss, other_grads) in (found[:2], found[2:]):
+        torch.testing.assert_close(loss, other_loss)
+        assert grads.keys() == other_grads.keys()
+    assert all(torch.equal(g, found[1][1][name]) for name, g in found[0][1].items())
+    assert not all(torch.equal(g, found[3][1][name]) for name, g in found[2][1].items())

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vipnas_cli.bundle_writer import Source, checkpoint_sources
 from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
-from vipnas_cli.errors import SpecError, UsageError, WeightsError
+from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.export_parity import pose_inputs
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.clip_sets import SetSizes, clip_sets
 from vipnas_cli.search.scoring import ClipScorer, Networks
-from vipnas_cli.spec import PRESETS, Plan, Schedule, preset, schedule_of
+from vipnas_cli.spec import Plan, Schedule, read_schedule
 
 CHECKPOINT = ".safetensors"
 # Persons whose crops renew batch-norm statistics, and others whose poses are scored on the way.
@@ -48,23 +46,6 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
         known = {path: checkpoint_sources(path) for path in kinds}
         return Cycle(tuple(source for path in paths for source in known[path]), {})
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
-
-
-def read_schedule(text: str) -> Schedule:
-    """The schedule of a preset's name, or of a JSON file with an architecture, a plan, a schedule or a candidate."""
-    if text in PRESETS:
-        return Schedule((Plan(preset(text)),))
-    path = Path(text)
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{text} is neither a file nor a preset", f"presets are {', '.join(PRESETS)}") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not readable JSON: {error}", "name a spec, or a checkpoint") from error
-    try:
-        return schedule_of(found)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error.what}", error.hint) from error
 
 
 def _untrained(names: tuple[str, ...], spec: Path | None) -> Cycle:

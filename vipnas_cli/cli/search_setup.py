@@ -149,7 +149,7 @@ def _keypoints(net: PoseNet | SuperNet) -> int:
 def space_of_networks(networks: Networks, lengths: tuple[int, ...]) -> CycleSpace:
     """The schedules whose networks can be taken from the super-networks."""
     key = networks.key.space if isinstance(networks.key, SuperNet) else SearchSpace.of(networks.key.arch)
-    if networks.followers is None:
+    if not isinstance(networks.followers, SuperNet):
         return CycleSpace(key, key, lengths)
     modules = networks.followers.fusions
     fusions = tuple(FusionSpec(name[:-1], int(name[-1])) for name in modules)  # type: ignore[arg-type]

@@ -185,8 +185,10 @@ def _events(plan: RunPlan) -> Iterator[Generator[StepEvent, None, None]]:
 
 
 def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
+    from vipnas_cli.search.validation import clip_validation
     from vipnas_cli.training.distributed import any_rank, ranks
 
+    plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None)
     plan.out.parent.mkdir(parents=True, exist_ok=True)
     total = min(plan.until or plan.recipe.loop.steps, plan.recipe.loop.steps)
     log = log_path(plan.out) if ranks().writes else Path(os.devnull)

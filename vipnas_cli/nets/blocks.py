@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vipnas_cli.nets.batchnorm import BatchNorm
 from vipnas_cli.spec.families import Activation
 
 Attention = Literal["none", "se", "gc"]
@@ -27,7 +28,7 @@ class ConvNorm(nn.Sequential):
     """Convolution, batch norm and, where one is named, an activation."""
 
     def __init__(self, conv: nn.Module, channels: int, eps: float, act: Activation | None = None) -> None:
-        layers = [conv, nn.BatchNorm2d(channels, eps=eps)]
+        layers = [conv, BatchNorm(channels, eps=eps)]
         super().__init__(*layers, *([activation(act)] if act else []))
 
 

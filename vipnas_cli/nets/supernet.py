@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vipnas_cli.errors import SpecError
+from vipnas_cli.nets.batchnorm import BatchNorm, set_synced
 from vipnas_cli.nets.fusion import TemporalFusion
 from vipnas_cli.nets.narrowing import narrowed_state
 from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw
@@ -27,10 +28,12 @@ class _Skeleton(PoseNet):
 
 
 @lru_cache(maxsize=512)
-def _skeleton(arch: ArchSpec, keypoints: int, fusion: FusionSpec, training: bool) -> _Skeleton:
+def _skeleton(arch: ArchSpec, keypoints: int, fusion: FusionSpec, training: bool, synced: bool) -> _Skeleton:
     """The structure of an architecture on the meta device; its shapes say what to narrow shared tensors to."""
     with torch.device("meta"):
-        return _Skeleton(arch, keypoints, fusion).train(training)
+        skeleton = _Skeleton(arch, keypoints, fusion).train(training)
+    set_synced(skeleton, synced)
+    return skeleton
 
 
 class SuperNet(nn.Module):
@@ -55,7 +58,7 @@ class SuperNet(nn.Module):
         self, images: Tensor, arch: ArchSpec, previous: Tensor | None = None, fusion: FusionSpec | None = None
     ) -> Tensor:
         """What PoseNet.raw of that architecture gives, computed with views of the shared weights."""
-        skeleton = _skeleton(arch, self.keypoints, fusion or FusionSpec(), self.training)
+        skeleton = _skeleton(arch, self.keypoints, fusion or FusionSpec(), self.training, self._synced)
         result: Tensor = functional_call(skeleton, self._state(skeleton), (images, previous), strict=True)
         return result
 
@@ -76,6 +79,11 @@ class SuperNet(nn.Module):
         clones = {name: tensor.detach().clone() for name, tensor in self._state(net).items()}
         net.load_state_dict(clones, strict=True, assign=True)
         return net.train(self.training)
+
+    @property
+    def _synced(self) -> bool:
+        """Whether batch norms take the statistics of all processes, see `set_synced`."""
+        return any(module.synced for module in self.store.stem.modules() if isinstance(module, BatchNorm))
 
     def _state(self, net: PoseNet) -> dict[str, Tensor]:
         """The shared tensors under the names and with the shapes that a network has."""

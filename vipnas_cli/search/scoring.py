@@ -39,13 +39,13 @@ PCK_THRESHOLD = 0.1
 
 @dataclass(frozen=True)
 class Networks:
-    """Where networks come from: for key frames a super-network or a finished network, for followers a super-network.
+    """Where networks come from: super-networks or finished networks, of followers one for each position.
 
     Followers are never asked for where every cycle has one frame.
     """
 
     key: SuperNet | PoseNet
-    followers: SuperNet | None = None
+    followers: SuperNet | tuple[PoseNet, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,17 @@ class ClipScorer:
         net, calibration, first = self._key(schedule.plan(0).arch)
         seen, nets, found = first, [net], [self._pck(0, first)]
         for position, plan in enumerate(schedule.plans[1:], 1):
-            assert self.networks.followers is not None, "a search for followers has their super-network"
-            net = self.networks.followers.extract(plan.arch, plan.fusion).eval()
-            boxes = np.stack([person.box_frame for person in self.clips.calibration.frames(position)])
-            inputs = inputs_of(self.clips.calibration, position, plan, boxes, calibration)
-            recalibrate(net, inputs.batches())
-            if position + 1 < len(schedule):
-                calibration = seen_by(net, inputs)
+            source = self.networks.followers
+            assert source is not None, "a search for followers has their super-network"
+            if isinstance(source, tuple):
+                net = source[position - 1].eval()
+            else:
+                net = source.extract(plan.arch, plan.fusion).eval()
+                boxes = np.stack([person.box_frame for person in self.clips.calibration.frames(position)])
+                inputs = inputs_of(self.clips.calibration, position, plan, boxes, calibration)
+                recalibrate(net, inputs.batches())
+                if position + 1 < len(schedule):
+                    calibration = seen_by(net, inputs)
             boxes = carried_boxes(first, seen)
             seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
             found.append(self._pck(position, seen))

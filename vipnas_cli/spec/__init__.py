@@ -4,6 +4,7 @@ from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.spec.budget import Budget
 from vipnas_cli.spec.presets import FAST_BASE, PRESETS, S_VIPNET_MOBILENETV3, S_VIPNET_RES50, preset
 from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule, schedule_of
+from vipnas_cli.spec.schedule_file import read_schedule
 from vipnas_cli.spec.space import SearchSpace
 from vipnas_cli.spec.temporal_space import TemporalSpace
 
@@ -23,5 +24,6 @@ __all__ = [
     "StemSpec",
     "TemporalSpace",
     "preset",
+    "read_schedule",
     "schedule_of",
 ]

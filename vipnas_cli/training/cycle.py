@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from vipnas_cli.checkpoints import load_pose_net
 from vipnas_cli.errors import UsageError
 from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.spec import read_schedule
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data_sets import clip_source, still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
-from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, read_schedule, started
-from vipnas_cli.training.temporal import HeatmapNoise, unrolled_loss
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
+from vipnas_cli.training.temporal import PassingOn, unrolled_loss
 
 
 class Followers(nn.Module):
@@ -34,7 +35,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     assert plan.key is not None
     assert plan.spec is not None
-    schedule, key = read_schedule(plan.spec), load_pose_net(plan.key).eval().to(plan.device)
+    schedule, key = read_schedule(str(plan.spec)), load_pose_net(plan.key).eval().to(plan.device)
     if len(schedule) < 2:
         raise UsageError(f"{plan.spec} has no followers", "train its key network with a recipe for key networks")
     nets = []
@@ -57,7 +58,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
 
     def loss_of(batch: ClipBatch) -> Tensor:
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        output = nets[0].arch.rules.output
-        return unrolled_loss(key_run, list(runs), batch, HeatmapNoise(), noise, output)
+        rules = PassingOn(output=nets[0].arch.rules.output, through_time=recipe.through_time)
+        return unrolled_loss(key_run, list(runs), batch, noise, rules)
 
-    return trainer.run(source, loss_of, plan.out, plan.until)
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

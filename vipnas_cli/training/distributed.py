@@ -5,7 +5,8 @@ backward passes of the step: torch's DistributedDataParallel hooks into one back
 the sub-networks of a super-network run several passes, each through another functional view of the shared weights.
 
 Losses divide by `mean_over_ranks` of their weights, so the averaged gradients are those of the whole batch. Batch
-normalisation sees the rows of its own process; the running statistics are averaged over all.
+normalisation sees the rows of its own process, and the running statistics are averaged over all, unless the recipe
+asks for `synced_batch_norm`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.nets.batchnorm import set_synced
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
 from vipnas_cli.training.devices import loader_threads, on_device
 from vipnas_cli.training.distributed import average_over_ranks, mean_over_ranks, ranks, same_everywhere
@@ -71,6 +72,7 @@ class Trainer:
         self.header = header
         self.step = 0
         same_everywhere(net)
+        set_synced(net, options.synced_batch_norm)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
         self.optimizer = kind(_parameter_groups(net, options), lr=options.learning_rate)
         self.average = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}

@@ -10,6 +10,7 @@ class LoopOptions:
 
     Without `milestones` (steps) the rate falls along a cosine to `final_factor` of its peak, with them it falls to
     `milestone_factor` of what it was at each. `clip_norm` 0 clips nothing; `average_decay` 0 averages nothing.
+    `synced_batch_norm` normalises over the batch of all processes instead of each process's share.
     """
 
     steps: int
@@ -24,4 +25,5 @@ class LoopOptions:
     optimizer: Literal["adamw", "adam"] = "adamw"
     milestones: tuple[int, ...] = ()
     milestone_factor: float = 0.1
+    synced_batch_norm: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -37,12 +37,13 @@ class DataShare:
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """The fixed people that a training is scored on every `every` steps: from a COCO file, or synthetic ones.
+    """What a training is scored on every `every` steps; the weights of the best score are kept if `keep_best`.
 
-    At most `people` of them, spread evenly over the file; the weights of the best score are kept if `keep_best`.
+    For key networks at most `people` of a COCO file, spread evenly over it; for super-networks and followers so many
+    `clips` of the folder `path`, chosen as searches choose them; or as many synthetic ones.
     """
 
-    format: Literal["coco", "synthetic"]
+    format: Literal["coco", "clips", "synthetic"]
     every: int
     path: str = ""
     people: int = 300
@@ -51,7 +52,8 @@ class ValidationSet:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, on what, for how long; `stills` is the share of follower clips simulated from stills.
+    """What is trained, on what, for how long; `stills` is the share of follower clips simulated from stills, and
+    `through_time` lets gradients pass through the heatmaps from follower to follower.
 
     Super-networks name their `space` in place of a preset, those of its input `sizes` (height, width) that are trained
     (none named: all), and how many `random` networks each step trains besides the largest and the smallest.
@@ -72,6 +74,7 @@ class Recipe:
     fusion: FusionSpec = FusionSpec()
     followers: int = 3
     stills: float = 0.35
+    through_time: bool = False
     space: str = ""
     sizes: tuple[tuple[int, int], ...] = ()
     random: int = 1
@@ -131,9 +134,17 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
             "validation": validation and ValidationSet(**validation),
         }
     )
+    _check_validation(recipe)
     for entry in (recipe, recipe.loop, recipe.validation, *recipe.data):
         _check_choices(entry)
     return recipe
+
+
+def _check_validation(recipe: Recipe) -> None:
+    """ValueError if the recipe's kind of network is not scored on what its validation names."""
+    formats = {"pose": ("coco", "synthetic"), "detector": ()}.get(recipe.kind, ("clips", "synthetic"))
+    if recipe.validation is not None and recipe.validation.format not in formats:
+        raise ValueError(f"validation of kind {recipe.kind} has format {recipe.validation.format!r}, not of {formats}")
 
 
 def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from vipnas_cli.training.options import LoopOptions
 from vipnas_cli.training.recipe import DataShare, Kind, Recipe, ValidationSet
 
 PICTURES = 240
-SCORED_PICTURES = 40
+# Pictures of a key network, clips of all others: those take longer, and go through several networks.
+SCORED: dict[Kind, int] = {"pose": 40, "followers": 16, "spatial": 16, "temporal": 8, "cycle": 16}
 KEY_STEPS = 60
 # Steps, batch and crop that end within some three minutes on one core, the pictures included.
 SIZES: dict[Kind, tuple[int, int, tuple[int, int]]] = {
@@ -25,7 +26,9 @@ def rehearsal(recipe: Recipe) -> Recipe:
     """The recipe's network from scratch on a few hundred small synthetic pictures, in a few hundred steps at most."""
     steps, batch, (height, width) = SIZES[recipe.kind]
     loop = LoopOptions(steps, recipe.loop.learning_rate, 1.0, warmup=steps // 10, average_decay=0.98)
-    scored = ValidationSet("synthetic", steps // 4, people=SCORED_PICTURES) if recipe.kind == "pose" else None
+    scored = (
+        ValidationSet("synthetic", max(steps // 4, 1), people=SCORED[recipe.kind]) if recipe.kind in SCORED else None
+    )
     return replace(
         recipe,
         batch=batch,

@@ -11,7 +11,7 @@ from torch import Tensor
 from vipnas_cli.checkpoints import load_pose_net
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
-from vipnas_cli.spec import ArchSpec, Plan, preset
+from vipnas_cli.spec import ArchSpec, Plan, preset, read_schedule
 from vipnas_cli.training.batches import Batch, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.cycle import train_cycle
@@ -21,8 +21,8 @@ from vipnas_cli.training.device_augment import fastest_batches
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.spatial import train_spatial
-from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, read_schedule, started
-from vipnas_cli.training.temporal import HeatmapNoise, unrolled_loss
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
+from vipnas_cli.training.temporal import PassingOn, unrolled_loss
 from vipnas_cli.training.temporal_supernet import train_temporal
 from vipnas_cli.training.validation import still_validation
 
@@ -43,7 +43,7 @@ def train(plan: RunPlan) -> Iterator[StepEvent]:
 
 def _architecture(plan: RunPlan) -> ArchSpec:
     if plan.spec is not None:
-        return read_schedule(plan.spec).plans[0].arch
+        return read_schedule(str(plan.spec)).plans[0].arch
     recipe = plan.recipe
     return replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
 
@@ -93,9 +93,10 @@ def _train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     def loss_of(batch: ClipBatch) -> Tensor:
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        return unrolled_loss(key_run, [raw] * recipe.followers, batch, HeatmapNoise(), noise, arch.rules.output)
+        rules = PassingOn(output=arch.rules.output, through_time=recipe.through_time)
+        return unrolled_loss(key_run, [raw] * recipe.followers, batch, noise, rules)
 
-    return trainer.run(source, loss_of, plan.out, plan.until)
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
 
 
 def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:

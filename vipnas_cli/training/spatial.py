@@ -47,4 +47,4 @@ def train_spatial(plan: RunPlan) -> Iterator[StepEvent]:
         rng = step_rng(recipe.seed + 1, trainer.step)
         return spatial_step(net, largest, batch, sandwich_architectures(space, size, recipe.random, rng))
 
-    return trainer.run(source, loss_of, plan.out, plan.until)
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,13 @@ import torch
 from torch import nn
 
 from vipnas_cli.checkpoints import load_checkpoint, load_super_net
-from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import Schedule, SearchSpace, schedule_of
+from vipnas_cli.spec import SearchSpace
 from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
+from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.recipe import Recipe
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -29,7 +28,8 @@ class RunPlan:
     """Where a training reads and writes, what it starts from, and how it computes.
 
     `key` is the frozen key network of followers; `initial` gives first weights; `until` stops earlier than the recipe;
-    `spec` is a searched schedule whose networks are trained in place of the recipe's preset.
+    `spec` is a searched schedule whose networks are trained in place of the recipe's preset. `validation` scores
+    super-networks and followers on the way; key networks are scored as the recipe says.
     """
 
     recipe: Recipe
@@ -42,6 +42,7 @@ class RunPlan:
     compile: bool = True
     device: torch.device = torch.device("cpu")
     spec: Path | None = None
+    validation: Validation | None = None
 
 
 def started(net: nn.Module, plan: RunPlan) -> nn.Module:
@@ -78,20 +79,6 @@ def space_of_recipe(recipe: Recipe) -> SearchSpace:
     """The search space of a super-network's recipe, with the input sizes that the recipe names."""
     space = space_of(recipe.space)
     return replace(space, sizes=recipe.sizes) if recipe.sizes else space
-
-
-def read_schedule(path: Path) -> Schedule:
-    """The schedule in a JSON file, see `schedule_of`.
-
-    UsageError if there is no such file, SpecError if it describes something else.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "check --spec") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}", "name a spec that `vipnas search` wrote") from error
-    return schedule_of(data)
 
 
 def freeze(net: Trunk, stages: int) -> None:

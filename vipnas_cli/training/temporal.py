@@ -25,6 +25,20 @@ class HeatmapNoise:
     dim: float = 0.3
 
 
+@dataclass(frozen=True)
+class PassingOn:
+    """What followers hand to the next one: how it is spoilt, how raw output becomes heatmaps, and whether a follower
+    also learns from the errors that its heatmaps cause in the ones after it (`through_time`)."""
+
+    noise: HeatmapNoise = HeatmapNoise()
+    output: str = "softmax"
+    through_time: bool = False
+
+    def heatmaps(self, raw: Tensor) -> Tensor:
+        """The heatmaps (B, K, h, w) that the next follower gets of raw output."""
+        return heatmaps_from_raw(raw if self.through_time else raw.detach(), self.output)
+
+
 def carried(heatmaps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Heatmaps (B, K, h, w) re-aligned by row weights (B, h', h) and column weights (B, w', w)."""
     return rows[:, None] @ heatmaps @ columns.transpose(1, 2)[:, None]
@@ -43,11 +57,10 @@ def unrolled_loss(
     key: Callable[[Tensor], Tensor],
     followers: list[Callable[[Tensor, Tensor], Tensor]],
     batch: ClipBatch,
-    noise: HeatmapNoise,
     generator: torch.Generator,
-    output: str = "softmax",
+    rules: PassingOn = PassingOn(),
 ) -> Tensor:
-    """Mean loss of all followers of a clip; the key network is frozen and heatmaps pass on without gradient.
+    """Mean loss of all followers of a clip; the key network is frozen.
 
     `key` gives heatmaps of images; each follower gives raw output of images and the previous heatmaps.
     """
@@ -56,7 +69,7 @@ def unrolled_loss(
     total = torch.zeros((), device=heatmaps.device)
     for step, follower in enumerate(followers):
         previous = carried(heatmaps, batch.rows[step], batch.columns[step])
-        raw = follower(network_input(batch.crops[step]), spoilt(previous, noise, generator))
-        total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
-        heatmaps = heatmaps_from_raw(raw.detach(), output)
+        raw = follower(network_input(batch.crops[step]), spoilt(previous, rules.noise, generator))
+        total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], rules.output)
+        heatmaps = rules.heatmaps(raw)
     return total / len(followers)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vipnas_cli.checkpoints import load_pose_net
-from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
+from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import Plan, TemporalSpace
 from vipnas_cli.spec.space import SearchSpace
@@ -27,18 +27,18 @@ from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.sandwich import sandwich_architectures, step_rng, taught_loss
 from vipnas_cli.training.spatial import SizedBatches
 from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
-from vipnas_cli.training.temporal import HeatmapNoise, carried, spoilt
+from vipnas_cli.training.temporal import PassingOn, carried, spoilt
 
 Cycles = list[tuple[Plan, ...]]
 
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What a step needs besides the batch: the shared weights, the frozen key network, how heatmaps are spoilt."""
+    """What a step needs besides the batch: the shared weights, the frozen key network, how heatmaps are passed on."""
 
     net: SuperNet
     key: Callable[[Tensor], Tensor]
-    noise: HeatmapNoise
+    rules: PassingOn
     generator: torch.Generator
 
 
@@ -59,8 +59,7 @@ def sandwich_cycles(space: TemporalSpace, size: tuple[int, int], count: int, rng
 def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tensor:
     """The mean loss of all followers of a step's cycles, whose gradients it has already added up in the shared weights.
 
-    `cycles` begin with the largest, which teaches the others. Each cycle carries its own heatmaps from frame to frame,
-    without gradient.
+    `cycles` begin with the largest, which teaches the others. Each cycle carries its own heatmaps from frame to frame.
     """
     with torch.no_grad():
         first = unrolled.key(network_input(batch.key_crops))
@@ -68,21 +67,25 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
     teachers: list[Tensor] = []
     count = len(cycles) * len(batch.crops)
     for plans in cycles:
-        heatmaps = first
+        heatmaps, waiting = first, first.new_zeros(())
         for step, plan in enumerate(plans):
             previous = spoilt(
-                carried(heatmaps, batch.rows[step], batch.columns[step]), unrolled.noise, unrolled.generator
+                carried(heatmaps, batch.rows[step], batch.columns[step]), unrolled.rules.noise, unrolled.generator
             )
-            images, output = network_input(batch.crops[step]), plan.arch.rules.output
+            images, output = network_input(batch.crops[step]), unrolled.rules.output
             raw = unrolled.net.raw(images, plan.arch, previous, plan.fusion)
             loss = heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
             if len(teachers) <= step:
                 teachers.append(raw.detach())
             else:
                 loss = taught_loss(raw, loss, teachers[step], output)
-            (loss / count).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach() / count
-            heatmaps = heatmaps_from_raw(raw.detach(), output)
+            waiting = waiting + loss / count
+            # Gradients through time need all followers at once; without, each one's memory is free again at once.
+            if step + 1 == len(plans) or not unrolled.rules.through_time:
+                waiting.backward()  # type: ignore[no-untyped-call]
+                total += waiting.detach()
+                waiting = first.new_zeros(())
+            heatmaps = unrolled.rules.heatmaps(raw)
     return total
 
 
@@ -114,6 +117,7 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
         cycles = sandwich_cycles(space, size, recipe.random, step_rng(recipe.seed + 1, trainer.step))
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        return temporal_step(Unrolled(net, key_run, HeatmapNoise(), noise), batch, cycles)
+        rules = PassingOn(output=net.store.arch.rules.output, through_time=recipe.through_time)
+        return temporal_step(Unrolled(net, key_run, rules, noise), batch, cycles)
 
-    return trainer.run(source, loss_of, plan.out, plan.until)
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
