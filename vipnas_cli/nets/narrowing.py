@@ -38,6 +38,8 @@ def narrowed_state(modules: dict[str, nn.Module], wanted: nn.Module) -> dict[str
 
 def _narrowed(stored: Tensor, tensor: Tensor, shared: nn.Module, wanted: nn.Module, name: str) -> Tensor:
     """One tensor: convolution weights by centre and groups, everything else by its leading entries."""
+    if stored.shape == tensor.shape and (not isinstance(wanted, Convolution) or shared.groups == wanted.groups):
+        return stored
     if isinstance(wanted, JoinedConvolution) and name == "weight":
         return joined_columns(stored, wanted.out_channels)
     if isinstance(shared, Convolution) and isinstance(wanted, Convolution) and name == "weight":
