@@ -23,7 +23,8 @@ class Augmentation:
     """How far crops vary (paper section 2.5) and how strongly their looks do.
 
     Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`. `coarse` is the share of
-    crops that lose detail, as those of people who are small in the picture do.
+    crops that lose detail, as those of people who are small in the picture do. `bystander` is the share with another
+    person beside or before the one in the middle, `cut_off` that of people whom the picture's border cuts.
     """
 
     flip: float = 0.5
@@ -36,6 +37,8 @@ class Augmentation:
     blur: float = 0.15
     occlusion: float = 0.3
     coarse: float = 0.0
+    bystander: float = 0.0
+    cut_off: float = 0.0
 
 
 # What a crop shows of people who are 40 to 150 pixels tall in the picture.

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, crop_person, draw_transform, vary_look
+from vipnas_cli.data.crowds import can_be_cut_out
+from vipnas_cli.data.surroundings import cut_off, with_bystander
 from vipnas_cli.training.data_sets import StillSource
 from vipnas_cli.training.distributed import own_rows
 
@@ -61,9 +63,18 @@ class StillBatches:
     def _sample(
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], str]:
-        person = self.source.draw(generator)
-        transform, flip = draw_transform(person, self.size, self.augmentation, generator)
-        crop, points, weights = crop_person(self.source.images[person.image], person, transform, flip)
+        person, options = self.source.draw(generator), self.augmentation
+        image = self.source.images[person.image]
+        if options.cut_off and generator.random() < options.cut_off:
+            image, person, _ = cut_off(image, person, generator)
+        transform, flip = draw_transform(person, self.size, options, generator)
+        crop, points, weights = crop_person(image, person, transform, flip)
+        if options.bystander and generator.random() < options.bystander:
+            other = self.source.draw(generator)
+            if can_be_cut_out(other):
+                crop, weights = with_bystander(
+                    crop, (points, weights), (self.source.images[other.image], other), generator
+                )
         return vary_look(crop, self.augmentation, generator), points, weights, str(person.image)
 
 

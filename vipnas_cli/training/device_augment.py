@@ -159,8 +159,11 @@ class DeviceStillBatches:
 
 
 def fastest_batches(plain: StillBatches, device: torch.device) -> StillBatches | DeviceStillBatches:
-    """`plain`, or the same batches made on a GPU whose memory has room for all images."""
-    if device.type != "cuda":
+    """`plain`, or the same batches made on a GPU whose memory has room for all images.
+
+    People before others are put together on the CPU only.
+    """
+    if device.type != "cuda" or plain.augmentation.bystander or plain.augmentation.cut_off:
         return plain
     needed = sum(
         plain.source.images[path].nbytes for path in {p.image for people, _ in plain.source.sets for p in people}
