@@ -56,19 +56,20 @@ def crops(people: int) -> np.ndarray:
     return np.random.default_rng(people).integers(0, 256, (people, 64, 64, 3), np.uint8)
 
 
-def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle) -> None:
+@pytest.mark.parametrize("people", [3, 14, 24, 25])  # 12 crops of this size are computed at once
+def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle, people: int) -> None:
     onnx = OnnxEstimator(bundle.pipelines[0], ONE_THREAD)
     networks = [load_pose_net(bundle.folder / f"{name}.safetensors") for name in ("key", "follower")]
     reference = TorchEstimator(networks, torch.device("cpu"))
     assert onnx.schedule == reference.schedule
-    previous = np.random.default_rng(0).random((3, 17, 16, 16), np.float32)
+    previous = np.random.default_rng(0).random((people, 17, 16, 16), np.float32)
     for position, heatmaps in ((0, None), (1, previous)):
-        found = onnx.estimate(position, crops(3), heatmaps)
+        found = onnx.estimate(position, crops(people), heatmaps)
         assert found.std() > 1e-3
-        np.testing.assert_allclose(found, reference.estimate(position, crops(3), heatmaps), atol=1e-4)
+        np.testing.assert_allclose(found, reference.estimate(position, crops(people), heatmaps), atol=1e-4)
         parts = [
-            onnx.estimate(position, crops(3)[i : i + 1], None if heatmaps is None else heatmaps[i : i + 1])
-            for i in range(3)
+            onnx.estimate(position, crops(people)[i : i + 1], None if heatmaps is None else heatmaps[i : i + 1])
+            for i in range(people)
         ]
         np.testing.assert_allclose(found, np.concatenate(parts), atol=1e-5)
 

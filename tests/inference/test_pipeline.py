@@ -62,16 +62,30 @@ def test_every_frame_arrives_in_order_with_its_time() -> None:
     assert set(statistics.busy_s) == {"decode", "inference", "output"}
 
 
-def test_a_decoding_error_is_raised_after_the_frames_before_it_were_written() -> None:
+@pytest.mark.parametrize("broken_at", [0, 1, 12, 13, 15])
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_decoding_error_is_raised_after_the_frames_before_it_were_written(broken_at: int, pictures: bool) -> None:
     sink = Listing()
+    outputs = Outputs([], [sink]) if pictures else Outputs([sink], [])
     with pytest.raises(VideoError, match="in the middle"):
-        process(frames(30, broken_at=12), propagator(), Outputs([sink], []), ignore)
-    assert [result.frame_index for result in sink.results] == list(range(12))
+        process(frames(30, broken_at), propagator(), outputs, ignore)
+    assert [result.frame_index for result in sink.results] == list(range(broken_at))
 
 
-def test_an_output_error_is_raised() -> None:
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 9])
+def test_videos_of_any_length_are_written_whole(count: int) -> None:
+    numbers, pictures = Listing(), Listing()
+    statistics = process(frames(count), propagator(), Outputs([numbers], [pictures]), ignore)
+    assert statistics.frames == count
+    for sink in (numbers, pictures):
+        assert [result.frame_index for result in sink.results] == list(range(count))
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_an_output_error_is_raised(pictures: bool) -> None:
+    sink = Listing(failing=29)
     with pytest.raises(OutputError, match="disk is full"):
-        process(frames(30), propagator(), Outputs([Listing(failing=29)], []), ignore)
+        process(frames(30), propagator(), Outputs([], [sink]) if pictures else Outputs([sink], []), ignore)
 
 
 def test_an_interrupt_keeps_what_was_computed() -> None:

@@ -36,6 +36,13 @@ def test_round_trip() -> None:
         assert crop.to_frame(crop.to_crop(points)) == pytest.approx(points, abs=1e-3)
 
 
+def test_the_inverse_and_the_scale_are_those_of_the_matrix() -> None:
+    for crop in crops(50):
+        np.testing.assert_allclose(crop.inverse[:, :2], np.linalg.inv(crop.matrix[:, :2]), rtol=1e-9)
+        np.testing.assert_allclose(crop.matrix[:, :2] @ crop.inverse[:, 2] + crop.matrix[:, 2], 0, atol=1e-9)
+        assert crop.scale == pytest.approx(np.sqrt(abs(np.linalg.det(crop.matrix[:, :2]))))
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_box_fills_the_crop_but_for_the_padding(flip: bool) -> None:
     crop = CropTransform.from_box(BOX, 256, 192, padding=1.0, flip=flip)
@@ -100,6 +107,22 @@ def test_shrinking_is_right_where_the_image_ends(corner: tuple[int, int]) -> Non
     crop = CropTransform.from_box(np.array([x - 300.0, y - 280, x + 290, y + 310]), 128, 96)
     assert crop.scale < 0.5
     assert blob_centre(crop.warp(image)) == pytest.approx(crop.to_crop(np.array([x, y], float)), abs=0.6)
+
+
+@pytest.mark.parametrize("size", [(301, 203), (300, 200), (299, 602), (97, 602)])
+def test_shrinking_loses_no_pixel_of_any_image(size: tuple[int, int]) -> None:
+    # A ramp shows every shift, and its ends whether the outermost pixels still count.
+    across, down = np.meshgrid(np.linspace(0, 200, size[1]), np.linspace(0, 250, size[0]))
+    image = np.stack([across, down, across], -1).astype(np.uint8)
+    crop = CropTransform.from_box(np.array([0.0, 0, size[1], size[0]]), 64, 48, padding=1.0)
+    assert crop.scale < 0.5
+    cells = np.stack(np.meshgrid(np.arange(48), np.arange(64)), -1)
+    places = crop.to_frame(cells.astype(np.float64))
+    inside = ((places > 6) & (places < np.array(size[::-1]) - 7)).all(-1)
+    shown = crop.warp(image)
+    for channel, (end, pixels) in enumerate([(200, size[1]), (250, size[0])]):
+        expected = places[..., channel] * end / (pixels - 1)
+        assert np.abs(shown[..., channel] - expected)[inside].max() < 0.6 * end / pixels + 1.5
 
 
 def test_shrinking_keeps_the_mean() -> None:

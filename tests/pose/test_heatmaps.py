@@ -58,6 +58,49 @@ def test_flat_maps_decode_to_finite_points_inside(decoding: Decoding, value: flo
     assert ((points > -3) & (points < np.array([34, 66]))).all()
 
 
+def fitted(heatmap: np.ndarray) -> np.ndarray:
+    """Cell x, y of a heatmap's peak, moved to the centre of the round Gaussian around it, by the book."""
+    row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    cells = np.pad(heatmap.astype(np.float64), 2)[row : row + 5, column : column + 5]
+    y, x = np.mgrid[-2.0:3, -2:3]
+    terms = np.stack([np.ones_like(x), x, y, -(x**2 + y**2)], -1).reshape(-1, 4)
+    weights = (np.maximum(cells, 0) / cells.max()).reshape(-1, 1)
+    logarithm = np.log(np.maximum(cells / cells.max(), 1e-12)).reshape(-1, 1)
+    _, bx, by, curve = np.linalg.lstsq(weights * terms, weights * logarithm)[0][:, 0]
+    step = np.array([bx, by]) / (2 * curve) if curve > 1e-3 else np.zeros(2)
+    return np.array([column, row]) + np.clip(step, -1, 1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_decoding_is_the_fit_and_the_mass_around_each_peak(size: tuple[int, int]) -> None:
+    codec = HeatmapCodec(*size)
+    noise = np.random.default_rng(4).uniform(0, 0.05, (1, len(points_of(*size)[0]), codec.rows, codec.columns))
+    heatmaps = 0.9 * codec.encode(points_of(*size)) + noise
+    found, scores = codec.decode(heatmaps)
+    expected = codec.to_crop(np.stack([fitted(heatmap) for heatmap in heatmaps[0]]))
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+    reach = round(2 * codec.sigma)
+    full = codec.encode(codec.to_crop(np.array([[codec.columns // 2, codec.rows // 2]])))[0]
+    whole = full[
+        codec.rows // 2 - reach : codec.rows // 2 + reach + 1,
+        codec.columns // 2 - reach : codec.columns // 2 + reach + 1,
+    ].sum()
+    for heatmap, score in zip(heatmaps[0], scores[0], strict=True):
+        row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+        near = heatmap[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1].sum()
+        assert score == pytest.approx(min(max(heatmap.max(), near / whole), 1), abs=1e-4)
+
+
+def test_a_batch_decodes_like_its_parts() -> None:
+    codec = HeatmapCodec(128, 96)
+    heatmaps = np.random.default_rng(5).random((4, 17, 32, 24), np.float32)
+    found, scores = codec.decode(heatmaps)
+    for person in range(4):
+        alone, alone_scores = codec.decode(heatmaps[person : person + 1])
+        np.testing.assert_allclose(found[person], alone[0], atol=1e-4)
+        np.testing.assert_allclose(scores[person], alone_scores[0], atol=1e-6)
+
+
 def test_cells_and_pixels_invert_each_other() -> None:
     codec = HeatmapCodec(256, 192)
     points = points_of(256, 192)

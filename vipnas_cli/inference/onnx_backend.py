@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
 METADATA = "vipnas"
+# Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
+# stay in the cache, and eight people take a sixth longer.
+PIXELS_AT_ONCE = 256 * 192
 # What the runtime raises for data that is no network, or one that it cannot run.
 _LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
@@ -136,6 +140,7 @@ class OnnxEstimator:
         # What is not asked for, such as points that the graph decodes, is not computed.
         self._only_asked = ort.RunOptions()
         self._only_asked.only_execute_path_to_fetches = True
+        self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads if self.provider == CPU else sys.maxsize
 
     @property
     def provider(self) -> str:
@@ -153,6 +158,15 @@ class OnnxEstimator:
                     f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
                 )
             inputs["previous_heatmaps"] = previous
+        at_once = max(1, self._pixels_at_once // (crops.shape[1] * crops.shape[2]))
+        if len(crops) <= at_once:
+            return self._run(session, inputs)
+        parts = range(0, len(crops), at_once)
+        return np.concatenate(
+            [self._run(session, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
+        )
+
+    def _run(self, session: ort.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
         heatmaps: Heatmaps = session.run(["heatmaps"], inputs, self._only_asked)[0]
         return heatmaps
 

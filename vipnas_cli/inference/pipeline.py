@@ -1,22 +1,26 @@
-"""Decode, inference and output side by side: three threads with short bounded queues between them."""
+"""Decode, inference and drawing side by side: three threads with short bounded queues between them."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
+from vipnas_cli.inference.changes import Thumbnail, thumbnail
 from vipnas_cli.inference.propagator import Propagator, Step
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.media.results import ResultSink
 from vipnas_cli.pose import People
 from vipnas_cli.tracking.smoothing import Smoother
 
-# Frames that wait between two stages; enough to even out, few enough to keep memory flat.
+# Frames that wait between two stages; enough to even out, few enough to keep memory flat. Decoding hands over as many
+# at once, because threads that take turns with every frame drive each other's data out of the cache.
 WAITING = 4
+Decoded = tuple[Frame, Thumbnail]
 
 
 @dataclass
@@ -83,27 +87,24 @@ def process(
     """
     statistics, started = RunStatistics(), time.perf_counter()
     decoder, writer = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "write")
-    iterator = iter(frames)
     written: deque[Future[None]] = deque()
-
-    def decode() -> Frame | None:
-        with statistics.busy("decode"):
-            return next(iterator, None)
 
     def write(frame: Frame, people: People, key: bool) -> None:
         with statistics.busy("output"):
             outputs.write(frame, people, key)
 
     try:
-        ahead = deque(decoder.submit(decode) for _ in range(WAITING))
-        while (frame := ahead.popleft().result()) is not None:
-            ahead.append(decoder.submit(decode))
+        for frame, small in _decoded(iter(frames), decoder, statistics):
             with statistics.busy("inference"):
-                step = propagator.step(frame.image, frame.index, frame.time_s)
-            written.append(writer.submit(write, frame, step.people, step.reason is not None))
+                step = propagator.step(frame.image, frame.index, frame.time_s, small)
+            if outputs.pictures:
+                written.append(writer.submit(write, frame, step.people, step.reason is not None))
+                if len(written) > WAITING:
+                    written.popleft().result()
+            else:
+                # Rows are written faster than handed over.
+                write(frame, step.people, step.reason is not None)
             statistics.add(step)
-            if len(written) > WAITING:
-                written.popleft().result()
             on_frame(statistics)
     except KeyboardInterrupt:
         statistics.interrupted = True
@@ -114,3 +115,24 @@ def process(
     for future in written:
         future.result()
     return statistics
+
+
+def _decoded(frames: Iterator[Frame], decoder: Executor, statistics: RunStatistics) -> Iterator[Decoded]:
+    """All frames with their thumbnails, some of them decoded ahead; an error comes after the frames before it."""
+
+    def decode(batch: list[Decoded]) -> None:
+        with statistics.busy("decode"):
+            for frame in islice(frames, WAITING):
+                batch.append((frame, thumbnail(frame.image)))
+
+    batch: list[Decoded] = []
+    job = decoder.submit(decode, batch)
+    while True:
+        wait([job])
+        following: list[Decoded] = []
+        ahead = decoder.submit(decode, following) if batch and job.exception() is None else job
+        yield from batch
+        job.result()
+        if not batch:
+            return
+        batch, job = following, ahead

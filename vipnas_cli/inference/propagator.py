@@ -87,9 +87,9 @@ class Propagator:
         self._memory = None
         self.tracker.reset()
 
-    def step(self, image: Image, frame_index: int, time_s: float) -> Step:
-        """The people of the next RGB frame (H, W, 3) at `time_s` seconds."""
-        small = thumbnail(image)
+    def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
+        """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
+        small = thumbnail(image) if small is None else small
         reason = self._reason(small, image.shape[:2])
         return self._key(image, frame_index, time_s, small, reason) if reason else self._follow(image, time_s, small)
 
@@ -187,14 +187,16 @@ class Propagator:
     def _carried_boxes(self, memory: _Memory) -> Boxes:
         """Boxes (P, 4) for the next frame: those of the key frame, moved as the poses were since then."""
         people, rows = memory.people, []
+        key = memory.key_people
+        row_of = {identity: row for row, identity in enumerate(key.ids.tolist())}
         for index, identity in enumerate(people.ids.tolist()):
-            key = memory.key_people[memory.key_people.ids == identity]
-            weights = [np.where(s >= self.options.point_score, s, 0) for s in (key.scores[0], people.scores[index])]
-            if (np.minimum(*weights) > 0).sum() < FEWEST_JOINTS:
+            row = row_of[identity]
+            weights = [np.where(s >= self.options.point_score, s, 0) for s in (key.scores[row], people.scores[index])]
+            if np.count_nonzero(np.minimum(*weights) > 0) < FEWEST_JOINTS:
                 rows.append(people.boxes_frame[index])
             else:
-                key_pose, now = (key.points_frame[0], weights[0]), (people.points_frame[index], weights[1])
-                rows.append(moved_box(key.boxes_frame[0], key_pose, now))
+                key_pose, now = (key.points_frame[row], weights[0]), (people.points_frame[index], weights[1])
+                rows.append(moved_box(key.boxes_frame[row], key_pose, now))
         return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
 
 

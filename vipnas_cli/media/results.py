@@ -139,9 +139,10 @@ class CsvSink(_RowFile):
         """Add the rows of a frame; the picture is not needed."""
         people = result.people
         points, scores = people.points_frame.tolist(), people.scores.tolist()
+        start = f"{result.frame_index},{result.time_s:.6f}"
         self._add_frame(
             "".join(
-                f"{result.frame_index},{result.time_s:.6f},{person},{name},{x:.2f},{y:.2f},{score:.3f}\n"
+                f"{start},{person},{name},{x:.2f},{y:.2f},{score:.3f}\n"
                 for person, pose, peaks in zip(people.ids.tolist(), points, scores, strict=True)
                 for name, (x, y), score in zip(self._names, pose, peaks, strict=True)
             )

@@ -5,6 +5,7 @@ Shapes: N points or boxes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,24 +36,28 @@ class CropTransform:
         box_width, box_height = max(x1 - x0, 1e-3), max(y1 - y0, 1e-3)
         # Box edges and crop edges lie half a pixel outside the centres of the outermost pixels.
         scale = min(height / box_height, width / box_width) / padding
-        cos, sin = scale * np.cos(rotation), scale * np.sin(rotation)
-        linear = np.array([[cos, -sin], [sin, cos]])
-        if flip:
-            linear[0] *= -1
-        centre_frame = np.array([(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2])
-        centre_crop = np.array([(width - 1) / 2, (height - 1) / 2])
-        return CropTransform(np.column_stack([linear, centre_crop - linear @ centre_frame]), height, width)
+        cos, sin = scale * math.cos(rotation), scale * math.sin(rotation)
+        side = -1.0 if flip else 1.0
+        x, y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+        across = (side * cos, -side * sin, (width - 1) / 2 - side * (cos * x - sin * y))
+        down = (sin, cos, (height - 1) / 2 - (sin * x + cos * y))
+        return CropTransform(np.array([across, down]), height, width)
 
     @property
     def inverse(self) -> NDArray[np.float64]:
         """The matrix (2, 3) from crop pixels to frame pixels."""
-        linear = np.linalg.inv(self.matrix[:, :2])
-        return np.column_stack([linear, -linear @ self.matrix[:, 2]])
+        # By hand: for so few numbers a general solver is all overhead.
+        (a, b, x), (c, d, y) = self.matrix.tolist()
+        share = 1 / (a * d - b * c)
+        return np.array(
+            [[d * share, -b * share, (b * y - d * x) * share], [-c * share, a * share, (c * x - a * y) * share]]
+        )
 
     @property
     def scale(self) -> float:
         """Crop pixels per frame pixel."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        (a, b, _), (c, d, _) = self.matrix.tolist()
+        return math.sqrt(abs(a * d - b * c))
 
     def to_crop(self, points_frame: Floats) -> NDArray[np.float32]:
         """Points (…, 2) of the frame in crop pixels."""
@@ -74,24 +79,37 @@ class CropTransform:
     def _shrunk(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """The part of the image that the crop shows, averaged down by a whole factor, and the matrix for it."""
         corners = np.array([[-1, -1], [self.width, -1], [-1, self.height], [self.width, self.height]], np.float64)
-        found = self.to_frame(corners)
-        low = np.clip(np.floor(found.min(0)), 0, [image.shape[1], image.shape[0]]).astype(int)
-        high = np.clip(np.ceil(found.max(0)) + 1, 0, [image.shape[1], image.shape[0]]).astype(int)
-        part = image[low[1] : high[1], low[0] : high[0]]
+        found, factor = self.to_frame(corners), int(1 / self.scale)
+        (low_x, low_y), (high_x, high_y) = found.min(0).tolist(), found.max(0).tolist()
+        x0, x1 = _span(low_x, high_x, image.shape[1], factor)
+        y0, y1 = _span(low_y, high_y, image.shape[0], factor)
+        part = image[y0:y1, x0:x1]
         if part.size == 0:
             return image[:1, :1] * 0, self.matrix
-        factor = int(1 / self.scale)
         size = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
-        ratio = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         # Small pixel s covers the part's pixels around (s + 0.5) · ratio − 0.5.
-        linear = self.matrix[:, :2] * ratio
-        offset = self.matrix[:, :2] @ (low + (ratio - 1) / 2) + self.matrix[:, 2]
-        return np.asarray(small, np.uint8), np.column_stack([linear, offset])
+        ratio = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
+        offset = self.matrix[:, :2] @ (np.array([x0, y0]) + (ratio - 1) / 2) + self.matrix[:, 2]
+        return np.asarray(small, np.uint8), np.column_stack([self.matrix[:, :2] * ratio, offset])
+
+
+def _span(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
+    """Where the pixels from `low` to `high` begin and end along an image's side of so many pixels.
+
+    Their number is a multiple of `factor` if the image is large enough: averaging is many times faster then.
+    """
+    begin, end = (min(max(edge, 0), side) for edge in (math.floor(low), math.ceil(high) + 1))
+    number = -(-(end - begin) // factor) * factor
+    if number > side:
+        return begin, end
+    begin = min(begin, side - number)
+    return begin, begin + number
 
 
 def between(source: CropTransform, target: CropTransform) -> NDArray[np.float64]:
     """The matrix (2, 3) from the pixels of one crop to those of another of the same frame."""
-    back = np.vstack([source.inverse, [0, 0, 1]])
-    matrix: NDArray[np.float64] = target.matrix @ back
+    back, there = source.inverse, target.matrix
+    matrix: NDArray[np.float64] = there[:, :2] @ back
+    matrix[:, 2] += there[:, 2]
     return matrix

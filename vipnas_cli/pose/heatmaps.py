@@ -72,61 +72,88 @@ class HeatmapCodec:
         heatmap about the probability that the keypoint is there. Where the border cuts a Gaussian, its peak counts.
         """
         people, keypoints, rows, columns = heatmaps.shape
-        flat = heatmaps.reshape(people, keypoints, rows * columns)
-        best = flat.argmax(-1)
-        heights = np.take_along_axis(flat, best[..., None], -1)[..., 0]
-        peaks = np.stack([best % columns, best // columns], -1)
-        shift = _gaussian_shift if self.decoding == "gaussian" else _quarter_shift
-        cells = peaks + shift(heatmaps, peaks)
-        scores = np.maximum(heights, self._mass(heatmaps, peaks))
-        return self.to_crop(cells).astype(np.float32), np.clip(scores, 0, 1).astype(np.float32)
-
-    def _mass(self, heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Sum of each heatmap (P, K) within 2σ of its peak, divided by that of a Gaussian of peak 1."""
-        people, keypoints, rows, columns = heatmaps.shape
+        maps = heatmaps.reshape(-1, rows * columns)
+        best = maps.argmax(-1)
+        peaks = np.empty((len(best), 2), np.int64)
+        np.divmod(best, columns, out=(peaks[:, 1], peaks[:, 0]))
         reach = round(2 * self.sigma)
-        around = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), reach)
+        around = _patches(maps.reshape(-1, rows, columns), peaks, max(reach, 2))
+        if self.decoding == "gaussian":
+            shift = _gaussian_shift(_centre(around, 2))
+        else:
+            shift = _quarter_shift(_centre(around, 2), peaks, (rows, columns))
+        heights = maps[np.arange(len(maps)), best]
         profile = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * self.sigma**2)).sum()
-        mass: NDArray[np.float64] = around.sum((1, 2)) / profile**2
-        return mass.reshape(people, keypoints)
+        mass = _centre(around, reach).sum((1, 2)) / profile**2
+        scores = np.minimum(np.maximum(heights, np.maximum(mass, 0)), 1).astype(np.float32)
+        points = self.to_crop(peaks + shift).astype(np.float32)
+        return points.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
+
+
+# Column and row of the 5 × 5 cells around a peak, and the terms of a round Gaussian's logarithm there (25, 4).
+_X, _Y = np.tile(np.arange(-2.0, 3), 5), np.repeat(np.arange(-2.0, 3), 5)
+_TERMS = np.stack([np.ones(25), _X, _Y, -(_X**2 + _Y**2)], -1)
+_PRODUCTS = (_TERMS[:, :, None] * _TERMS[:, None]).reshape(25, 16)
+_RIDGE = 1e-9 * np.eye(4)[..., None]
 
 
 def _patches(maps: Floats, peaks: NDArray[np.int64], reach: int) -> NDArray[np.float64]:
     """The cells (N, 2·reach + 1, 2·reach + 1) around a cell x, y of each map (N, h, w); 0 beyond the border."""
-    padded = np.pad(maps, ((0, 0), (reach, reach), (reach, reach)))
-    offsets = np.arange(2 * reach + 1)
-    rows = peaks[:, 1, None, None] + offsets[:, None]
-    columns = peaks[:, 0, None, None] + offsets
-    patches: NDArray[np.float64] = padded[np.arange(len(maps))[:, None, None], rows, columns].astype(np.float64)
+    count, rows, columns = maps.shape
+    offsets = np.arange(-reach, reach + 1)
+    y, x = peaks[:, 1, None] + offsets, peaks[:, 0, None] + offsets
+    near_y, near_x = np.minimum(np.maximum(y, 0), rows - 1), np.minimum(np.maximum(x, 0), columns - 1)
+    starts = np.arange(0, count * rows * columns, rows * columns)[:, None] + near_y * columns
+    patches: NDArray[np.float64] = maps.reshape(-1)[starts[:, :, None] + near_x[:, None]].astype(np.float64)
+    patches *= (y == near_y)[:, :, None]
+    patches *= (x == near_x)[:, None]
     return patches
 
 
-def _gaussian_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Where a round Gaussian fitted to the 5 × 5 cells around each peak has its centre.
+def _centre(patches: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """The inner cells (N, 2·reach + 1, 2·reach + 1) of patches (N, s, s) that reach at least as far."""
+    cut = patches.shape[1] // 2 - reach
+    return patches[:, cut : patches.shape[1] - cut, cut : patches.shape[2] - cut]
+
+
+def _gaussian_shift(patches: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where (N, 2) a round Gaussian fitted to the 5 × 5 cells (N, 5, 5) around each peak has its centre.
 
     log h = c + bx·x + by·y − k·(x² + y²) is linear in c, b, k; the squared height is the weight, as the logarithm's
     noise grows with 1/h. It does what DARK's Newton step does, without its blur, and up to the border.
     """
-    people, keypoints, rows, columns = heatmaps.shape
-    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 2).reshape(-1, 25)
-    x, y = np.tile(np.arange(-2.0, 3), 5), np.repeat(np.arange(-2.0, 3), 5)
-    design = np.stack([np.ones(25), x, y, -(x**2 + y**2)], -1)
-    top = np.maximum(patches.max(-1, keepdims=True), 1e-12)
-    relative = np.maximum(patches, 0) / top
+    cells = patches.reshape(-1, 25)
+    relative = np.maximum(cells, 0) / np.maximum(cells.max(-1, keepdims=True), 1e-12)
     weights = relative**2
-    normal = np.einsum("nc,ci,cj->nij", weights, design, design) + 1e-9 * np.eye(4)
-    target = np.einsum("nc,ci->ni", weights * np.log(np.maximum(relative, 1e-12)), design)
-    _, slope_x, slope_y, curve = np.linalg.solve(normal, target[..., None])[..., 0].T
+    system = np.empty((4, 5, len(cells)))
+    system[:, :4] = (weights @ _PRODUCTS).T.reshape(4, 4, -1) + _RIDGE
+    system[:, 4] = ((weights * np.log(np.maximum(relative, 1e-12))) @ _TERMS).T
+    slopes, curve = _slopes_and_curve(system)
     good = curve > 1e-3
-    step = np.stack([slope_x, slope_y], -1) / (2 * np.where(good, curve, 1))[:, None]
+    step = np.where(good, slopes, 0) / (2 * np.where(good, curve, 1))
     # More than a cell away it is no refinement of this peak any more.
-    return np.clip(np.where(good[:, None], step, 0), -1, 1).reshape(people, keypoints, 2)
+    shift: NDArray[np.float64] = np.minimum(np.maximum(step, -1), 1).T
+    return shift
 
 
-def _quarter_shift(heatmaps: Floats, peaks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A quarter cell towards the higher neighbour, per axis, inside the border (paper section 7)."""
-    people, keypoints, rows, columns = heatmaps.shape
-    patches = _patches(heatmaps.reshape(-1, rows, columns), peaks.reshape(-1, 2), 2)
+def _slopes_and_curve(system: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """bx and by (2, N) and k (N,) of normal equations (4, 5, N) of c, bx, by, k with their right sides; overwritten.
+
+    Elimination, all fits at once, and without exchanging rows: the equations are symmetric and positive definite.
+    """
+    for row in range(3):
+        system[row + 1 :] -= system[row + 1 :, row : row + 1] / system[row, row] * system[row]
+    curve = system[3, 4] / system[3, 3]
+    slopes = np.empty((2, system.shape[2]))
+    slopes[1] = (system[2, 4] - system[2, 3] * curve) / system[2, 2]
+    slopes[0] = (system[1, 4] - system[1, 3] * curve - system[1, 2] * slopes[1]) / system[1, 1]
+    return slopes, curve
+
+
+def _quarter_shift(
+    patches: NDArray[np.float64], peaks: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """A quarter cell (N, 2) towards the higher neighbour, per axis, inside the border (paper section 7)."""
     step = np.stack([patches[:, 2, 3] - patches[:, 2, 1], patches[:, 3, 2] - patches[:, 1, 2]], -1)
-    inside = (peaks.reshape(-1, 2) > 0) & (peaks.reshape(-1, 2) < np.array([columns, rows]) - 1)
-    return np.where(inside, 0.25 * np.sign(step), 0).reshape(people, keypoints, 2)
+    inside = (peaks > 0) & (peaks < np.array(size[::-1]) - 1)
+    return np.where(inside, 0.25 * np.sign(step), 0)

@@ -34,19 +34,20 @@ def realignment_weights(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Row weights (P, h', h) and column weights (P, w', w) that carry heatmaps of `sources` to `targets`.
 
-    The crops of a pair may differ in place, scale and size but not in rotation or mirroring; SpecError otherwise.
+    All sources are of one size and all targets of one size. The crops of a pair may differ in place and scale but not
+    in rotation or mirroring; SpecError otherwise.
     """
-    rows, columns = [], []
-    for source, target in zip(sources, targets, strict=True):
-        matrix = between(target, source)  # where in the source each target pixel looks
-        if abs(matrix[0, 1]) > 1e-6 or abs(matrix[1, 0]) > 1e-6:
-            raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
-        old, new = HeatmapCodec(source.height, source.width), HeatmapCodec(target.height, target.width)
-        origin = np.asarray(old.to_heatmap(new.to_crop(np.zeros(2)) * matrix.diagonal() + matrix[:, 2]), np.float64)
-        scale = matrix.diagonal()
-        columns.append(interpolation_weights(scale[:1], origin[:1], old.columns, new.columns)[0])
-        rows.append(interpolation_weights(scale[1:], origin[1:], old.rows, new.rows)[0])
-    return np.stack(rows), np.stack(columns)
+    # Where in the source each target pixel looks.
+    matrices = np.stack([between(target, source) for source, target in zip(sources, targets, strict=True)])
+    if np.abs(matrices[:, (0, 1), (1, 0)]).max() > 1e-6:
+        raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
+    old, new = (HeatmapCodec(crops[0].height, crops[0].width) for crops in (sources, targets))
+    scales, shifts = matrices[:, (0, 1), (0, 1)], matrices[:, :, 2]
+    origins = np.asarray(old.to_heatmap(new.to_crop(np.zeros(2)) * scales + shifts), np.float64)
+    return (
+        interpolation_weights(scales[:, 1], origins[:, 1], old.rows, new.rows),
+        interpolation_weights(scales[:, 0], origins[:, 0], old.columns, new.columns),
+    )
 
 
 def realign(

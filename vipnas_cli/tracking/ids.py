@@ -126,45 +126,51 @@ class IdentityTracker:
     def _remember(self, people: People, time_s: float, looks: Floats | None) -> None:
         """Replace the memory of `people`; doubts about who is who end only where `looks` were compared."""
         old = self._remembered(time_s)
-        rows = {int(track): row for row, track in enumerate(old.ids)}
-        before = np.array([rows.get(int(track), -1) for track in people.ids], np.int64)
+        row_of = {track: row for row, track in enumerate(old.ids.tolist())}
+        before = np.array([row_of.get(track, -1) for track in people.ids.tolist()], np.int64)
         believed = ~self._collapsed(old.last, people, before, time_s)
-        people, before = people[believed], before[believed]
+        if not believed.all():
+            people, before = people[believed], before[believed]
         known = before >= 0
         past = old[before[known]]
         velocities = np.zeros((len(people), 2))
         velocities[known] = self._velocities(past.last, people[known], time_s)
         sighting = Sighting(people, velocities, np.full(len(people), time_s))
-        others = old[~np.isin(old.ids, people.ids)]
+        absent = np.ones(len(old.ids), bool)
+        absent[before[known]] = False
+        others = old[absent]
         clear = self._clear(people, others, time_s)
         certain = clear | ~known
-        now = np.full((len(people), len(PARTS), 3), np.nan) if looks is None else looks[believed]
-        certain[known] &= self._recognised(past, now[known], time_s)
-        # The old sightings stand behind the new ones.
-        rows_certain = np.arange(len(people))
-        rows_certain[known] = np.where(certain[known], rows_certain[known], len(people) + np.arange(len(past.ids)))
+        now = None if looks is None else looks[believed]
+        certain[known] &= self._recognised(past, None if now is None else now[known], time_s)
+        sure = sighting if certain.all() else _last_certain(sighting, certain, past.certain, known)
         # What someone looks like who appears in a crowd is not known: it may be another's body.
-        learnt = np.where(clear[:, None, None], now, np.nan)
-        learnt[known] = self._learnt(past, now[known], certain[known], time_s)
-        memory = Memory(sighting, sighting.followed_by(past.certain)[rows_certain], learnt)
-        self._memory = memory.followed_by(others)
+        learnt = np.full((len(people), len(PARTS), 3), np.nan)
+        if now is not None:
+            learnt[clear] = now[clear]
+        learnt[known] = past.looks if now is None else self._learnt(past, now[known], certain[known], time_s)
+        self._memory = Memory(sighting, sure, learnt).followed_by(others)
         self._observed_s = time_s
         self._next_id = max(self._next_id, int(people.ids.max(initial=-1)) + 1)
 
     def _clear(self, people: People, others: Memory, time_s: float) -> NDArray[np.bool_]:
         """Who (P,) is in nobody's way, neither of those in sight nor of those who were lost in a crowd."""
-        hidden = others.last[others.doubtful].predicted(time_s)
-        covered = covered_share(people.boxes_frame, np.concatenate([people.boxes_frame, hidden.boxes_frame]))
+        boxes = people.boxes_frame
+        if others.doubtful.any():
+            hidden = others.last[others.doubtful].predicted(time_s)
+            boxes = np.concatenate([boxes, hidden.boxes_frame])
+        covered = covered_share(people.boxes_frame, boxes)
         np.fill_diagonal(covered, 0)
         clear: NDArray[np.bool_] = covered.max(1, initial=0) <= self.options.clear_cover
         return clear
 
-    def _recognised(self, past: Memory, looks: Floats, time_s: float) -> NDArray[np.bool_]:
+    def _recognised(self, past: Memory, looks: Floats | None, time_s: float) -> NDArray[np.bool_]:
         """Whether the looks (P, R, 3) of people speak for their ids (P,); whom doubt has left for long is accepted."""
-        agreement, shared = look_agreement(past.looks, looks)
-        alike, compared = np.diagonal(agreement), np.diagonal(shared) > 0
-        unknown = ~_any_known(past.looks)
-        known = np.where(compared, alike >= self.options.strange_look, ~past.doubtful | unknown)
+        known = ~past.doubtful | ~_any_known(past.looks)
+        if looks is not None:
+            agreement, shared = look_agreement(past.looks, looks)
+            alike, compared = np.diagonal(agreement), np.diagonal(shared) > 0
+            known = np.where(compared, alike >= self.options.strange_look, known)
         accepted: NDArray[np.bool_] = known | (past.certain.gaps(time_s) > self.options.memory_s)
         return accepted
 
@@ -264,14 +270,25 @@ class IdentityTracker:
         if len(people) < 2 or not len(old.people):
             return collapsed
         alike, _ = self._agreement(people, people, np.zeros(len(people)))
+        pairs = np.argwhere(np.triu(alike > self.options.duplicate_agreement, 1))
+        if not len(pairs):
+            return collapsed
         past = old[np.maximum(before, 0)].predicted(time_s)
         # Without drift: being out of sight for long must not make a bad fit look good.
         own = np.diagonal(self._agreement(past, people, np.zeros(len(people)))[0])
         known = before >= 0
-        for a, b in np.argwhere(np.triu(alike > self.options.duplicate_agreement, 1)):
+        for a, b in pairs:
             if known[a] and known[b] and not collapsed[a] and not collapsed[b]:
                 collapsed[b if own[b] <= own[a] else a] = True
         return collapsed
+
+
+def _last_certain(now: Sighting, certain: NDArray[np.bool_], before: Sighting, known: NDArray[np.bool_]) -> Sighting:
+    """The sightings of now where they are `certain` (P,), else those `before`, which are of the `known` (P,) people."""
+    rows = np.arange(len(certain))
+    # The old sightings stand behind the new ones.
+    rows[known] = np.where(certain[known], rows[known], len(certain) + np.arange(np.count_nonzero(known)))
+    return now.followed_by(before)[rows]
 
 
 def _any_known(looks: Floats) -> NDArray[np.bool_]:

@@ -35,7 +35,7 @@ class Sighting:
     def predicted(self, time_s: float) -> People:
         """Everyone moved on at constant velocity."""
         shifts = (self.velocities_frame * self.gaps(time_s)[:, None]).astype(np.float32)
-        boxes = self.people.boxes_frame + np.tile(shifts, 2)
+        boxes = self.people.boxes_frame + np.concatenate([shifts, shifts], axis=1)
         return People(self.people.ids, boxes, self.people.points_frame + shifts[:, None], self.people.scores)
 
     def followed_by(self, other: Sighting) -> Sighting:
@@ -64,6 +64,9 @@ class Memory:
 
     def __getitem__(self, keep: Choice) -> Memory:
         """The people that an index array or a mask selects."""
+        # Most often a mask keeps everyone.
+        if keep.dtype == np.bool_ and keep.all():
+            return self
         return Memory(self.last[keep], self.certain[keep], self.looks[keep])
 
     @property
@@ -78,6 +81,8 @@ class Memory:
 
     def followed_by(self, other: Memory) -> Memory:
         """These people, then those of `other`."""
+        if not len(other.ids):
+            return self
         return Memory(
             self.last.followed_by(other.last),
             self.certain.followed_by(other.certain),

@@ -38,12 +38,12 @@ def covered_share(boxes_a: NDArray[np.floating], boxes_b: NDArray[np.floating]) 
 def keypoint_weights(points_frame: NDArray[np.floating], scores: NDArray[np.floating]) -> Floats:
     """Scores (N, K) as weights from 0 to 1; points or scores that are not finite weigh nothing."""
     known = np.isfinite(points_frame).all(-1) & np.isfinite(scores)
-    return np.where(known, np.clip(np.nan_to_num(scores), 0, 1), 0.0)
+    return np.where(known, np.minimum(np.maximum(scores, 0), 1), 0.0)
 
 
 def finite(points_frame: NDArray[np.floating]) -> Floats:
     """The points with 0 in place of what is not finite; `keypoint_weights` gives those no weight."""
-    return np.nan_to_num(points_frame.astype(np.float64), nan=0, posinf=0, neginf=0)
+    return np.where(np.isfinite(points_frame), points_frame, 0.0).astype(np.float64)
 
 
 def pose_agreement(distances: Floats, weights: Floats, spreads: Floats) -> Floats:

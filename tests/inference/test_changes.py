@@ -1,0 +1,56 @@
+"""Cuts and movement at the border are what their definitions say, and a thumbnail is the picture's cell means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vipnas_cli.inference.changes import CELLS, ChangeOptions, is_cut, moves_at_border, thumbnail
+
+OPTIONS = ChangeOptions()
+
+
+def pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of thumbnails that differ by nothing up to everything, some of them in brightness."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(count):
+        before = generator.random(CELLS, np.float32)
+        change = generator.uniform(0, 1) * generator.normal(size=CELLS) * (generator.random(CELLS) < generator.random())
+        found.append((before, (before + change + generator.normal(0, 0.2)).astype(np.float32)))
+    return found
+
+
+def test_a_cut_is_a_large_mean_distance_from_the_median_change() -> None:
+    answers = [is_cut(before, now, OPTIONS) for before, now in pairs(200)]
+    changes = [now - before for before, now in pairs(200)]
+    assert answers == [bool(np.abs(c - np.median(c)).mean() > OPTIONS.cut) for c in changes]
+    assert 0 < sum(answers) < 200
+
+
+def test_movement_at_the_border_is_more_than_the_usual_change_where_nobody_is_known() -> None:
+    boxes = np.array([[0, 0, 300, 900]], np.float32)
+    border = np.ones(CELLS, bool)
+    border[2:-2, 2:-2] = False
+    # The cells that the box touches and one more on each side.
+    border[:18, :11] = False
+    answers, expected = [], []
+    for before, now in pairs(200):
+        change = np.abs(now - before)
+        excess = change - np.median(change)
+        answers.append(moves_at_border(before, now, boxes, (1000, 1000), OPTIONS))
+        expected.append(int((border & (excess > OPTIONS.border)).sum()) >= OPTIONS.border_cells)
+    assert answers == expected
+    assert 0 < sum(answers) < 200
+
+
+@pytest.mark.parametrize("size", [(20, 40), (144, 256), (541, 963), (962, 542)])
+def test_a_thumbnail_holds_the_mean_of_each_cell(size: tuple[int, int]) -> None:
+    rows, columns = np.indices(size)
+    ramp = 40 + 100 * rows / size[0] + 80 * columns / size[1]
+    found = thumbnail(np.repeat(ramp[..., None], 3, -1).astype(np.uint8))
+    centres = np.indices(CELLS) + 0.5
+    expected = 40 + 100 * centres[0] / CELLS[0] + 80 * centres[1] / CELLS[1]
+    assert found.shape == CELLS
+    # Half a grey level is lost by rounding down, and every fourth pixel stands for four.
+    assert np.abs(255 * found - expected).max() < 2 + 400 / min(size)
