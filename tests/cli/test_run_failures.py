@@ -116,3 +116,7 @@ def test_help_names_only_commands_that_work(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert "run" in result.stdout
     assert bundled_weights().is_dir()
+
+
+def test_a_detector_size_without_the_detector(tmp_path: Path, clip: Path) -> None:
+    fails(vipnas("run", str(clip), "--boxes", "whole", "--detector-size", "416", cwd=tmp_path), 2, "--detector-size")

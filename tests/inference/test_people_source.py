@@ -23,13 +23,14 @@ class BrightDetector:
         return scores, boxes
 
 
+@pytest.mark.parametrize("side", [None, 640])
 @pytest.mark.parametrize("size", [(720, 1280), (960, 544), (200, 200), (97, 331)])
-def test_boxes_come_back_to_frame_pixels(size: tuple[int, int]) -> None:
+def test_boxes_come_back_to_frame_pixels(size: tuple[int, int], side: int | None) -> None:
     image = np.zeros((*size, 3), np.uint8)
     top, left, bottom, right = size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2
     image[top:bottom, left:right] = 255
-    boxes, scores = DetectorSource(BrightDetector()).boxes(image, 0)
-    pixel = max(size) / 320
+    boxes, scores = DetectorSource(BrightDetector(), side=side).boxes(image, 0)
+    pixel = max(size) / (side or 320)
     np.testing.assert_allclose(boxes[0], [left, top, right, bottom], atol=1.5 * pixel)
     assert scores[0] == pytest.approx(0.9)
 

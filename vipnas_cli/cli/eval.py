@@ -289,6 +289,17 @@ def people(
             rich_help_panel="Scores",
         ),
     ] = None,
+    detector_size: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            metavar="PIXELS",
+            help="Longer side of the picture that the detector sees, as in `vipnas run`. Default: the detector's own.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     threads: Threads = 0,
     provider: Device = Provider.auto,
     json_: Json = False,
@@ -302,4 +313,4 @@ def people(
     from vipnas_cli.cli.eval_people_job import PeopleOptions, people_job
 
     options = EvalOptions(data=data, weights=weights, threads=threads, provider=provider.value, json=json_, quiet=quiet)
-    people_job(options, PeopleOptions(min_height, threshold))
+    people_job(options, PeopleOptions(min_height, threshold, detector_size))

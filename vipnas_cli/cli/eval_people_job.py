@@ -36,10 +36,12 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Which persons are asked for, as a share of the image's height, and the score that counts as a detection."""
+    """Which persons are asked for, as a share of the image's height, the score that counts as a detection, and the
+    longer side of the picture that the detector sees."""
 
     shortest: float = 0.15
     threshold: float | None = None
+    size: int | None = None
 
 
 def people_job(options: EvalOptions, people: PeopleOptions) -> None:
@@ -55,7 +57,7 @@ def people_job(options: EvalOptions, people: PeopleOptions) -> None:
         images = read_images(data.labels)
         started = time.perf_counter()
         with counted(console, "images", len(images)) as on_image:
-            scores = evaluate_people(DetectorSource(detector, FLOOR), images, rules, on_image)
+            scores = evaluate_people(DetectorSource(detector, FLOOR, side=people.size), images, rules, on_image)
     wall_s = time.perf_counter() - started
     if options.json:
         print_json(_document(data, options, (rules, scores), len(images), wall_s))

@@ -67,6 +67,18 @@ def run(
             rich_help_panel="Input",
         ),
     ] = None,
+    detector_size: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            metavar="PIXELS",
+            help="Longer side of the picture that the own detector sees: more finds smaller people and takes longer, "
+            "with the square. Default: 320.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None,
     max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20,
     smooth: Annotated[
         Smooth,
@@ -114,6 +126,7 @@ def run(
             out=tuple(out or ()),
             weights=weights,
             boxes=boxes,
+            detector_size=detector_size,
             max_people=max_people,
             smooth=smooth.value,
             threads=threads,

@@ -44,6 +44,7 @@ class RunOptions:
     out: tuple[Path, ...] = ()
     weights: Path | None = None
     boxes: str | None = None
+    detector_size: int | None = None
     max_people: int = 20
     smooth: str = "auto"
     threads: int = 0
@@ -126,6 +127,10 @@ def _check_outputs(options: RunOptions) -> None:
 
 
 def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:
+    if options.boxes is not None and options.detector_size is not None:
+        raise UsageError(
+            "--detector-size has no use with --boxes, which replaces the detector", "leave one of them out"
+        )
     if options.boxes == "whole":
         return WholeFrameSource()
     if options.boxes is not None:
@@ -136,7 +141,7 @@ def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions)
         return GivenBoxesSource(read_boxes(Path(options.boxes)))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")
-    return DetectorSource(OnnxDetector(bundle.detector, runtime))
+    return DetectorSource(OnnxDetector(bundle.detector, runtime), side=options.detector_size)
 
 
 def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:

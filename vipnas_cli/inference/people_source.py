@@ -38,16 +38,19 @@ class CellDetector(Protocol):
 
 
 class DetectorSource:
-    """The own detector, on a letterboxed picture."""
+    """The own detector, on a picture letterboxed to `side` pixels; by default the side that it was trained on."""
 
-    def __init__(self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.5) -> None:
+    def __init__(
+        self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.5, side: int | None = None
+    ) -> None:
         self.detector = detector
+        self.side = detector.side if side is None else side
         self.threshold = detector.threshold if threshold is None else threshold
         self.overlap = overlap
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
-        picture, scale = letterbox(image, self.detector.side)
+        picture, scale = letterbox(image, self.side)
         scores, cells = self.detector.detect(picture)
         passing = scores >= self.threshold
         found, found_scores = cells[passing], scores[passing]
