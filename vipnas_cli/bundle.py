@@ -50,6 +50,10 @@ class DetectorFile:
     side: int
     threshold: float
 
+    def at(self, side: int) -> DetectorFile:
+        """The same detector on pictures of another size; its cost grows with their area."""
+        return replace(self, side=side, macs=round(self.macs * (side / self.side) ** 2))
+
     def read(self) -> bytes:
         """The file's content; WeightsError if it is missing or was changed."""
         return read_checked(self.path, self.sha256)

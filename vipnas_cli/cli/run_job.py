@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -85,7 +85,7 @@ def run_job(options: RunOptions) -> int:
     _check_outputs(options)
     workload = Workload(options.video, options.start, options.pictures)
     choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
-    bundle, pipeline, runtime = choice.bundle, choice.pipeline, choice.runtime
+    bundle, pipeline, runtime = _sized(choice.bundle, options), choice.pipeline, choice.runtime
     with open_video(options.video, options.start, options.end) as reader:
         source = _people_source(options, bundle, runtime)
         estimator = OnnxEstimator(pipeline, runtime)
@@ -126,11 +126,18 @@ def _check_outputs(options: RunOptions) -> None:
         raise
 
 
-def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:
-    if options.boxes is not None and options.detector_size is not None:
+def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
+    """The bundle with its detector at the size that the user asked for."""
+    if options.detector_size is None or bundle.detector is None:
+        return bundle
+    if options.boxes is not None:
         raise UsageError(
             "--detector-size has no use with --boxes, which replaces the detector", "leave one of them out"
         )
+    return replace(bundle, detector=bundle.detector.at(options.detector_size))
+
+
+def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:
     if options.boxes == "whole":
         return WholeFrameSource()
     if options.boxes is not None:
@@ -141,7 +148,7 @@ def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions)
         return GivenBoxesSource(read_boxes(Path(options.boxes)))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")
-    return DetectorSource(OnnxDetector(bundle.detector, runtime), side=options.detector_size)
+    return DetectorSource(OnnxDetector(bundle.detector, runtime))
 
 
 def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
