@@ -35,6 +35,14 @@ def test_uniform_schedules_have_one_kind_of_follower(small_cycles: CycleSpace) -
     assert not uniform.contains(mixed)
 
 
+def test_uniform_schedules_are_improved_as_a_whole_too(small_cycles: CycleSpace) -> None:
+    free, rng = replace(small_cycles, lengths=(4,)), Random(2)
+    same = replace(free, uniform=True).sample(rng)
+    children = [free.mutate(same, rng, 0.1) for _ in range(200)]
+    alike = [child for child in children if child != same and len(set(child.plans[1:])) == 1]
+    assert 10 < len(alike) < 150
+
+
 def test_size_counts_every_schedule(small_cycles: CycleSpace) -> None:
     space = replace(small_cycles, lengths=(1, 2, 3))
     followers = small_cycles.follower_space.size * 3

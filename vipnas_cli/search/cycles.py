@@ -10,7 +10,7 @@ from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace, TemporalSpa
 
 # How often a mutation changes the cycle's length, or moves whole followers instead of changing single choices.
 LENGTH_CHANGE = 0.15
-WHOLE_FOLLOWER = 0.15
+WHOLE_FOLLOWER = 0.4
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ class CycleSpace:
         if len(self.lengths) > 1 and rng.random() < LENGTH_CHANGE:
             length = rng.choice(self.lengths)
             plans = _fitted(plans, length)
-        elif not self.uniform and length > 2 and rng.random() < WHOLE_FOLLOWER:
-            plans = _moved(plans, rng)
         short = Schedule(tuple(plans[: self._free(length)]))
         if len(short) < self._free(length):
             return self.sample(rng)
-        return self._spread(self._temporal(len(short)).mutate(short, rng, probability), length)
+        changed = self._temporal(len(short)).mutate(short, rng, probability)
+        if not self.uniform and length > 2 and rng.random() < WHOLE_FOLLOWER:
+            # After single choices: what is good for one follower is mostly good for all, but only as a whole.
+            changed = Schedule(tuple(_moved(list(changed.plans), rng)))
+        return self._spread(changed, length)
 
     def cross(self, a: Schedule, b: Schedule, rng: Random) -> Schedule:
         """A child of the length of one parent that has each position, or its choices, from either one."""
@@ -111,7 +113,7 @@ class CycleSpace:
 def _moved(plans: list[Plan], rng: Random) -> list[Plan]:
     """Two followers exchanged, one in another's place, or one in place of all others."""
     source, target = rng.sample(range(1, len(plans)), 2)
-    move = rng.choice(("exchange", "copy", "spread"))
+    move = rng.choice(("exchange", "copy", "spread", "spread"))
     if move == "spread":
         return [plans[0], *[plans[source]] * (len(plans) - 1)]
     moved = list(plans)
