@@ -10,13 +10,14 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-from vipnas_cli.checkpoints import load_checkpoint, load_super_net
+from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import SearchSpace
 from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
+from vipnas_cli.training.importance import sort_channels
 from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.recipe import Recipe
 
@@ -61,11 +62,18 @@ def started(net: nn.Module, plan: RunPlan) -> nn.Module:
 
 
 def start_super_net(net: SuperNet, plan: RunPlan) -> None:
-    """First weights of a super-network: another one's, those of its largest network trained alone, or ImageNet's."""
+    """First weights of a super-network: another one's, a network's that was trained alone, or ImageNet's.
+
+    The channels of a network that was trained alone are sorted, as narrower networks will take the leading ones.
+    """
     if plan.initial is None:
         started(net.store, plan)
     else:
         tensors, header = load_checkpoint(plan.initial)
+        if header.get("kind") == "pose":
+            trained = load_pose_net(plan.initial).float()
+            sort_channels(trained)
+            tensors = trained.state_dict()
         target = net if header.get("kind") == "supernet" else net.store
         own = target.state_dict()
         fitting = {

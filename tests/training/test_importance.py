@@ -1,0 +1,68 @@
+"""Sorting channels changes their order and nothing else."""
+
+import torch
+
+from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.spec.presets import preset
+from vipnas_cli.training.importance import sort_channels
+
+
+def _trained(name: str) -> PoseNet:
+    """A network whose channels all differ, batch norms too."""
+    torch.manual_seed(0)
+    net = PoseNet(preset(name)).eval()
+    with torch.no_grad():
+        for tensor in (*net.parameters(), *net.buffers()):
+            if tensor.dim() == 1:
+                tensor.uniform_(0.5, 1.5)
+    return net
+
+
+def _importance(block: InvertedResidual) -> torch.Tensor:
+    reads = block.project[0].weight.flatten(1).norm(dim=0)
+    scale = block.spatial[1].weight.abs()
+    return scale * reads
+
+
+@torch.no_grad()
+def test_the_network_computes_what_it_did() -> None:
+    net, images = _trained("fast-base"), torch.randn(1, 3, 64, 32)
+    before = net.raw(images)
+    first = net.final.weight.clone()
+    assert sort_channels(net)
+    after = net.raw(images)
+    assert not torch.equal(first, net.final.weight)
+    assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+
+
+@torch.no_grad()
+def test_the_most_important_channels_come_first() -> None:
+    net = _trained("fast-base")
+    sort_channels(net)
+    blocks = [m for m in net.modules() if isinstance(m, InvertedResidual) and isinstance(m.expand, ConvNorm)]
+    assert len(blocks) > 10
+    for block in blocks:
+        importance = _importance(block)
+        # Stage channels moved later than these, which does not change norms but for rounding.
+        assert (importance.diff() <= 1e-5 * importance.max()).all()
+
+
+@torch.no_grad()
+def test_sorting_twice_is_sorting_once() -> None:
+    net = _trained("fast-base")
+    sort_channels(net)
+    once = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    sort_channels(net)
+    images = torch.randn(1, 3, 64, 32)
+    again = PoseNet(net.arch).eval()
+    again.load_state_dict(once)
+    assert torch.allclose(net.raw(images), again.raw(images), rtol=1e-4, atol=1e-3)
+
+
+@torch.no_grad()
+def test_networks_with_groups_are_left_alone() -> None:
+    net = _trained("s-vipnet-mobilenetv3")
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    assert not sort_channels(net)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

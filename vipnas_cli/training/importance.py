@@ -1,0 +1,101 @@
+"""Orders the channels of a trained network by importance, so that narrower networks keep the best of its weights.
+
+Only the order changes, so the network computes what it did before. Once-for-all (Cai et al., ICLR 2020) sorts channels
+for the same reason before it trains narrower networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
+from vipnas_cli.nets.posenet import LateralHead, PoseNet
+
+Module = nn.Module
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def sort_channels(net: PoseNet) -> bool:
+    """Sorts expanded, stage and head channels of a network in place; False if its grouped channels cannot move.
+
+    A channel is as important as the scale of the batch norm before it and the weights that read it make it.
+    """
+    if not _movable(net):
+        return False
+    blocks = [block for stage in net.stages for block in _blocks(stage)]
+    for block in blocks:
+        if isinstance(block.expand, ConvNorm):
+            _sort([block.expand], [block.project], between=[block.spatial])
+    head = net.head
+    assert isinstance(head, LateralHead)
+    sides: list[list[Module]] = [[] for _ in net.stages]
+    for stage, lateral in zip(net.arch.rules.taps[2::-1], head.lateral, strict=True):
+        sides[stage].append(lateral)
+    sides[-1].append(head.project)
+    stages = [_blocks(stage) for stage in net.stages]
+    for index, own in enumerate(stages):
+        following = stages[index + 1][:1] if index + 1 < len(stages) else []
+        readers = [block.expand for block in (*own[1:], *following)]
+        _sort([block.project for block in own], [*readers, *sides[index]])
+    _sort_head(head, net.final)
+    return True
+
+
+def _movable(net: PoseNet) -> bool:
+    """Whether 1×1 convolutions see all channels, larger ones each channel alone, and nothing else looks at channels."""
+    convolutions = [m for part in (net.stages, net.head) for m in part.modules() if isinstance(m, _CONVOLUTIONS)]
+    plain = all(conv.groups == (1 if conv.kernel_size == (1, 1) else conv.in_channels) for conv in convolutions)
+    blocks = [block for stage in net.stages for block in stage.children()]
+    usual = all(isinstance(b, InvertedResidual) and isinstance(b.attention, nn.Identity) for b in blocks)
+    # Past the first stage every block reads its input through an expansion.
+    later = [block for stage in net.stages[1:] for block in _blocks(stage)]
+    expanded = usual and all(isinstance(b.expand, ConvNorm) for b in later)
+    refined = net.arch.rules.lateral and net.arch.head.refine > 0
+    return plain and expanded and refined and net.fusion is None
+
+
+def _blocks(stage: Module) -> list[InvertedResidual]:
+    return [block for block in stage.children() if isinstance(block, InvertedResidual)]
+
+
+def _sort_head(head: LateralHead, final: nn.Conv2d) -> None:
+    """Each refinement ends one stream of channels with its 1×1 convolution and begins the next."""
+    begins: list[Module] = [head.project]
+    for up, lateral, refine in zip(head.up, head.lateral, head.refine, strict=True):
+        assert isinstance(refine, nn.Sequential)
+        depthwise, mixing = refine
+        _sort([*begins, lateral], [mixing], between=[up, depthwise])
+        begins = [mixing]
+    _sort(begins, [final])
+
+
+@torch.no_grad()
+def _sort(writers: Sequence[Module], readers: Sequence[Module], between: Sequence[Module] = ()) -> None:
+    """Sorts the channels that writers write and readers read; those between treat every channel alone."""
+    scales = torch.stack([_norm(module).weight.abs() for module in (between or writers)]).sum(0)
+    read = torch.stack([_conv(module).weight.flatten(2).square().sum((0, 2)) for module in readers]).sum(0).sqrt()
+    order = (scales * read).argsort(descending=True, stable=True)
+    for module in (*writers, *between):
+        norm = _norm(module)
+        for tensor in (_conv(module).weight, norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            assert tensor is not None
+            tensor.copy_(tensor[order])
+    for module in readers:
+        weight: Tensor = _conv(module).weight
+        weight.copy_(weight[:, order])
+
+
+def _conv(module: Module) -> nn.Conv2d | nn.ConvTranspose2d:
+    found = module[0] if isinstance(module, ConvNorm) else module
+    assert isinstance(found, _CONVOLUTIONS)
+    return found
+
+
+def _norm(module: Module) -> nn.BatchNorm2d:
+    assert isinstance(module, ConvNorm)
+    found = module[1]
+    assert isinstance(found, nn.BatchNorm2d)
+    return found
