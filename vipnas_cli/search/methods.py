@@ -56,6 +56,8 @@ class RandomSearch:
 class Evolution:
     """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
 
+    The share `alike` of the children has followers that are all the same: what is good for one is mostly good for all,
+    and is found with fewer scores so; the other children put it where it pays over the cycle.
     With a `forecast` each generation is the best part of `brood` times as many children by their forecast scores.
     """
 
@@ -67,6 +69,7 @@ class Evolution:
     crossing: float = 0.6
     forecast: Forecast | None = None
     brood: int = 6
+    alike: float = 0.6
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
@@ -110,11 +113,12 @@ class Evolution:
         return within_budget(space, self.prices, None, self.rng)
 
     def _child(self) -> Schedule:
+        space = replace(self.space, uniform=True) if self.rng.random() < self.alike else self.space
         parent = self._parent()
         if self.rng.random() < self.crossing:
-            parent = self.space.cross(parent, self._parent(), self.rng)
-        child = self.space.mutate(parent, self.rng, self.mutation)
-        return within_budget(self.space, self.prices, child, self.rng)
+            parent = space.cross(parent, self._parent(), self.rng)
+        child = space.mutate(parent, self.rng, self.mutation)
+        return within_budget(space, self.prices, child, self.rng)
 
     def _parent(self) -> Schedule:
         """The better of two random members of the population."""
