@@ -16,6 +16,7 @@ import torch
 from vipnas_cli.checkpoints import save_checkpoint
 from vipnas_cli.cli import search_job, search_setup
 from vipnas_cli.cli.app import app
+from vipnas_cli.cost import plan_cost
 from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import (
@@ -163,9 +164,27 @@ def test_milliseconds_come_from_a_table(files: dict[str, Path], monkeypatch: pyt
     found = document(*weights, "-b", "2.7ms", "--latency-table", "table.json")
     assert all(row["ms"] == pytest.approx((96 + 64) / 60) for row in found["front"])
     assert found["measured_ms"] == 1.5
+    assert found["at_equal_latency"] == []
     assert "costs 2.66667 ms" in failure(
         BudgetError, *weights, "-b", "1ms", "--latency-table", "table.json", "--out", "other"
     )
+
+
+def test_methods_are_compared_at_equal_latency_too(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    LatencyTable(Machine("abacus", 1, "none", "0"), 1, "2026-01-01", 17, {"stem": 0.5}).write(Path("table.json"))
+    monkeypatch.setattr(LatencyTable, "check_machine", lambda _table, _threads: None)
+    monkeypatch.setattr(LatencyTable, "predict", lambda _table, plan: plan_cost(plan).macs / 1e5)
+    weights = ["--weights", files["temporal"], "--key", files["key"], "--frames", 3, "-b", "1MFLOPs", "-n", 6]
+    found = document(*weights, "--baselines", "--latency-table", "table.json")
+    levels = found["at_equal_latency"]
+    assert levels[-1]["ms"] == found["winner"]["ms"]
+    assert [level["ms"] for level in levels] == sorted(level["ms"] for level in levels)
+    best = levels[-1]["evolution"]
+    assert best["score"] == found["winner"]["score"]
+    for level in levels:
+        entries = [level[name] for name in ("evolution", "random", "uniform") if level[name]]
+        assert all(entry["ms"] <= level["ms"] for entry in entries)
+        assert all(entry["measured_ms"] == 1.5 for entry in entries)
 
 
 def test_what_cannot_be_searched_is_told_in_a_sentence(files: dict[str, Path]) -> None:

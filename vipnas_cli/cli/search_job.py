@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.cli.search_comparison import PlanClock, latency_levels
 from vipnas_cli.cli.search_plots import draw_search
 from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.cli.search_setup import (
@@ -37,7 +38,7 @@ from vipnas_cli.search.scoring import ClipScorer
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.search.team import team_of, torchrun_rank
-from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec import Plan
 
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
 
@@ -70,12 +71,14 @@ def search_job(options: SearchOptions) -> None:
         raise
     front = front_of(outcome.searched, outcome.unit)
     probe = ProbeOptions(options.threads)
+    clock = PlanClock(lambda plan: measured_ms(plan, probe))
     result = SearchResult(
         options=options,
         budget=ready.task.plan.budget,
         outcome=outcome,
         front=front,
-        winner_ms=_measured(front[-1].schedule, probe),
+        winner_ms=clock.positions(front[-1]),
+        at_equal_latency=latency_levels(outcome, front[-1], clock) if len(outcome.found) > 1 else (),
         compared=tuple(_compared(path, ready.task, probe) for path in options.compare),
         correlation=held_out_correlation(outcome.searched),
         files=ready.files,
@@ -127,12 +130,6 @@ def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
             console.print(f"{team.size} processes score candidates.", highlight=False)
         task = team.from_first(lambda: ready.task)
         return run_task(task, team, ready.log.append, on_evaluation, options.folder / MEASURED)
-
-
-def _measured(schedule: Schedule, probe: ProbeOptions) -> tuple[float, ...]:
-    """Milliseconds at each position of the cycle on this machine."""
-    known = {plan: measured_ms(plan, probe) for plan in dict.fromkeys(schedule.plans)}
-    return tuple(known[plan] for plan in schedule.plans)
 
 
 def _compared(path: Path, task: SearchTask, probe: ProbeOptions) -> Compared:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.cli.search_comparison import Entry, Level, levels_of
 from vipnas_cli.cli.search_setup import Files, SearchOptions
 from vipnas_cli.cost import plan_cost
 from vipnas_cli.media.outputs import PartialFile
@@ -21,8 +22,6 @@ from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import ArchSpec, Budget, Plan
 
 SCHEMA = 1
-# Shares of the budget at which methods are compared.
-LEVELS = (0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Compared:
 class SearchResult:
     """The outcome of a search; `winner_ms` are measured at each position of the best schedule.
 
-    `correlation` is the rank correlation of the predictor on held-out candidates.
+    `correlation` is the rank correlation of the predictor on held-out candidates. `at_equal_latency` is empty unless
+    the search knows milliseconds.
     """
 
     options: SearchOptions
@@ -51,6 +51,7 @@ class SearchResult:
     outcome: Outcome
     front: list[Evaluation]
     winner_ms: tuple[float, ...]
+    at_equal_latency: tuple[Level, ...]
     compared: tuple[Compared, ...]
     correlation: float
     files: Files
@@ -61,6 +62,11 @@ class SearchResult:
     def winner(self) -> Evaluation:
         """The best schedule within the budget."""
         return self.front[-1]
+
+    @property
+    def at_equal_cost(self) -> tuple[Level, ...]:
+        """What each method reached within shares of the budget."""
+        return levels_of(self.outcome, self.budget.unit, self.budget.value)
 
     @property
     def unit(self) -> str:
@@ -86,12 +92,6 @@ def spec_name(number: int, evaluation: Evaluation) -> str:
     return f"{number:02d}-{evaluation.schedule.key}.json"
 
 
-def best_within(evaluations: Iterable[Evaluation], unit: str, cost: float) -> Evaluation | None:
-    """The best of those that cost at most so much, None if there is none."""
-    affordable = [evaluation for evaluation in evaluations if evaluation.cost(unit) <= cost]
-    return max(affordable, key=lambda e: (e.score.mean, -e.cost(unit)), default=None)
-
-
 def document_of(result: SearchResult, problem: dict[str, Any], path: Path) -> dict[str, Any]:
     """Writes the summary and returns it."""
     winner = result.winner
@@ -113,7 +113,14 @@ def document_of(result: SearchResult, problem: dict[str, Any], path: Path) -> di
         ],
         "measured_ms": round(sum(result.winner_ms) / len(result.winner_ms), 3),
         "front": [_row(e) | {"spec": f"pareto/{spec_name(n, e)}"} for n, e in enumerate(result.front, 1)],
-        "at_equal_cost": _levels(result),
+        "at_equal_cost": [
+            {"cost": level.cost, **{name: e and e.evaluation.score.mean for name, e in level.entries.items()}}
+            for level in result.at_equal_cost
+        ],
+        "at_equal_latency": [
+            {"ms": level.cost, **{name: e and e.to_json() for name, e in level.entries.items()}}
+            for level in result.at_equal_latency
+        ],
         "compared": [{"name": c.name, "macs": c.macs, "ms": c.ms, "score": c.score.mean} for c in result.compared],
     }
     _write_json(path, document)
@@ -140,16 +147,6 @@ def _position(position: int, plan: Plan, ms: float, score: float) -> dict[str, A
         "measured_ms": round(ms, 3),
         "score": score,
     }
-
-
-def _levels(result: SearchResult) -> list[dict[str, Any]]:
-    """The best score of each method at shares of the budget."""
-    unit, rows = result.budget.unit, []
-    for share in LEVELS:
-        cost = share * result.budget.value
-        best = {name: best_within(found, unit, cost) for name, found in result.outcome.found.items()}
-        rows.append({"cost": cost, **{name: e and e.score.mean for name, e in best.items()}})
-    return rows
 
 
 def summary_of(arch: ArchSpec) -> str:
@@ -190,6 +187,8 @@ def tell(result: SearchResult, document: dict[str, Any], options: SearchOptions,
     out.print(_front(result))
     if len(result.outcome.found) > 1 or result.compared:
         out.print(_comparison(result))
+        if result.at_equal_latency:
+            out.print(_latency_comparison(result))
     correlation = document["predictor_rank_correlation"]
     if correlation is not None:
         out.print(f"Rank correlation of the predictor on held-out candidates: {correlation:.3f}.")
@@ -241,19 +240,33 @@ def _front(result: SearchResult) -> Table:
 
 def _comparison(result: SearchResult) -> Table:
     """Best scores within shares of the budget, by method, and trained networks on every frame."""
-    levels = _levels(result)
-    heads = [f"≤ {result.amount(row['cost']):.3g} {result.unit}" for row in levels]
+    heads = [f"≤ {result.amount(level.cost):.3g} {result.unit}" for level in result.at_equal_cost]
     table = Table("PCK@0.1", *heads, title="At equal cost")
     for name in result.outcome.found:
-        table.add_row(name, *(_number(row[name]) for row in levels))
+        table.add_row(name, *(_score(level.entries[name]) for level in result.at_equal_cost))
     for other in result.compared:
         cost = f"{result.amount(other.cost(result.budget.unit)):.3g} {result.unit}"
-        table.add_row(f"{other.name} on every frame ({cost})", *[""] * (len(levels) - 1), f"{other.score.mean:.2f}")
+        table.add_row(f"{other.name} on every frame ({cost})", *[""] * (len(heads) - 1), f"{other.score.mean:.2f}")
     return table
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _latency_comparison(result: SearchResult) -> Table:
+    """Best scores within shares of the winner's milliseconds, and in brackets what was measured."""
+    heads = [f"≤ {level.cost:.3g} ms" for level in result.at_equal_latency]
+    table = Table("PCK@0.1 (measured ms)", *heads, title="At equal latency")
+    for name in result.outcome.found:
+        table.add_row(name, *(_score(level.entries[name]) for level in result.at_equal_latency))
+    for other in result.compared:
+        row = f"{other.score.mean:.2f} ({other.ms:.2f})"
+        table.add_row(f"{other.name} on every frame", *[""] * (len(heads) - 1), row)
+    return table
+
+
+def _score(entry: Entry | None) -> str:
+    if entry is None:
+        return "–"
+    measured = "" if entry.measured_ms is None else f" ({entry.measured_ms:.2f})"
+    return f"{entry.evaluation.score.mean:.2f}{measured}"
 
 
 def _write_json(path: Path, document: Any) -> None:
