@@ -154,3 +154,24 @@ def test_a_box_grows_to_hold_an_outstretched_hand() -> None:
     reaching = POINTS.copy()
     reaching[1] = (-60, 60)
     assert moved_box(last, (POINTS, SURE), (reaching, SURE))[0] < -60
+
+
+def test_exchanged_sides_are_undone_in_points_and_heatmaps() -> None:
+    def steps(wrong: bool, steady: bool) -> tuple[list, Propagator]:
+        found = propagator(3, {0: box((0, 0)), 3: box((0, 0)), 6: box((0, 0))})
+        found.options = PropagationOptions(early_keys=False, steady_sides=steady)
+        images = [painted((0, 0)) for _ in range(8)]
+        if wrong:
+            # The dots' colours are their keypoints: the seventh frame, a key frame, shows hands and feet exchanged.
+            images[6] = np.select(
+                [images[6][..., :1] == 10 * k for k in (2, 3, 4, 5)],
+                [np.where(np.arange(3) == 0, v, images[6]) for v in (30, 20, 50, 40)],
+                images[6],
+            )
+        return [found.step(image.astype(np.uint8), i, i / 30) for i, image in enumerate(images)], found
+
+    straight, _ = steps(wrong=False, steady=True)
+    undone, _ = steps(wrong=True, steady=True)
+    left, _ = steps(wrong=True, steady=False)
+    np.testing.assert_allclose(undone[6].people.points_frame, straight[6].people.points_frame, atol=1e-3)
+    assert np.abs(left[6].people.points_frame - straight[6].people.points_frame).max() > 10

@@ -19,6 +19,7 @@ from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
+from vipnas_cli.tracking.sides import SideVote
 
 # Boxes that overlap by this IoU are one person in two frames.
 SAME_BOX = 0.3
@@ -36,6 +37,7 @@ class PropagationOptions:
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people. `falling_factor`: a key frame comes early when a person's score falls
     below this share of the score at the last key frame. `same_person_oks`: poses closer than this are one person.
+    `steady_sides`: left and right of a person are kept as most key frames saw them.
     """
 
     max_people: int = 20
@@ -46,6 +48,7 @@ class PropagationOptions:
     same_person_oks: float = 0.8
     early_keys: bool = True
     fusion: bool = True
+    steady_sides: bool = True
     changes: ChangeOptions = ChangeOptions()
 
 
@@ -81,11 +84,16 @@ class Propagator:
     tracker: IdentityTracker = field(default_factory=IdentityTracker)
     options: PropagationOptions = PropagationOptions()
     _memory: _Memory | None = None
+    _sides: SideVote = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sides = SideVote(self.estimator.skeleton)
 
     def reset(self) -> None:
         """Forgets everything, as before the first frame."""
         self._memory = None
         self.tracker.reset()
+        self._sides.reset()
 
     def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
@@ -113,6 +121,7 @@ class Propagator:
         memory = self._memory
         if reason == "cut":
             self.tracker.forget()
+            self._sides.reset()
             memory = None
         kept = np.zeros((0, 4), np.float32) if memory is None else self._carried_boxes(memory)
         detected = len(found)
@@ -134,9 +143,10 @@ class Propagator:
         looks = look_of(image, people, self.estimator.skeleton)
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
+        people, heatmaps = self._settled(people, heatmaps[keep], key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if memory is None else _updated(memory.key_people, people, keep < detected)
-        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps[keep], reference, small)
+        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small)
         return Step(people, 0, reason, len(transforms))
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
@@ -156,11 +166,20 @@ class Propagator:
         elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"
         keep = np.flatnonzero(believed)
-        people = people[keep]
+        people, heatmaps = self._settled(people[keep], heatmaps[keep], key=False)
         self.tracker.observe(people, time_s)
         kept = [transforms[i] for i in keep]
-        self._memory = _Memory(position, people, kept, heatmaps[keep], memory.key_people, small, next_key)
+        self._memory = _Memory(position, people, kept, heatmaps, memory.key_people, small, next_key)
         return Step(people, position, None, len(transforms))
+
+    def _settled(self, people: People, heatmaps: Heatmaps, key: bool) -> tuple[People, Heatmaps]:
+        """People and heatmaps (P, K, h, w) with left and right as most key frames saw them."""
+        if not self.options.steady_sides:
+            return people, heatmaps
+        settled, order = self._sides.settled(people, key)
+        if (order == np.arange(order.shape[1])).all():
+            return people, heatmaps
+        return settled, heatmaps[np.arange(len(people))[:, None], order]
 
     def _estimate(
         self, position: int, image: Image, boxes: Boxes, memory: _Memory | None
