@@ -56,8 +56,9 @@ class RandomSearch:
 class Evolution:
     """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
 
-    The share `alike` of the children has followers that are all the same: what is good for one is mostly good for all,
-    and is found with fewer scores so; the other children put it where it pays over the cycle.
+    The first `alike_first` candidates, and after them the share `alike` of the children, have followers that are all
+    the same: what is good for one is mostly good for all, and is found with fewer scores so. The other children then
+    put it where it pays over the cycle.
     With a `forecast` each generation is the best part of `brood` times as many children by their forecast scores.
     """
 
@@ -69,7 +70,8 @@ class Evolution:
     crossing: float = 0.6
     forecast: Forecast | None = None
     brood: int = 6
-    alike: float = 0.6
+    alike_first: int = 96
+    alike: float = 0.3
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
@@ -96,24 +98,33 @@ class Evolution:
     def _new(self, count: int, seen: set[Schedule]) -> list[Schedule]:
         """Children, as far as they are new, else random schedules."""
         found = distinct(count, seen, self._child, PATIENCE // 4) if self.population else self._first(count, seen)
+        if self._begins:
+            found += distinct(count - len(found), seen, lambda: self._random(self._uniform), PATIENCE // 4)
         return found + distinct(count - len(found), seen, lambda: self._random(self.space))
 
-    def _first(self, count: int, seen: set[Schedule]) -> list[Schedule]:
-        """Up to half of the first generation: the largest networks that are affordable, and followers that are alike.
+    @property
+    def _begins(self) -> bool:
+        """Whether followers are still all the same."""
+        return len(self.told) < self.alike_first
 
-        Large networks are those that shared weights serve best, and random ones are seldom near a high budget. What is
-        good for one follower is mostly good for all, and among equal ones that is found with fewer scores.
+    @property
+    def _uniform(self) -> CycleSpace:
+        return replace(self.space, uniform=True)
+
+    def _first(self, count: int, seen: set[Schedule]) -> list[Schedule]:
+        """Up to a quarter of the first generation: the largest networks that are affordable.
+
+        Large networks are those that shared weights serve best, and random ones are seldom near a high budget.
         """
         corners = [schedule for schedule in self.space.corners if self.prices.affordable(schedule)][: count // 4]
         seen.update(corners)
-        uniform = replace(self.space, uniform=True)
-        return corners + distinct(count // 2 - len(corners), seen, lambda: self._random(uniform), PATIENCE // 4)
+        return corners
 
     def _random(self, space: CycleSpace) -> Schedule:
         return within_budget(space, self.prices, None, self.rng)
 
     def _child(self) -> Schedule:
-        space = replace(self.space, uniform=True) if self.rng.random() < self.alike else self.space
+        space = self._uniform if self._begins or self.rng.random() < self.alike else self.space
         parent = self._parent()
         if self.rng.random() < self.crossing:
             parent = space.cross(parent, self._parent(), self.rng)
