@@ -91,23 +91,17 @@ class SideVote:
 
     def _compared(self, before: People, now: People) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which parts (P, G) clearly fit the frame before with the sides exchanged, and which clearly as they are."""
-        straight = self._misfit(before, now, np.arange(len(self._flipped)))
-        crossed = self._misfit(before, now, self._flipped)
-        return straight - crossed > self.options.clear, crossed - straight > self.options.clear
-
-    def _misfit(self, before: People, now: People, order: NDArray[np.int64]) -> Floats:
-        """Mean distance (P, G) of the joints of each part, in standard deviations; 0 where nothing is known."""
         weights = np.minimum(
             keypoint_weights(before.points_frame, before.scores), keypoint_weights(now.points_frame, now.scores)
         )
         # The same weights both ways, so that only places decide.
         weights = np.minimum(weights, weights[:, self._flipped])
-        offsets = finite(now.points_frame)[:, order] - finite(before.points_frame)
-        distances = np.linalg.norm(offsets, axis=-1) / body_sizes(now.boxes_frame)[:, None] / self._spreads
-        total = weights @ self._parts.T
-        summed = (weights * np.minimum(distances, FARTHEST)) @ self._parts.T
-        misfit: Floats = np.divide(summed, total, out=np.zeros_like(total), where=total > 0)
-        return misfit
+        places, scale = finite(now.points_frame), body_sizes(now.boxes_frame)[:, None] * self._spreads
+        offsets = np.stack([places, places[:, self._flipped]]) - finite(before.points_frame)
+        distances = np.minimum(np.sqrt((offsets**2).sum(-1)) / scale, FARTHEST)
+        straight, crossed = (weights * distances) @ self._parts.T
+        better = (straight - crossed) / np.maximum(weights @ self._parts.T, 1e-9)
+        return better > self.options.clear, better < -self.options.clear
 
 
 def _parts(skeleton: Skeleton) -> Floats:
