@@ -11,7 +11,7 @@ from vipnas_cli.errors import BudgetError
 from vipnas_cli.search.candidate import Evaluation, Prices, Score
 from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
-from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.team import Alone
@@ -40,7 +40,7 @@ def methods(space: CycleSpace, prices: Prices) -> list[Method]:
     return [
         RandomSearch(space, prices, Random(0)),
         Evolution(space, prices, Random(0), population_size=8),
-        Evolution(space, prices, Random(0), population_size=8, forecast=forecast),
+        Evolution(space, prices, Random(0), population_size=8, fit=fitted),
     ]
 
 
@@ -78,22 +78,43 @@ def test_an_exhausted_space_ends_the_search(small_cycles: CycleSpace, method: in
     assert len(rows) == small_cycles.size
 
 
-def test_evolution_finds_the_true_front_without_scoring_everything(small_cycles: CycleSpace) -> None:
-    space = replace(small_cycles, lengths=(3,), fusions=small_cycles.fusions[::2])
+Place = tuple[float, float]
+
+
+def true_front(space: CycleSpace, prices: Prices) -> set[Place]:
+    """Cost and score of the best of all schedules of three frames."""
     key, followers = space.key_space.largest, list(space.follower_space.enumerate())
     plans = [Plan(arch, fusion) for arch in followers for fusion in space.fusions]
-    prices = Prices(FREE)
     every = [
         Evaluation(0, "all", schedule, prices.macs(schedule), None, known_score(schedule))
         for schedule in (Schedule((Plan(key), a, b)) for a in plans for b in plans)
     ]
     assert len(every) == space.size == 1024
-    true = {(row.macs, row.score.mean) for row in front_of(every, "macs")}
+    return places(every)
+
+
+def places(evaluations: list[Evaluation]) -> set[Place]:
+    """Cost and score of those that no other one dominates."""
+    return {(row.macs, row.score.mean) for row in front_of(evaluations, "macs")}
+
+
+def test_evolution_finds_the_true_front_without_scoring_everything(small_cycles: CycleSpace) -> None:
+    space, prices = replace(small_cycles, lengths=(3,), fusions=small_cycles.fusions[::2]), Prices(FREE)
+    true = true_front(space, prices)
     rows = searched(Evolution(space, prices, Random(0), population_size=24), prices, 420, generation=24)
-    found = {(row.macs, row.score.mean) for row in front_of(rows, "macs")}
-    assert found == true
+    assert places(rows) == true
     drawn = searched(RandomSearch(space, prices, Random(0)), prices, 420, generation=24)
-    assert {(row.macs, row.score.mean) for row in front_of(drawn, "macs")} != true
+    assert places(drawn) != true
+
+
+def test_forecasts_find_more_of_the_true_front_with_as_many_scores(small_cycles: CycleSpace) -> None:
+    space, prices = replace(small_cycles, lengths=(3,), fusions=small_cycles.fusions[::2]), Prices(FREE)
+    true = true_front(space, prices)
+    found = []
+    for fit in (None, fitted):
+        methods = [Evolution(space, prices, Random(seed), fit=fit, alike_first=24) for seed in range(4)]
+        found.append(sum(len(places(searched(method, prices, 96, generation=24)) & true) for method in methods))
+    assert found[1] > found[0]
 
 
 def test_random_search_draws_affordable_schedules_alike(small_cycles: CycleSpace) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vipnas_cli.search.candidate import Evaluation, Score
 from vipnas_cli.search.cycles import CycleSpace
-from vipnas_cli.search.predictor import fitted, forecast, held_out_correlation, rank_correlation
+from vipnas_cli.search.predictor import held_out_correlation, rank_correlation
 
 
 def evaluations(space: CycleSpace, count: int, noise: float) -> list[Evaluation]:
@@ -40,13 +40,6 @@ def test_noise_alone_cannot_be_forecast(small_cycles: CycleSpace) -> None:
         for row in evaluations(replace(small_cycles, lengths=(4,)), 80, noise=0)
     ]
     assert abs(held_out_correlation(rows)) < 0.35
-
-
-def test_a_forecast_is_that_of_the_fitted_predictor(small_cycles: CycleSpace) -> None:
-    rows = evaluations(replace(small_cycles, lengths=(2, 3)), 30, noise=0.1)
-    schedules = [row.schedule for row in rows[20:]]
-    predictor = fitted(rows[:20])
-    assert forecast(rows[:20], schedules) == [predictor(schedule) for schedule in schedules]
 
 
 def test_few_candidates_have_no_correlation(small_cycles: CycleSpace) -> None:

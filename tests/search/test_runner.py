@@ -12,7 +12,7 @@ import pytest
 from vipnas_cli.search.candidate import Evaluation, Prices, Score
 from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.methods import Evolution
-from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.scoring import ClipScorer
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
@@ -32,7 +32,7 @@ def score_by_size(schedule: Schedule) -> Score:
 
 def evolution(space: CycleSpace, prices: Prices, predicts: bool) -> Evolution:
     """Always the same evolution."""
-    return Evolution(space, prices, Random(5), population_size=6, forecast=forecast if predicts else None)
+    return Evolution(space, prices, Random(5), population_size=6, fit=fitted if predicts else None)
 
 
 @pytest.mark.parametrize("predicts", [False, True])

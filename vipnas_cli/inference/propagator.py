@@ -177,7 +177,7 @@ class Propagator:
         if not self.options.steady_sides:
             return people, heatmaps
         settled, order = self._sides.settled(people, key)
-        if (order == np.arange(order.shape[1])).all():
+        if settled is people:
             return people, heatmaps
         return settled, heatmaps[np.arange(len(people))[:, None], order]
 

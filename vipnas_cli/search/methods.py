@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vipnas_cli.search.candidate import Evaluation, Prices
+from vipnas_cli.search.candidate import Evaluation, Prices, Score
 from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.selection import best_first
 from vipnas_cli.spec import Schedule
@@ -20,7 +20,8 @@ from vipnas_cli.spec import Schedule
 # So many draws without anything new mean that the space has nothing more to give.
 PATIENCE = 300
 REPAIRS = 40
-Forecast = Callable[[Sequence[Evaluation], Sequence[Schedule]], Sequence[float]]
+# Learns from evaluations to tell the score of any schedule.
+Fit = Callable[[Sequence[Evaluation]], Callable[[Schedule], float]]
 
 
 class Method(Protocol):
@@ -59,7 +60,8 @@ class Evolution:
     The first `alike_first` candidates, and after them the share `alike` of the children, have followers that are all
     the same: what is good for one is mostly good for all, and is found with fewer scores so. The other children then
     put it where it pays over the cycle.
-    With a `forecast` each generation is the best part of `brood` times as many children by their forecast scores.
+    With a `fit` each generation is bred in `rounds` of `brood` times as many children that are not scored, only
+    forecast, and the best of them all are asked for: forecasts cost next to nothing, scores are what a search pays.
     """
 
     space: CycleSpace
@@ -68,36 +70,52 @@ class Evolution:
     population_size: int = 24
     mutation: float = 0.06
     crossing: float = 0.6
-    forecast: Forecast | None = None
-    brood: int = 6
-    alike_first: int = 96
-    alike: float = 0.3
+    fit: Fit | None = None
+    rounds: int = 12
+    brood: int = 4
+    alike_first: int = 72
+    alike: float = 0.15
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
 
     def ask(self, count: int) -> list[Schedule]:
         """See Method."""
-        if self.forecast is None or not self.population:
-            return self._new(count, self.seen)
-        children = self._new(count * self.brood, set(self.seen))
-        costs = np.array([self.prices.cost(child) for child in children])
-        chosen = best_first(costs, np.array(self.forecast(self.told, children)))[:count]
-        found = [children[row] for row in chosen]
+        if self.fit is None or not self.population:
+            return self._new(count, self.seen, self.population)
+        found = self._bred(count, self.fit(self.told))
         self.seen.update(found)
-        return found
+        return found + self._new(count - len(found), self.seen, self.population)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Method."""
         self.told += evaluations
-        both = [*self.population, *evaluations]
-        order = _order(both, self.prices.budget.unit)
-        # Best first, so that a tournament compares places.
-        self.population = [both[row] for row in order[: self.population_size]]
+        self.population = self._best([*self.population, *evaluations], self.population_size)
 
-    def _new(self, count: int, seen: set[Schedule]) -> list[Schedule]:
+    def _bred(self, count: int, forecast: Callable[[Schedule], float]) -> list[Schedule]:
+        """The best new schedules by their forecasts after some generations that only forecasts judged."""
+        seen, parents = set(self.seen), list(self.population)
+        for _ in range(self.rounds):
+            children = self._new(count * self.brood, seen, parents)
+            guesses = [
+                Evaluation(0, "", child, self.prices.macs(child), self.prices.ms(child), Score(forecast(child), ()))
+                for child in children
+            ]
+            parents = self._best([*parents, *guesses], self.population_size + 2 * count)
+        return [parent.schedule for parent in parents if parent.schedule not in self.seen][:count]
+
+    def _best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
+        """That many evaluations, best first, so that a tournament compares places."""
+        unit = self.prices.budget.unit
+        costs = np.array([evaluation.cost(unit) for evaluation in evaluations])
+        scores = np.array([evaluation.score.mean for evaluation in evaluations])
+        return [evaluations[row] for row in best_first(costs, scores)[:count]]
+
+    def _new(self, count: int, seen: set[Schedule], parents: Sequence[Evaluation]) -> list[Schedule]:
         """Children, as far as they are new, else random schedules."""
-        found = distinct(count, seen, self._child, PATIENCE // 4) if self.population else self._first(count, seen)
+        found = (
+            distinct(count, seen, lambda: self._child(parents), PATIENCE // 4) if parents else self._first(count, seen)
+        )
         if self._begins:
             found += distinct(count - len(found), seen, lambda: self._random(self._uniform), PATIENCE // 4)
         return found + distinct(count - len(found), seen, lambda: self._random(self.space))
@@ -123,23 +141,18 @@ class Evolution:
     def _random(self, space: CycleSpace) -> Schedule:
         return within_budget(space, self.prices, None, self.rng)
 
-    def _child(self) -> Schedule:
+    def _child(self, parents: Sequence[Evaluation]) -> Schedule:
         space = self._uniform if self._begins or self.rng.random() < self.alike else self.space
-        parent = self._parent()
+        child = self._parent(parents)
         if self.rng.random() < self.crossing:
-            parent = space.cross(parent, self._parent(), self.rng)
-        child = space.mutate(parent, self.rng, self.mutation)
+            child = space.cross(child, self._parent(parents), self.rng)
+        child = space.mutate(child, self.rng, self.mutation)
         return within_budget(space, self.prices, child, self.rng)
 
-    def _parent(self) -> Schedule:
-        """The better of two random members of the population."""
-        size = len(self.population)
-        return self.population[min(self.rng.randrange(size), self.rng.randrange(size))].schedule
-
-
-def _order(evaluations: Sequence[Evaluation], unit: str) -> list[int]:
-    costs = np.array([evaluation.cost(unit) for evaluation in evaluations])
-    return [int(row) for row in best_first(costs, np.array([evaluation.score.mean for evaluation in evaluations]))]
+    def _parent(self, parents: Sequence[Evaluation]) -> Schedule:
+        """The better of two random parents."""
+        size = len(parents)
+        return parents[min(self.rng.randrange(size), self.rng.randrange(size))].schedule
 
 
 def distinct(count: int, seen: set[Schedule], draw: Callable[[], Schedule], patience: int = PATIENCE) -> list[Schedule]:

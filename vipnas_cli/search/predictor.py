@@ -63,12 +63,6 @@ def fitted(evaluations: Sequence[Evaluation]) -> Predictor:
     )
 
 
-def forecast(evaluations: Sequence[Evaluation], schedules: Sequence[Schedule]) -> list[float]:
-    """Forecast scores of schedules after evaluations of others."""
-    predictor = fitted(evaluations)
-    return [predictor(schedule) for schedule in schedules]
-
-
 def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:
     """Spearman's rank correlation of scores with forecasts that did not know them; NaN for fewer than ten candidates.
 

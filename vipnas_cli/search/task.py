@@ -13,7 +13,7 @@ from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.clip_sets import ClipSets
 from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
-from vipnas_cli.search.predictor import forecast
+from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import OnEvaluation, Runner
 from vipnas_cli.search.scoring import ClipScorer, Networks
 from vipnas_cli.search.team import Team
@@ -103,7 +103,7 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
     rng = Random(f"{plan.seed} {name}")
     if name == "random":
         return RandomSearch(space, prices, rng)
-    return Evolution(space, prices, rng, forecast=forecast if plan.predictor else None)
+    return Evolution(space, prices, rng, fit=fitted if plan.predictor else None)
 
 
 def _plan_ms(task: SearchTask, team: Team, ms_log: Path) -> PlanMs | None:

@@ -37,6 +37,32 @@ class SideOptions:
             raise UsageError(f"side options need clear > 0 and most_votes ≥ 0, not {self}")
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What one frame says of its people: ids, places (P, K, 2), weights (P, K) that are the same for both sides of a
+    pair, and votes (P, G) for the sides as they are."""
+
+    ids: tuple[int, ...]
+    places: Floats
+    weights: Floats
+    votes: Floats
+
+    def of(self, ids: tuple[int, ...]) -> tuple[NDArray[np.bool_], _Seen]:
+        """Whom of `ids` it knows, a mask (P,), and what it says of those, in their order."""
+        if ids == self.ids:
+            return np.ones(len(ids), np.bool_), self
+        row_of = {identity: row for row, identity in enumerate(self.ids)}
+        rows = np.array([row_of.get(identity, -1) for identity in ids], np.int64)
+        known = rows >= 0
+        return known, _Seen(
+            tuple(identity for identity in ids if identity in row_of), *(v[rows[known]] for v in self._arrays)
+        )
+
+    @property
+    def _arrays(self) -> tuple[Floats, Floats, Floats]:
+        return self.places, self.weights, self.votes
+
+
 class SideVote:
     """Keeps left and right of each person as most key frames saw them, as long as the pose goes on without a gap.
 
@@ -46,61 +72,58 @@ class SideVote:
     def __init__(self, skeleton: Skeleton = COCO17, options: SideOptions = SideOptions()) -> None:
         self.options = options
         self._flipped = np.array(skeleton.flip_order)
+        self._straight = np.arange(len(self._flipped))
         # COCO's constants: one standard deviation of a keypoint is 2 sigma body sizes.
         self._spreads = 2 * np.array(skeleton.sigmas)
         self._parts = _parts(skeleton)
+        self._of_parts, self._counts = np.ascontiguousarray(self._parts.T), np.maximum(self._parts.sum(1), 1)
         self.reset()
 
     def reset(self) -> None:
         """Forget everyone."""
-        self._last = People.nobody(len(self._spreads))
-        self._votes = np.zeros((0, len(self._parts)))
+        keypoints, parts = self._of_parts.shape
+        self._last = _Seen((), np.zeros((0, keypoints, 2)), np.zeros((0, keypoints)), np.zeros((0, parts)))
 
     def settled(self, people: People, key: bool) -> tuple[People, NDArray[np.int64]]:
         """The people of the next frame with their sides as believed, and where each keypoint came from (P, K)."""
-        row_of = {identity: row for row, identity in enumerate(self._last.ids.tolist())}
-        rows = np.array([row_of.get(identity, -1) for identity in people.ids.tolist()], np.int64)
-        known = rows >= 0
-        votes = np.zeros((len(people), len(self._parts)))
-        exchanged = np.zeros_like(votes, np.bool_)
-        strength = self._strength(people)
-        votes[~known] = strength[~known]
+        ids, places = tuple(people.ids.tolist()), finite(people.points_frame)
+        weights = keypoint_weights(people.points_frame, people.scores)
+        # The same weights both ways, so that only places decide.
+        even = np.minimum(weights, weights[:, self._flipped])
+        strength = (weights @ self._of_parts) / self._counts
+        known, before = self._last.of(ids)
+        votes, exchanged = strength.copy(), np.zeros(strength.shape, np.bool_)
         if known.any():
-            before = self._votes[rows[known]]
-            against, agreeing = self._compared(self._last[rows[known]], people[known])
-            before = np.where(against | agreeing, before, DOUBT * before)
+            sizes = body_sizes(people.boxes_frame)[known]
+            against, agreeing = self._compared(before, places[known], even[known], sizes)
+            belief = np.where(against | agreeing, before.votes, DOUBT * before.votes)
             if key:
                 change = strength[known] * (agreeing.astype(float) - against)
-                before = np.minimum(before + change, self.options.most_votes)
-            turned = against & (before <= 0)
+                belief = np.minimum(belief + change, self.options.most_votes)
+            turned = against & (belief <= 0)
             # Whoever turned begins anew with the vote that turned the belief.
-            votes[known] = np.where(turned, strength[known], before)
+            votes[known] = np.where(turned, strength[known], belief)
             exchanged[known] = against & ~turned
-        of_joint = (exchanged.astype(float) @ self._parts) > 0
-        order = np.where(of_joint, self._flipped, np.arange(len(self._flipped)))
-        each = np.arange(len(people))[:, None]
-        settled = People(people.ids, people.boxes_frame, people.points_frame[each, order], people.scores[each, order])
-        self._last, self._votes = settled, votes
-        return settled, order
+        order = np.broadcast_to(self._straight, weights.shape)
+        if exchanged.any():
+            order = np.where((exchanged.astype(float) @ self._parts) > 0, self._flipped, order)
+            each = np.arange(len(people))[:, None]
+            places = places[each, order]
+            people = People(
+                people.ids, people.boxes_frame, people.points_frame[each, order], people.scores[each, order]
+            )
+        self._last = _Seen(ids, places, even, votes)
+        return people, order
 
-    def _strength(self, people: People) -> Floats:
-        """Mean score (P, G) of the joints of each part."""
-        weights = keypoint_weights(people.points_frame, people.scores)
-        strength: Floats = weights @ self._parts.T / np.maximum(self._parts.sum(1), 1)
-        return strength
-
-    def _compared(self, before: People, now: People) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def _compared(
+        self, before: _Seen, places: Floats, weights: Floats, sizes: Floats
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which parts (P, G) clearly fit the frame before with the sides exchanged, and which clearly as they are."""
-        weights = np.minimum(
-            keypoint_weights(before.points_frame, before.scores), keypoint_weights(now.points_frame, now.scores)
-        )
-        # The same weights both ways, so that only places decide.
-        weights = np.minimum(weights, weights[:, self._flipped])
-        places, scale = finite(now.points_frame), body_sizes(now.boxes_frame)[:, None] * self._spreads
-        offsets = np.stack([places, places[:, self._flipped]]) - finite(before.points_frame)
-        distances = np.minimum(np.sqrt((offsets**2).sum(-1)) / scale, FARTHEST)
-        straight, crossed = (weights * distances) @ self._parts.T
-        better = (straight - crossed) / np.maximum(weights @ self._parts.T, 1e-9)
+        weights = np.minimum(before.weights, weights)
+        offsets = np.stack([places, places[:, self._flipped]]) - before.places
+        distances = np.hypot(offsets[..., 0], offsets[..., 1]) / (sizes[:, None] * self._spreads)
+        straight, crossed = (weights * np.minimum(distances, FARTHEST)) @ self._of_parts
+        better = (straight - crossed) / np.maximum(weights @ self._of_parts, 1e-9)
         return better > self.options.clear, better < -self.options.clear
 
 
