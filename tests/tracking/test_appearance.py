@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from vipnas_cli.pose import COCO17, People, Skeleton
-from vipnas_cli.tracking.appearance import PARTS, blended_look, look_agreement, look_of
+from vipnas_cli.tracking.appearance import PARTS, blended_look, lab_of, look_agreement, look_of
 
 ACROSS = np.array([0, 2, -2, 4, -4, 20, -20, 30, -30, 35, -35, 14, -14, 15, -15, 16, -16], np.float32)
 DOWN = np.array([5, 3, 3, 5, 5, 30, 30, 65, 65, 100, 100, 100, 100, 150, 150, 195, 195], np.float32)
@@ -82,3 +83,15 @@ def test_a_blend_moves_by_its_share_and_fills_gaps() -> None:
     assert mixed[0, 0].tolist() == [10.0] * 3
     assert mixed[0, 1].tolist() == [0.0] * 3
     assert mixed[0, 2].tolist() == [2.0] * 3
+
+
+def test_lab_of_white_grey_black_and_red() -> None:
+    pixels = np.array([[255, 255, 255], [119, 119, 119], [0, 0, 0], [255, 0, 0]], np.uint8)
+    expected = [(100, 0, 0), (50.03, 0, 0), (0, 0, 0), (53.24, 80.09, 67.20)]
+    assert np.allclose(lab_of(pixels), expected, atol=0.05)
+
+
+def test_lab_is_what_opencv_says_within_its_tables_precision() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 500, 3), np.uint8)
+    other = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    assert np.abs(lab_of(pixels) - other).max() < 1
