@@ -36,7 +36,7 @@ from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
 from vipnas_cli.machine import this_machine
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, ResultHeader
@@ -172,7 +172,9 @@ class VipnasLoop:
         assert bundle.detector is not None
         runtime = RuntimeOptions(threads)
         source = DetectorSource(OnnxDetector(bundle.detector, runtime))
-        return VipnasLoop(bundle, pipeline, Propagator(OnnxEstimator(pipeline, runtime), source))
+        # As `vipnas run` does it.
+        options = PropagationOptions(detect_every_s=DETECT_EVERY_S)
+        return VipnasLoop(bundle, pipeline, Propagator(OnnxEstimator(pipeline, runtime), source, options=options))
 
     def __call__(self, clip: Path, table: Path) -> tuple[int, int]:
         """Runs a clip, writes the CSV, returns the numbers of frames and of crops."""

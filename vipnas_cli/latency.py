@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +23,7 @@ from vipnas_cli.errors import BudgetError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import Boxes, DetectorSource, Image
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
 from vipnas_cli.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
@@ -35,7 +36,9 @@ from vipnas_cli.spec import Budget
 # Frames of a clip that stand for the rest of it.
 SAMPLE = 24
 # Nobody is lost or found, so that every frame has the cost of its position.
-ALWAYS_ONE = PropagationOptions(max_people=1, lost_score=0, new_score=0, falling_factor=0, early_keys=False)
+ALWAYS_ONE = PropagationOptions(
+    max_people=1, lost_score=0, new_score=0, falling_factor=0, early_keys=False, detect_every_s=DETECT_EVERY_S
+)
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,11 @@ class _AlwaysOnePerson:
 
     def __init__(self, detector: DetectorSource | None) -> None:
         self._detector = detector
+        self.asked = 0
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
         """One box (1, 4) xyxy; see PeopleSource."""
+        self.asked += 1
         if self._detector is not None:
             self._detector.boxes(image, frame_index)
         height, width = image.shape[:2]
@@ -115,18 +120,21 @@ def pipeline_times(
     propagator = Propagator(estimator, source, options=ALWAYS_ONE)
     cycle = len(pipeline.networks)
     cycles = 1 + max(3, math.ceil(16 / cycle))
-    steps: list[StageTime] = []
+    steps: defaultdict[tuple[int, bool], list[StageTime]] = defaultdict(list)
     for index in range(cycles * cycle):
         image = images[index % len(images)]
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu, asked = time.perf_counter(), time.process_time(), source.asked
         propagator.step(image, index, index / 25)
-        steps.append(StageTime(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)))
-    # The first cycle finds cold caches.
-    positions = [steps[cycle + position :: cycle] for position in range(cycle)]
+        took = StageTime(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
+        # The first cycle finds cold caches.
+        if index >= cycle:
+            steps[index % cycle, source.asked > asked].append(took)
+    # Steps of a kind are alike, so their median holds for all of them.
+    count = sum(map(len, steps.values()))
     return PipelineTimes(
         mean(position_ms(estimator, 7)),
-        mean(median(step.wall_ms for step in found) for found in positions),
-        mean(median(step.cpu_ms for step in found) for found in positions),
+        sum(median(step.wall_ms for step in kind) * len(kind) for kind in steps.values()) / count,
+        sum(median(step.cpu_ms for step in kind) * len(kind) for kind in steps.values()) / count,
     )
 
 

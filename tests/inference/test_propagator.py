@@ -175,3 +175,60 @@ def test_exchanged_sides_are_undone_in_points_and_heatmaps() -> None:
     left, _ = steps(wrong=True, steady=False)
     np.testing.assert_allclose(undone[6].people.points_frame, straight[6].people.points_frame, atol=1e-3)
     assert np.abs(left[6].people.points_frame - straight[6].people.points_frame).max() > 10
+
+
+class CountedSource:
+    """Boxes by frame, and on which frames it was asked."""
+
+    def __init__(self, boxes: dict[int, np.ndarray]) -> None:
+        self._boxes = GivenBoxesSource(boxes)
+        self.asked: list[int] = []
+
+    def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        """See PeopleSource."""
+        self.asked.append(frame_index)
+        return self._boxes.boxes(image, frame_index)
+
+
+def watched(cycle: int, boxes: dict[int, np.ndarray], every_s: float) -> tuple[Propagator, CountedSource]:
+    plans = (Plan(FAST_BASE), *[Plan(FAST_BASE, FusionSpec("add", 1))] * (cycle - 1))
+    source = CountedSource(boxes)
+    options = PropagationOptions(detect_every_s=every_s)
+    return Propagator(PaintedEstimator(plans, DOTS), source, IdentityTracker(DOTS), options), source
+
+
+@pytest.mark.parametrize(
+    ("cycle", "every_s", "asked"),
+    [(1, 0.0, list(range(12))), (1, 0.1, [0, 3, 6, 9]), (2, 0.25, [0, 8]), (3, 0.1, [0, 3, 6, 9])],
+)
+def test_people_are_looked_for_on_key_frames_no_more_often_than_asked(
+    cycle: int, every_s: float, asked: list[int]
+) -> None:
+    found, source = watched(cycle, {index: box(offset) for index, offset in enumerate(WALK)}, every_s)
+    steps = run(found, WALK)
+    assert source.asked == asked
+    assert [step.position for step in steps] == [index % cycle for index in range(12)]
+
+
+def test_key_frames_without_a_look_follow_people_as_well() -> None:
+    found, source = watched(2, {0: box(WALK[0])}, 10.0)
+    for step, offset in zip(run(found, WALK), WALK, strict=True):
+        assert step.people.ids.tolist() == [0]
+        np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
+    assert source.asked == [0]
+
+
+def test_an_empty_picture_is_looked_at_on_every_key_frame() -> None:
+    found, source = watched(2, {6: box(WALK[6])}, 10.0)
+    steps = run(found, WALK)
+    assert source.asked == [0, 2, 4, 6]
+    assert [len(step.people) for step in steps] == [0] * 6 + [1] * 6
+
+
+def test_who_is_lost_is_looked_for_at_once() -> None:
+    found, source = watched(4, {0: box(WALK[0])}, 10.0)
+    run(found, WALK[:6])
+    found.step(np.zeros((160, 240, 3), np.uint8), 6, 0.2)
+    found.step(np.zeros((160, 240, 3), np.uint8), 7, 7 / 30)
+    assert source.asked[0] == 0
+    assert source.asked[1] in (6, 7)

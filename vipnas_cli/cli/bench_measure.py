@@ -18,7 +18,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
 from vipnas_cli.latency import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
@@ -97,7 +97,8 @@ class WholeRun:
     def propagator(self) -> Propagator:
         """Networks loaded once for several runs."""
         source = DetectorSource(OnnxDetector(self.detector, self.runtime))
-        return Propagator(OnnxEstimator(self.pipeline, self.runtime), source, options=PropagationOptions(max_people=1))
+        options = PropagationOptions(max_people=1, detect_every_s=DETECT_EVERY_S)
+        return Propagator(OnnxEstimator(self.pipeline, self.runtime), source, options=options)
 
     def fps(self, propagator: Propagator, pictures: bool, seconds: float, folder: Path) -> float:
         """Frames per second of the first `seconds` of work, numbers alone or with an overlay, written to `folder`."""

@@ -67,6 +67,17 @@ def run(
             rich_help_panel="Input",
         ),
     ] = None,
+    detect_every: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Shortest time between two looks for people, on key frames; a cut, a person lost or something new at "
+            "the border asks at once. 0: on every key frame. Default: 0.25.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None,
     detector_size: Annotated[
         int | None,
         typer.Option(
@@ -127,6 +138,7 @@ def run(
             weights=weights,
             boxes=boxes,
             detector_size=detector_size,
+            detect_every_s=detect_every,
             max_people=max_people,
             smooth=smooth.value,
             threads=threads,

@@ -21,7 +21,7 @@ from vipnas_cli.errors import OutputError, UsageError, WeightsError
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.outputs import check_outputs
 from vipnas_cli.media.reader import VideoReader, open_video
@@ -45,6 +45,7 @@ class RunOptions:
     weights: Path | None = None
     boxes: str | None = None
     detector_size: int | None = None
+    detect_every_s: float | None = None
     max_people: int = 20
     smooth: str = "auto"
     threads: int = 0
@@ -93,7 +94,7 @@ def run_job(options: RunOptions) -> int:
             estimator,
             source,
             IdentityTracker(),
-            PropagationOptions(max_people=options.max_people),
+            _propagation(options),
         )
         if not options.quiet and not options.json:
             console.print(_introduction(options, choice), highlight=False)
@@ -135,6 +136,18 @@ def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
             "--detector-size has no use with --boxes, which replaces the detector", "leave one of them out"
         )
     return replace(bundle, detector=bundle.detector.at(options.detector_size))
+
+
+def _propagation(options: RunOptions) -> PropagationOptions:
+    """Given boxes are taken at every key frame; looking for people costs time, so it is done less often."""
+    if options.boxes is not None:
+        if options.detect_every_s is not None:
+            raise UsageError(
+                "--detect-every has no use with --boxes, which replaces the detector", "leave one of them out"
+            )
+        return PropagationOptions(max_people=options.max_people)
+    every_s = DETECT_EVERY_S if options.detect_every_s is None else options.detect_every_s
+    return PropagationOptions(max_people=options.max_people, detect_every_s=every_s)
 
 
 def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:

@@ -25,6 +25,9 @@ from vipnas_cli.tracking.sides import SideVote
 SAME_BOX = 0.3
 # With fewer trusted joints than this a box stays where it is.
 FEWEST_JOINTS = 4
+# Seconds between two looks for people in a whole run: people are followed well without, and newcomers wait no longer
+# than that. The detector costs as much as a small pose network.
+DETECT_EVERY_S = 0.25
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
@@ -37,7 +40,8 @@ class PropagationOptions:
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people. `falling_factor`: a key frame comes early when a person's score falls
     below this share of the score at the last key frame. `same_person_oks`: poses closer than this are one person.
-    `steady_sides`: left and right of a person are kept as most key frames saw them.
+    `steady_sides`: left and right of a person are kept as most key frames saw them. `detect_every_s`: seconds that
+    pass at least between two looks for people, as long as everyone is followed well; 0 looks at every key frame.
     """
 
     max_people: int = 20
@@ -49,6 +53,7 @@ class PropagationOptions:
     early_keys: bool = True
     fusion: bool = True
     steady_sides: bool = True
+    detect_every_s: float = 0.0
     changes: ChangeOptions = ChangeOptions()
 
 
@@ -72,6 +77,7 @@ class _Memory:
     heatmaps: Heatmaps
     key_people: People
     thumbnail: Thumbnail
+    detected_s: float
     next_key: KeyReason | None = None
 
 
@@ -117,8 +123,11 @@ class Propagator:
 
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
-        found, _ = self.source.boxes(image, frame_index)
         memory = self._memory
+        if memory is not None and self._follows_well(memory, time_s, reason):
+            found, detected_s = np.zeros((0, 4), np.float32), memory.detected_s
+        else:
+            found, detected_s = self.source.boxes(image, frame_index)[0], time_s
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
@@ -146,8 +155,14 @@ class Propagator:
         people, heatmaps = self._settled(people, heatmaps[keep], key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if memory is None else _updated(memory.key_people, people, keep < detected)
-        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small)
+        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small, detected_s)
         return Step(people, 0, reason, len(transforms))
+
+    def _follows_well(self, memory: _Memory, time_s: float, reason: KeyReason) -> bool:
+        """Whether a key frame needs no new boxes: nothing happened, and the last look for people is not long ago."""
+        # Half a millisecond for times that were rounded in the container.
+        recent = time_s - memory.detected_s < self.options.detect_every_s - 5e-4
+        return reason == "cycle" and recent and len(memory.people) > 0
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
         """Carries everyone on by one frame."""
@@ -169,7 +184,7 @@ class Propagator:
         people, heatmaps = self._settled(people[keep], heatmaps[keep], key=False)
         self.tracker.observe(people, time_s)
         kept = [transforms[i] for i in keep]
-        self._memory = _Memory(position, people, kept, heatmaps, memory.key_people, small, next_key)
+        self._memory = _Memory(position, people, kept, heatmaps, memory.key_people, small, memory.detected_s, next_key)
         return Step(people, position, None, len(transforms))
 
     def _settled(self, people: People, heatmaps: Heatmaps, key: bool) -> tuple[People, Heatmaps]:
