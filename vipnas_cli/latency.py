@@ -99,11 +99,9 @@ class _AlwaysOnePerson:
 
     def __init__(self, detector: DetectorSource | None) -> None:
         self._detector = detector
-        self.asked = 0
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
         """One box (1, 4) xyxy; see PeopleSource."""
-        self.asked += 1
         if self._detector is not None:
             self._detector.boxes(image, frame_index)
         height, width = image.shape[:2]
@@ -123,18 +121,18 @@ def pipeline_times(
     steps: defaultdict[tuple[int, bool], list[StageTime]] = defaultdict(list)
     for index in range(cycles * cycle):
         image = images[index % len(images)]
-        wall, cpu, asked = time.perf_counter(), time.process_time(), source.asked
-        propagator.step(image, index, index / 25)
+        wall, cpu = time.perf_counter(), time.process_time()
+        step = propagator.step(image, index, index / 25)
         took = StageTime(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
         # The first cycle finds cold caches.
         if index >= cycle:
-            steps[index % cycle, source.asked > asked].append(took)
+            steps[step.position, step.looked].append(took)
     # Steps of a kind are alike, so their median holds for all of them.
     count = sum(map(len, steps.values()))
     return PipelineTimes(
         mean(position_ms(estimator, 7)),
-        sum(median(step.wall_ms for step in kind) * len(kind) for kind in steps.values()) / count,
-        sum(median(step.cpu_ms for step in kind) * len(kind) for kind in steps.values()) / count,
+        sum(median(took.wall_ms for took in kind) * len(kind) for kind in steps.values()) / count,
+        sum(median(took.cpu_ms for took in kind) * len(kind) for kind in steps.values()) / count,
     )
 
 

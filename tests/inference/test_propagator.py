@@ -207,6 +207,7 @@ def test_people_are_looked_for_on_key_frames_no_more_often_than_asked(
     found, source = watched(cycle, {index: box(offset) for index, offset in enumerate(WALK)}, every_s)
     steps = run(found, WALK)
     assert source.asked == asked
+    assert [index for index, step in enumerate(steps) if step.looked] == asked
     assert [step.position for step in steps] == [index % cycle for index in range(12)]
 
 

@@ -84,6 +84,7 @@ def run_job(options: RunOptions) -> int:
     console = Console(stderr=True, quiet=options.quiet)
     budget = Budget.parse(options.budget or default_budget(options.weights))
     _check_outputs(options)
+    _check_boxes(options)
     workload = Workload(options.video, options.start, options.pictures)
     choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
     bundle, pipeline, runtime = _sized(choice.bundle, options), choice.pipeline, choice.runtime
@@ -127,24 +128,24 @@ def _check_outputs(options: RunOptions) -> None:
         raise
 
 
+def _check_boxes(options: RunOptions) -> None:
+    """Options of the detector make no sense without it."""
+    own = {"--detector-size": options.detector_size, "--detect-every": options.detect_every_s}
+    for name, value in own.items():
+        if options.boxes is not None and value is not None:
+            raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")
+
+
 def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
     """The bundle with its detector at the size that the user asked for."""
     if options.detector_size is None or bundle.detector is None:
         return bundle
-    if options.boxes is not None:
-        raise UsageError(
-            "--detector-size has no use with --boxes, which replaces the detector", "leave one of them out"
-        )
     return replace(bundle, detector=bundle.detector.at(options.detector_size))
 
 
 def _propagation(options: RunOptions) -> PropagationOptions:
     """Given boxes are taken at every key frame; looking for people costs time, so it is done less often."""
     if options.boxes is not None:
-        if options.detect_every_s is not None:
-            raise UsageError(
-                "--detect-every has no use with --boxes, which replaces the detector", "leave one of them out"
-            )
         return PropagationOptions(max_people=options.max_people)
     every_s = DETECT_EVERY_S if options.detect_every_s is None else options.detect_every_s
     return PropagationOptions(max_people=options.max_people, detect_every_s=every_s)

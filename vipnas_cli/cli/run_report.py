@@ -37,7 +37,7 @@ class RunReport:
         """The detector's cost spread over all frames."""
         if self.detector is None or not self.statistics.frames:
             return 0.0
-        return self.detector.macs * self.statistics.key_frames / self.statistics.frames
+        return self.detector.macs * self.statistics.looks / self.statistics.frames
 
     @property
     def fps(self) -> float:
@@ -55,6 +55,7 @@ class RunReport:
             "damaged_frames": self.damaged,
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
+            "looks_for_people": found.looks,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
             "wall_s": round(found.wall_s, 3),

@@ -25,10 +25,11 @@ Decoded = tuple[Frame, Thumbnail]
 
 @dataclass
 class RunStatistics:
-    """What a run did: frames, crops per position, people, reasons of key frames, busy seconds per stage."""
+    """What a run did: frames, crops per position, looks for people, ids, reasons of key frames, busy seconds."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
+    looks: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     people: set[int] = field(default_factory=set)
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -37,13 +38,14 @@ class RunStatistics:
 
     @property
     def key_frames(self) -> int:
-        """Frames on which people were looked for."""
+        """Frames that the key network saw."""
         return sum(self.reasons.values())
 
     def add(self, step: Step) -> None:
         """Counts one frame."""
         self.frames += 1
         self.crops[step.position] += step.crops
+        self.looks += step.looked
         if step.reason:
             self.reasons[step.reason] += 1
         self.people.update(step.people.ids.tolist())

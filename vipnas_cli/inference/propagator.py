@@ -59,12 +59,14 @@ class PropagationOptions:
 
 @dataclass(frozen=True)
 class Step:
-    """The people of a frame, the position that computed them, why a key frame was taken, and whose crops ran."""
+    """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, and
+    whether people were looked for."""
 
     people: People
     position: int
     reason: KeyReason | None
     crops: int
+    looked: bool = False
 
 
 @dataclass
@@ -124,10 +126,11 @@ class Propagator:
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
         memory = self._memory
+        found, detected_s, looked = np.zeros((0, 4), np.float32), time_s, True
         if memory is not None and self._follows_well(memory, time_s, reason):
-            found, detected_s = np.zeros((0, 4), np.float32), memory.detected_s
+            detected_s, looked = memory.detected_s, False
         else:
-            found, detected_s = self.source.boxes(image, frame_index)[0], time_s
+            found, _ = self.source.boxes(image, frame_index)
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
@@ -156,7 +159,7 @@ class Propagator:
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if memory is None else _updated(memory.key_people, people, keep < detected)
         self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small, detected_s)
-        return Step(people, 0, reason, len(transforms))
+        return Step(people, 0, reason, len(transforms), looked)
 
     def _follows_well(self, memory: _Memory, time_s: float, reason: KeyReason) -> bool:
         """Whether a key frame needs no new boxes: nothing happened, and the last look for people is not long ago."""

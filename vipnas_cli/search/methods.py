@@ -97,12 +97,14 @@ class Evolution:
         seen, parents = set(self.seen), list(self.population)
         for _ in range(self.rounds):
             children = self._new(count * self.brood, seen, parents)
-            guesses = [
-                Evaluation(0, "", child, self.prices.macs(child), self.prices.ms(child), Score(forecast(child), ()))
-                for child in children
-            ]
+            guesses = [self._guess(child, Score(forecast(child), ())) for child in children]
             parents = self._best([*parents, *guesses], self.population_size + 2 * count)
         return [parent.schedule for parent in parents if parent.schedule not in self.seen][:count]
+
+    def _guess(self, schedule: Schedule, score: Score) -> Evaluation:
+        """An evaluation that only has the cost that counts: milliseconds may have to be measured."""
+        ms = self.prices.ms(schedule) if self.prices.budget.unit == "ms" else None
+        return Evaluation(0, "", schedule, self.prices.macs(schedule), ms, score)
 
     def _best(self, evaluations: Sequence[Evaluation], count: int) -> list[Evaluation]:
         """That many evaluations, best first, so that a tournament compares places."""

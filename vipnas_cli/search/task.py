@@ -103,7 +103,9 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
     rng = Random(f"{plan.seed} {name}")
     if name == "random":
         return RandomSearch(space, prices, rng)
-    return Evolution(space, prices, rng, fit=fitted if plan.predictor else None)
+    # A forecast is cheap only where costs are not measured, one plan after the other.
+    rounds = 1 if plan.measure else Evolution.rounds
+    return Evolution(space, prices, rng, fit=fitted if plan.predictor else None, rounds=rounds)
 
 
 def _plan_ms(task: SearchTask, team: Team, ms_log: Path) -> PlanMs | None:

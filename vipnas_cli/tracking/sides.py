@@ -54,13 +54,8 @@ class _Seen:
         row_of = {identity: row for row, identity in enumerate(self.ids)}
         rows = np.array([row_of.get(identity, -1) for identity in ids], np.int64)
         known = rows >= 0
-        return known, _Seen(
-            tuple(identity for identity in ids if identity in row_of), *(v[rows[known]] for v in self._arrays)
-        )
-
-    @property
-    def _arrays(self) -> tuple[Floats, Floats, Floats]:
-        return self.places, self.weights, self.votes
+        rows, both = rows[known], tuple(identity for identity in ids if identity in row_of)
+        return known, _Seen(both, self.places[rows], self.weights[rows], self.votes[rows])
 
 
 class SideVote:
