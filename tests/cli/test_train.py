@@ -94,7 +94,7 @@ def scores_in(log: Path) -> list[float]:
         (TrainOptions("unheard-of"), UsageError, "unheard-of"),
         (TrainOptions("key-128", data=Path()), DataError, "stanford40"),
         (TrainOptions("followers-128", data=Path()), UsageError, "key network"),
-        (TrainOptions("key-128", init=Path("no.safetensors")), UsageError, r"no\.safetensors"),
+        (TrainOptions("key-128", init=(Path("no.safetensors"),)), UsageError, r"no\.safetensors"),
         (TrainOptions("key-128", resume=True), UsageError, "--resume|does not exist"),
         (TrainOptions("key-128", device="abacus"), UsageError, "abacus"),
     ],

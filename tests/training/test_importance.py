@@ -1,17 +1,21 @@
 """Sorting channels changes their order and nothing else."""
 
+import pytest
 import torch
+from torch import nn
 
 from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
 from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.spec import FusionSpec
+from vipnas_cli.spec.operations import FusionOperation
 from vipnas_cli.spec.presets import preset
 from vipnas_cli.training.importance import sort_channels
 
 
-def _trained(name: str) -> PoseNet:
+def _trained(name: str, fusion: FusionSpec | None = None) -> PoseNet:
     """A network whose channels all differ, batch norms too."""
     torch.manual_seed(0)
-    net = PoseNet(preset(name)).eval()
+    net = PoseNet(preset(name), 17, fusion).eval()
     with torch.no_grad():
         for tensor in (*net.parameters(), *net.buffers()):
             if tensor.dim() == 1:
@@ -66,3 +70,18 @@ def test_networks_with_groups_are_left_alone() -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     assert not sort_channels(net)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+@pytest.mark.parametrize("operation", ["add", "mul", "cat"])
+def test_a_network_with_a_fusion_computes_what_it_did(operation: FusionOperation, stage: int) -> None:
+    net = _trained("fast-base", FusionSpec(operation, stage))
+    assert net.fusion is not None
+    nn.init.normal_(net.fusion.adapt.weight)
+    # In doubles, since deep stages change the result of a network of random weights by little.
+    net, images, heatmaps = net.double(), torch.randn(1, 3, 64, 32).double(), torch.rand(1, 17, 16, 8).double()
+    before, alone = net.raw(images, heatmaps), net.raw(images)
+    assert sort_channels(net)
+    error = float((before - net.raw(images, heatmaps)).abs().max())
+    assert error < 1e-6 * float((before - alone).abs().max())

@@ -151,9 +151,7 @@ def space_of_networks(networks: Networks, lengths: tuple[int, ...]) -> CycleSpac
     key = networks.key.space if isinstance(networks.key, SuperNet) else SearchSpace.of(networks.key.arch)
     if not isinstance(networks.followers, SuperNet):
         return CycleSpace(key, key, lengths)
-    modules = networks.followers.fusions
-    fusions = tuple(FusionSpec(name[:-1], int(name[-1])) for name in modules)  # type: ignore[arg-type]
-    return CycleSpace(key, networks.followers.space, lengths, (FusionSpec(), *fusions))
+    return CycleSpace(key, networks.followers.space, lengths, (FusionSpec(), *networks.followers.fusion_specs))
 
 
 def find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, bool]:

@@ -24,7 +24,10 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The checkpoint to write.", show_default="RECIPE.safetensors")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="A checkpoint whose fitting weights are the start.")] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint whose fitting weights are the start; of several the later ones win."),
+    ] = None,
     key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None,
     spec: Annotated[Path | None, typer.Option(help="A searched schedule whose networks are trained.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
@@ -48,5 +51,5 @@ def train(
     if recipe is None:
         list_recipes()
         return
-    files = (data, out, init, key, spec)
+    files = (data, out, tuple(init or ()), key, spec)
     train_job(TrainOptions(recipe, *files, resume, steps, device, threads, compile_, cache, tensorboard))

@@ -33,7 +33,7 @@ class TrainOptions:
     recipe: str
     data: Path | None = None
     out: Path | None = None
-    init: Path | None = None
+    init: tuple[Path, ...] = ()
     key: Path | None = None
     spec: Path | None = None
     resume: bool = False
@@ -102,7 +102,7 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
     if kind == "cycle" and options.spec is None:
         raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
-    for path in (options.init, options.key, options.spec):
+    for path in (*options.init, options.key, options.spec):
         if path is not None and not path.is_file():
             raise UsageError(f"{path} does not exist", "check the path")
     assert options.out is not None
@@ -139,7 +139,7 @@ def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
         key = plan.out.with_name(f"{plan.out.stem}-key.safetensors")
         if not key.exists():
             console.print("First a small key network, which the followers take up:")
-            small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=None, resume=False, compile=False)
+            small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=(), resume=False, compile=False)
             _train(small, console, None)
             together()
     return replace(plan, recipe=rehearsal(plan.recipe), key=key, compile=False)

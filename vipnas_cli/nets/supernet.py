@@ -49,10 +49,10 @@ class SuperNet(nn.Module):
         self.keypoints = keypoints
         self.store = PoseNet(space.largest, keypoints)
         self.fusions = nn.ModuleDict()
-        for fusion in fusions:
-            if fusion.operation != "none":
-                width = space.largest.tap_width(fusion.stage)
-                self.fusions[_fusion_name(fusion)] = TemporalFusion(fusion, keypoints, width)
+        self.fusion_specs = tuple(fusion for fusion in fusions if fusion.operation != "none")
+        for fusion in self.fusion_specs:
+            width = space.largest.tap_width(fusion.stage)
+            self.fusions[fusion_name(fusion)] = TemporalFusion(fusion, keypoints, width)
 
     def raw(
         self, images: Tensor, arch: ArchSpec, previous: Tensor | None = None, fusion: FusionSpec | None = None
@@ -85,18 +85,23 @@ class SuperNet(nn.Module):
         """Whether batch norms take the statistics of all processes, see `set_synced`."""
         return any(module.synced for module in self.store.stem.modules() if isinstance(module, BatchNorm))
 
-    def _state(self, net: PoseNet) -> dict[str, Tensor]:
-        """The shared tensors under the names and with the shapes that a network has."""
+    def modules_for(self, net: PoseNet) -> dict[str, nn.Module]:
+        """The shared modules under the names that a network has; SpecError if its fusion is not among them."""
         modules = dict(self.store.named_modules())
         if net.fusion is not None:
-            name = _fusion_name(net.fusion_spec)
+            name = fusion_name(net.fusion_spec)
             if name not in self.fusions:
                 raise SpecError(
                     f"the super-network has no fusion {name}", f"it has {', '.join(self.fusions) or 'none'}"
                 )
             modules |= dict(self.fusions[name].named_modules(prefix="fusion"))
-        return narrowed_state(modules, net)
+        return modules
+
+    def _state(self, net: PoseNet) -> dict[str, Tensor]:
+        """The shared tensors under the names and with the shapes that a network has."""
+        return narrowed_state(self.modules_for(net), net)
 
 
-def _fusion_name(fusion: FusionSpec) -> str:
+def fusion_name(fusion: FusionSpec) -> str:
+    """The name of a way to fuse among `SuperNet.fusions`."""
     return f"{fusion.operation}{fusion.stage}"

@@ -60,7 +60,9 @@ class ClipScore:
         if self.key is None:
             archs = [net.space.largest, net.space.smallest, *(net.space.sample(rng) for _ in range(DRAWN))]
             return [Schedule((Plan(arch),)) for arch in archs]
-        space = TemporalSpace(SearchSpace.of(self.key.arch), net.space, self.followers)
+        operations = dict.fromkeys(fusion.operation for fusion in net.fusion_specs)
+        stages = tuple(sorted({fusion.stage for fusion in net.fusion_specs}))
+        space = TemporalSpace(SearchSpace.of(self.key.arch), net.space, self.followers, ("none", *operations), stages)
         drawn = [space.sample(rng) for _ in range(DRAWN + 2)]
         ends = [
             replace(schedule, plans=(*first, *(replace(plan, arch=arch) for plan in schedule.plans[1:])))

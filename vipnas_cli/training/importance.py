@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
+from vipnas_cli.nets.fusion import JoinedConvolution, TemporalFusion
 from vipnas_cli.nets.posenet import LateralHead, PoseNet
 
 Module = nn.Module
@@ -39,7 +40,9 @@ def sort_channels(net: PoseNet) -> bool:
     for index, own in enumerate(stages):
         following = stages[index + 1][:1] if index + 1 < len(stages) else []
         readers = [block.expand for block in (*own[1:], *following)]
-        _sort([block.project for block in own], [*readers, *sides[index]])
+        order = _sort([block.project for block in own], [*readers, *sides[index]])
+        if net.fusion is not None and net.arch.rules.taps[net.fusion_spec.stage - 1] == index:
+            _sort_fusion(net.fusion, order)
     _sort_head(head, net.final)
     return True
 
@@ -54,7 +57,7 @@ def _movable(net: PoseNet) -> bool:
     later = [block for stage in net.stages[1:] for block in _blocks(stage)]
     expanded = usual and all(isinstance(b.expand, ConvNorm) for b in later)
     refined = net.arch.rules.lateral and net.arch.head.refine > 0
-    return plain and expanded and refined and net.fusion is None
+    return plain and expanded and refined
 
 
 def _blocks(stage: Module) -> list[InvertedResidual]:
@@ -73,8 +76,11 @@ def _sort_head(head: LateralHead, final: nn.Conv2d) -> None:
 
 
 @torch.no_grad()
-def _sort(writers: Sequence[Module], readers: Sequence[Module], between: Sequence[Module] = ()) -> None:
-    """Sorts the channels that writers write and readers read; those between treat every channel alone."""
+def _sort(writers: Sequence[Module], readers: Sequence[Module], between: Sequence[Module] = ()) -> Tensor:
+    """Sorts the channels that writers write and readers read; those between treat every channel alone.
+
+    Returns the order: the old place of each channel.
+    """
     scales = torch.stack([_norm(module).weight.abs() for module in (between or writers)]).sum(0)
     read = torch.stack([_conv(module).weight.flatten(2).square().sum((0, 2)) for module in readers]).sum(0).sqrt()
     order = (scales * read).argsort(descending=True, stable=True)
@@ -86,6 +92,18 @@ def _sort(writers: Sequence[Module], readers: Sequence[Module], between: Sequenc
     for module in readers:
         weight: Tensor = _conv(module).weight
         weight.copy_(weight[:, order])
+    return order
+
+
+@torch.no_grad()
+def _sort_fusion(fusion: TemporalFusion, order: Tensor) -> None:
+    """The fusion changes the feature channel by channel, in its new order; a joined one also reads it."""
+    adapt = fusion.adapt
+    assert adapt.bias is not None
+    for tensor in (adapt.weight, adapt.bias):
+        tensor.copy_(tensor[order])
+    if isinstance(adapt, JoinedConvolution):
+        adapt.weight[:, : len(order)] = adapt.weight[:, order]
 
 
 def _conv(module: Module) -> nn.Conv2d | nn.ConvTranspose2d:

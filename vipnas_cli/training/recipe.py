@@ -56,7 +56,8 @@ class Recipe:
     `through_time` lets gradients pass through the heatmaps from follower to follower.
 
     Super-networks name their `space` in place of a preset, those of its input `sizes` (height, width) that are trained
-    (none named: all), and how many `random` networks each step trains besides the largest and the smallest.
+    (none named: all), the `fusion_stages` where followers fuse, and how many `random` networks each step trains
+    besides the largest and the smallest.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Recipe:
     through_time: bool = False
     space: str = ""
     sizes: tuple[tuple[int, int], ...] = ()
+    fusion_stages: tuple[int, ...] = (1, 2, 3, 4)
     random: int = 1
     validation: ValidationSet | None = None
 
@@ -131,6 +133,7 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
             "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
             "fusion": FusionSpec(**data.get("fusion", {})),
             "sizes": tuple(tuple(size) for size in data.get("sizes", ())),
+            "fusion_stages": tuple(data.get("fusion_stages", Recipe.fusion_stages)),
             "validation": validation and ValidationSet(**validation),
         }
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
+from vipnas_cli.nets.grafting import graft
 from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import SearchSpace
@@ -28,15 +29,15 @@ Function = TypeVar("Function", bound=Callable[..., object])
 class RunPlan:
     """Where a training reads and writes, what it starts from, and how it computes.
 
-    `key` is the frozen key network of followers; `initial` gives first weights; `until` stops earlier than the recipe;
-    `spec` is a searched schedule whose networks are trained in place of the recipe's preset. `validation` scores
-    super-networks and followers on the way; key networks are scored as the recipe says.
+    `key` is the frozen key network of followers; `initial` gives first weights, later ones over earlier ones; `until`
+    stops earlier than the recipe; `spec` is a searched schedule whose networks are trained in place of the recipe's
+    preset. `validation` scores super-networks and followers on the way; key networks are scored as the recipe says.
     """
 
     recipe: Recipe
     folders: Folders
     out: Path
-    initial: Path | None = None
+    initial: tuple[Path, ...] = ()
     key: Path | None = None
     resume: bool = False
     until: int | None = None
@@ -48,39 +49,40 @@ class RunPlan:
 
 def started(net: nn.Module, plan: RunPlan) -> nn.Module:
     """First weights and memory layout; from a super-network come the weights of the network's own architecture."""
-    if plan.initial is not None:
-        tensors, header = load_checkpoint(plan.initial)
+    for path in plan.initial:
+        tensors, header = load_checkpoint(path)
         if header.get("kind") == "supernet" and isinstance(net, PoseNet):
-            tensors = load_super_net(plan.initial).extract(net.arch, net.fusion_spec).state_dict()
-        own = net.state_dict()
-        fitting = {n: t.to(own[n].dtype) for n, t in tensors.items() if n in own and t.shape == own[n].shape}
-        net.load_state_dict(fitting, strict=False)
-    elif plan.recipe.imagenet and not plan.resume:
+            tensors = load_super_net(path).extract(net.arch, net.fusion_spec).state_dict()
+        _take_fitting(net, tensors)
+    if not plan.initial and plan.recipe.imagenet and not plan.resume:
         start_from_imagenet(net, imagenet_weights())
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     return net
 
 
 def start_super_net(net: SuperNet, plan: RunPlan) -> None:
-    """First weights of a super-network: another one's, a network's that was trained alone, or ImageNet's.
+    """First weights of a super-network: other ones', those of networks that were trained alone, or ImageNet's.
 
     The channels of a network that was trained alone are sorted, as narrower networks will take the leading ones.
     """
-    if plan.initial is None:
-        started(net.store, plan)
-    else:
-        tensors, header = load_checkpoint(plan.initial)
+    for path in plan.initial:
+        tensors, header = load_checkpoint(path)
         if header.get("kind") == "pose":
-            trained = load_pose_net(plan.initial).float()
+            trained = load_pose_net(path).float()
             sort_channels(trained)
-            tensors = trained.state_dict()
-        target = net if header.get("kind") == "supernet" else net.store
-        own = target.state_dict()
-        fitting = {
-            name: t.to(own[name].dtype) for name, t in tensors.items() if name in own and t.shape == own[name].shape
-        }
-        target.load_state_dict(fitting, strict=False)
+            graft(net, trained)
+        else:
+            _take_fitting(net if header.get("kind") == "supernet" else net.store, tensors)
+    if not plan.initial:
+        started(net.store, plan)
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+
+def _take_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Takes over the tensors that have the name and the shape of one of the network's."""
+    own = net.state_dict()
+    fitting = {n: t.to(own[n].dtype) for n, t in tensors.items() if n in own and t.shape == own[n].shape}
+    net.load_state_dict(fitting, strict=False)
 
 
 def space_of_recipe(recipe: Recipe) -> SearchSpace:
@@ -104,11 +106,13 @@ def compiled(function: Function, plan: RunPlan) -> Function:
 
 def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
     """The header of a checkpoint: the facts of its network, the recipe and the command."""
-    start = plan.initial.name if plan.initial else ("ImageNet" if plan.recipe.imagenet else "scratch")
+    found = ", ".join(path.name for path in plan.initial)
+    start = found or ("ImageNet" if plan.recipe.imagenet else "scratch")
     if plan.resume:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)
-    named = [("--spec", plan.spec), ("--init", plan.initial), ("--key", plan.key), ("--out", plan.out)]
+    initial = [("--init", path) for path in plan.initial]
+    named = [("--spec", plan.spec), *initial, ("--key", plan.key), ("--out", plan.out)]
     options = " ".join(f"{option} {path.name}" for option, path in named if path is not None)
     command = f"vipnas train {plan.recipe.name} --data DATA {options}"
     return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start, "command": command}}

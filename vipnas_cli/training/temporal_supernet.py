@@ -45,12 +45,13 @@ class Unrolled:
 def sandwich_cycles(space: TemporalSpace, size: tuple[int, int], count: int, rng: Random) -> Cycles:
     """The plans of T followers: all largest, all smallest, and `count` cycles with every follower drawn on its own.
 
-    Fusions are drawn for every follower of every cycle, so that each is trained with networks of all sizes.
+    Fusions are drawn for every follower of every cycle, so that each is trained with networks of all sizes; all are
+    equally likely, since having none needs no more training than each of the others.
     """
     cycles: Cycles = []
     for _ in range(count + 2):
-        drawn = space.sample(rng).plans[1:]
-        cycles.append(tuple(replace(p, arch=replace(p.arch, height=size[0], width=size[1])) for p in drawn))
+        archs = [replace(plan.arch, height=size[0], width=size[1]) for plan in space.sample(rng).plans[1:]]
+        cycles.append(tuple(Plan(arch, rng.choice(space.fusions)) for arch in archs))
     for index, arch in enumerate(sandwich_architectures(space.follower_space, size, 0, rng)):
         cycles[index] = tuple(replace(plan, arch=arch) for plan in cycles[index])
     return cycles
@@ -94,7 +95,9 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     assert plan.key is not None
     key = load_pose_net(plan.key).eval().to(plan.device)
-    space = TemporalSpace(SearchSpace.of(key.arch), space_of_recipe(recipe), recipe.followers)
+    space = TemporalSpace(
+        SearchSpace.of(key.arch), space_of_recipe(recipe), recipe.followers, fusion_stages=recipe.fusion_stages
+    )
     net = SuperNet(space.follower_space, key.final.out_channels, space.fusions)
     start_super_net(net, plan)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)

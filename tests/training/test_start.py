@@ -1,0 +1,70 @@
+"""What super-networks start from: other ones, and over them networks that were trained alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vipnas_cli.checkpoints import load_pose_net, save_checkpoint
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.spec import FusionSpec, Plan
+from vipnas_cli.spec.spaces import FAST_SPACE
+from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.recipe import read_recipe
+from vipnas_cli.training.start import RunPlan, header_of, start_super_net
+
+FUSIONS = (FusionSpec("add", 1), FusionSpec("cat", 1), FusionSpec("add", 3))
+ARCH = replace(
+    FAST_SPACE.largest,
+    height=128,
+    width=96,
+    stages=tuple(replace(s, depth=min(s.depth, 2)) for s in FAST_SPACE.largest.stages),
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A super-network without fusions, and a follower that was trained alone."""
+    folder = tmp_path_factory.mktemp("start")
+    torch.manual_seed(1)
+    shared, follower = SuperNet(FAST_SPACE), PoseNet(ARCH, 17, FUSIONS[1])
+    torch.nn.init.normal_(follower.fusion.adapt.weight)  # type: ignore[union-attr]
+    facts = {"kind": "supernet", "space": FAST_SPACE.to_json(), "fusions": [], "keypoints": 17}
+    save_checkpoint(folder / "shared.safetensors", shared.state_dict(), facts)
+    plan = Plan(ARCH, FUSIONS[1]).to_json()
+    save_checkpoint(
+        folder / "follower.safetensors", follower.state_dict(), {"kind": "pose", "plan": plan, "keypoints": 17}
+    )
+    return folder / "shared.safetensors", folder / "follower.safetensors"
+
+
+def _plan(*initial: Path) -> RunPlan:
+    return RunPlan(read_recipe("temporal"), Folders(Path(), Path()), Path("out.safetensors"), initial)
+
+
+@torch.no_grad()
+def test_later_checkpoints_are_written_over_earlier_ones(checkpoints: tuple[Path, Path]) -> None:
+    shared, follower = checkpoints
+    torch.manual_seed(2)
+    first, both = SuperNet(FAST_SPACE, 17, FUSIONS), SuperNet(FAST_SPACE, 17, FUSIONS)
+    start_super_net(first, _plan(shared))
+    start_super_net(both, _plan(shared, follower))
+    # The fourth block of the last stage is only in the super-network, the first one in both.
+    name = "stages.5.3.expand.0.weight"
+    assert torch.equal(first.store.state_dict()[name], both.store.state_dict()[name])
+    assert not torch.equal(first.store.stem[0].weight, both.store.stem[0].weight)
+    images, heatmaps = torch.randn(1, 3, 128, 96), torch.rand(1, 17, 32, 24)
+    alone = load_pose_net(follower).eval()
+    found = both.eval()(images, replace(FAST_SPACE.largest, height=128, width=96), heatmaps, FUSIONS[1])
+    assert torch.allclose(found, alone(images, heatmaps), rtol=1e-3, atol=1e-6)
+
+
+def test_the_command_names_all_of_them() -> None:
+    training = header_of(_plan(Path("a.safetensors"), Path("b.safetensors")), {})["training"]
+    assert isinstance(training, dict)
+    assert training["start"] == "a.safetensors, b.safetensors"
+    assert "--init a.safetensors --init b.safetensors" in training["command"]
