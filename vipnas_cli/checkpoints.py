@@ -53,16 +53,26 @@ def load_pose_net(path: Path) -> PoseNet:
 
 
 def load_followers(path: Path) -> tuple[Schedule, list[PoseNet]]:
-    """The followers of a checkpoint of a trained cycle, in order, and the schedule that they belong to."""
+    """The followers of a checkpoint of a trained cycle, in order, and the schedule that they belong to.
+
+    Followers of the same plan are one and the same network.
+    """
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "cycle":
         raise WeightsError(f"{path} holds no followers of a cycle", "name a checkpoint that `vipnas train cycle` wrote")
     schedule, nets = Schedule.from_json(header["schedule"]), []
-    for index, plan in enumerate(schedule.plans[1:]):
+    plans, places = shared_places(schedule)
+    for index, plan in enumerate(plans):
         net, prefix = PoseNet(plan.arch, header["keypoints"], plan.fusion), f"followers.{index}."
         _fill(net, {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, path)
         nets.append(net)
-    return schedule, nets
+    return schedule, [nets[place] for place in places]
+
+
+def shared_places(schedule: Schedule) -> tuple[tuple[Plan, ...], tuple[int, ...]]:
+    """The different plans of a schedule's followers, and for every follower the index of its plan among them."""
+    plans = tuple(dict.fromkeys(schedule.plans[1:]))
+    return plans, tuple(plans.index(plan) for plan in schedule.plans[1:])
 
 
 def load_detector(path: Path) -> PersonDetector:

@@ -49,7 +49,7 @@ def test_finished_followers_are_scored_as_they_are(small_clips: ClipSets, key: P
     one, other = (PoseNet(key.arch, fusion=FusionSpec("cat", 2)).eval() for _ in range(2))
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
     alone = ClipScore(small_clips, key, 2)(one)
-    assert alone == ClipScore(small_clips, key)(Followers([one, one]))
+    assert alone == ClipScore(small_clips, key)(Followers([one], (0, 0)))
     schedule = Schedule((Plan(key.arch), *[Plan(one.arch, one.fusion_spec)] * 2))
     assert alone == ClipScorer(Networks(key, (one, one)), small_clips)(schedule).mean
     two = ClipScorer(Networks(key, (one, other)), small_clips)(schedule)

@@ -45,6 +45,16 @@ def test_followers_of_a_schedule_train_and_come_back(tmp_path: Path) -> None:
     assert [source.plan for source in checkpoint_sources(tmp_path / "out.safetensors")] == list(SCHEDULE.plans[1:])
 
 
+def test_followers_of_the_same_plan_are_one_network(tmp_path: Path) -> None:
+    twice = Schedule((*SCHEDULE.plans, SCHEDULE.plans[1]))
+    list(train(plan_of(tmp_path, twice)))
+    _, nets = load_followers(tmp_path / "out.safetensors")
+    assert len(nets) == 3
+    assert nets[0] is nets[2]
+    assert nets[0] is not nets[1]
+    assert [Plan(net.arch, net.fusion_spec) for net in nets] == list(twice.plans[1:])
+
+
 def test_a_schedule_without_followers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no followers"):
         list(train(plan_of(tmp_path, Schedule((Plan(KEY),)))))

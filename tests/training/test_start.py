@@ -15,7 +15,7 @@ from vipnas_cli.spec import FusionSpec, Plan
 from vipnas_cli.spec.spaces import FAST_SPACE
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.recipe import read_recipe
-from vipnas_cli.training.start import RunPlan, header_of, start_super_net
+from vipnas_cli.training.start import RunPlan, header_of, start_super_net, started
 
 FUSIONS = (FusionSpec("add", 1), FusionSpec("cat", 1), FusionSpec("add", 3))
 ARCH = replace(
@@ -28,12 +28,13 @@ ARCH = replace(
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A super-network without fusions, and a follower that was trained alone."""
+    """A super-network, and a follower that was trained alone."""
     folder = tmp_path_factory.mktemp("start")
     torch.manual_seed(1)
-    shared, follower = SuperNet(FAST_SPACE), PoseNet(ARCH, 17, FUSIONS[1])
+    shared, follower = SuperNet(FAST_SPACE, 17, FUSIONS), PoseNet(ARCH, 17, FUSIONS[1])
     torch.nn.init.normal_(follower.fusion.adapt.weight)  # type: ignore[union-attr]
-    facts = {"kind": "supernet", "space": FAST_SPACE.to_json(), "fusions": [], "keypoints": 17}
+    fusions = [[fusion.operation, fusion.stage] for fusion in FUSIONS]
+    facts = {"kind": "supernet", "space": FAST_SPACE.to_json(), "fusions": fusions, "keypoints": 17}
     save_checkpoint(folder / "shared.safetensors", shared.state_dict(), facts)
     plan = Plan(ARCH, FUSIONS[1]).to_json()
     save_checkpoint(
@@ -68,3 +69,18 @@ def test_the_command_names_all_of_them() -> None:
     assert isinstance(training, dict)
     assert training["start"] == "a.safetensors, b.safetensors"
     assert "--init a.safetensors --init b.safetensors" in training["command"]
+
+
+def test_a_network_takes_what_was_put_into_its_super_network(checkpoints: tuple[Path, Path]) -> None:
+    shared, follower = checkpoints
+    narrow = replace(
+        ARCH, stages=tuple(replace(s, expansion=4 if s.expansion == 6 else s.expansion) for s in ARCH.stages)
+    )
+    alone, over = PoseNet(narrow, 17, FUSIONS[0]), PoseNet(narrow, 17, FUSIONS[0])
+    started(alone, _plan(shared))
+    started(over, _plan(shared, follower))
+    both = SuperNet(FAST_SPACE, 17, FUSIONS)
+    start_super_net(both, _plan(shared, follower))
+    expected = both.extract(narrow, FUSIONS[0]).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in over.state_dict().items())
+    assert not torch.equal(alone.stem[0].weight, over.stem[0].weight)

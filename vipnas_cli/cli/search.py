@@ -51,6 +51,14 @@ def search(
     evaluations: Annotated[
         int, typer.Option("--evaluations", "-n", min=1, help="Candidates to score.", rich_help_panel="Search")
     ] = 240,
+    alike: Annotated[
+        bool,
+        typer.Option(
+            "--alike",
+            help="One network for all followers: fewer weights to train and to ship.",
+            rich_help_panel="Search",
+        ),
+    ] = False,
     method: Annotated[
         SearchMethod, typer.Option(help="How candidates are chosen.", rich_help_panel="Search")
     ] = SearchMethod.evolution,
@@ -161,6 +169,7 @@ def search(
             frames=frames,
             budget=budget,
             evaluations=evaluations,
+            alike=alike,
             method=method.value,
             predictor=predictor,
             baselines=baselines,

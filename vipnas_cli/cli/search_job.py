@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -97,7 +97,7 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     _check(options, log)
     files = find_files(options)
     networks = load_networks(files)
-    space = space_of_networks(networks, options.lengths)
+    space = replace(space_of_networks(networks, options.lengths), uniform=options.alike)
     plan = search_plan(options, space)
     clips, synthetic = find_clips(options, console)
     problem = problem_of(options, files, space, clips)
@@ -121,7 +121,7 @@ def _check(options: SearchOptions, log: SearchLog) -> None:
 def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
     workers = options.workers or this_machine().cores
     plan, space = ready.task.plan, ready.task.space
-    methods = 1 + plan.baselines * (1 + (max(space.lengths) > 2))
+    methods = 1 + plan.baselines * (1 + (max(space.lengths) > 2 and not space.uniform))
     with (
         team_of(workers, options.threads, take_part) as team,
         _progress(console, methods * plan.evaluations + len(plan.presets)) as on_evaluation,

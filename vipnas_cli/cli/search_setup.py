@@ -39,6 +39,7 @@ class SearchOptions:
     frames: str = "4"
     budget: str = "0.2GFLOPs"
     evaluations: int = 240
+    alike: bool = False
     method: str = "evolution"
     predictor: bool = False
     baselines: bool = False
@@ -221,7 +222,7 @@ def _presets(space: CycleSpace, budget: Budget) -> tuple[Schedule, ...]:
 
 def problem_of(options: SearchOptions, files: Files, space: CycleSpace, clips: ClipSets) -> dict[str, Any]:
     """What makes two searches the same: the log of one cannot be resumed by another."""
-    return {
+    found = {
         "mode": options.mode,
         "frames": options.frames,
         "budget": options.budget,
@@ -233,6 +234,7 @@ def problem_of(options: SearchOptions, files: Files, space: CycleSpace, clips: C
         "latency": _digest(options.latency_table) if options.latency_table else f"measure {options.measure}",
         "space": [space.key_space.key, space.follower_space.key, len(space.fusions)],
     }
+    return found | {"alike": True} if space.uniform else found
 
 
 def _digest(path: Path) -> str:

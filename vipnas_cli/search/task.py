@@ -84,7 +84,7 @@ def run_task(task: SearchTask, team: Team, log: OnEvaluation, on_evaluation: OnE
     spaces: dict[str, CycleSpace] = {plan.method: task.space}
     if plan.baselines:
         spaces["random"] = task.space
-        if max(task.space.lengths) > 2:
+        if max(task.space.lengths) > 2 and not task.space.uniform:
             spaces[UNIFORM] = replace(task.space, uniform=True)
     found = {
         name: runner.run(name, _method(name, plan, space, prices), plan.evaluations) for name, space in spaces.items()

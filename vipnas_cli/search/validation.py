@@ -48,7 +48,7 @@ class ClipScore:
 
     def _places(self, net: nn.Module) -> list[PoseNet]:
         """The finished networks of followers in the order of the cycle."""
-        nets = list(net.followers) if isinstance(net, Followers) else [net] * self.followers
+        nets = net.in_order if isinstance(net, Followers) else [net] * self.followers
         return [follower for follower in nets if isinstance(follower, PoseNet)]
 
     def _schedules(self, net: nn.Module) -> list[Schedule]:

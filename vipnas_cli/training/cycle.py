@@ -1,4 +1,7 @@
-"""Training of one searched cycle: every follower its own network, unrolled together behind the frozen key network."""
+"""Training of one searched cycle: its followers unrolled together behind the frozen key network.
+
+Followers of the same plan are one network, which is trained in all of its places.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.checkpoints import load_pose_net, shared_places
 from vipnas_cli.errors import UsageError
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import read_schedule
@@ -20,11 +23,18 @@ from vipnas_cli.training.temporal import PassingOn, unrolled_loss
 
 
 class Followers(nn.Module):
-    """The networks of a cycle's followers side by side, in the order of the cycle."""
+    """The different networks of a cycle's followers, and at which `places` of the cycle they are, in its order."""
 
-    def __init__(self, nets: list[PoseNet]) -> None:
+    def __init__(self, nets: list[PoseNet], places: tuple[int, ...]) -> None:
         super().__init__()
         self.followers = nn.ModuleList(nets)
+        self.places = places
+
+    @property
+    def in_order(self) -> list[PoseNet]:
+        """The network of every follower of the cycle."""
+        nets = [net for net in self.followers if isinstance(net, PoseNet)]
+        return [nets[place] for place in self.places]
 
 
 def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
@@ -38,19 +48,20 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     schedule, key = read_schedule(str(plan.spec)), load_pose_net(plan.key).eval().to(plan.device)
     if len(schedule) < 2:
         raise UsageError(f"{plan.spec} has no followers", "train its key network with a recipe for key networks")
+    plans, places = shared_places(schedule)
     nets = []
-    for position in schedule.plans[1:]:
-        net = PoseNet(position.arch, key.final.out_channels, position.fusion)
+    for follower in plans:
+        net = PoseNet(follower.arch, key.final.out_channels, follower.fusion)
         started(net, plan)
         freeze(net, recipe.frozen_stages)
         nets.append(net)
-    sizes = tuple((net.arch.height, net.arch.width) for net in nets)
+    sizes = tuple((nets[place].arch.height, nets[place].arch.width) for place in places)
     options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
-    recipe = replace(recipe, followers=len(nets))
+    recipe = replace(recipe, followers=len(places))
     people = (clip_source(recipe, plan.folders), still_source(recipe, plan.folders))
     source = ClipBatches(*people, options, recipe.augmentation, recipe.seed)
     facts = {"kind": "cycle", "schedule": schedule.to_json(), "keypoints": key.final.out_channels}
-    trainer = Trainer(Followers(nets), recipe.loop, header_of(plan, facts))
+    trainer = Trainer(Followers(nets, places), recipe.loop, header_of(plan, facts))
     if plan.resume:
         trainer.resume(plan.out)
     runs = [compiled(net.raw, plan) for net in nets]
@@ -59,6 +70,6 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     def loss_of(batch: ClipBatch) -> Tensor:
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
         rules = PassingOn(output=nets[0].arch.rules.output, through_time=recipe.through_time)
-        return unrolled_loss(key_run, list(runs), batch, noise, rules)
+        return unrolled_loss(key_run, [runs[place] for place in places], batch, noise, rules)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

@@ -48,11 +48,19 @@ class RunPlan:
 
 
 def started(net: nn.Module, plan: RunPlan) -> nn.Module:
-    """First weights and memory layout; from a super-network come the weights of the network's own architecture."""
+    """First weights and memory layout; from a super-network come the weights of the network's own architecture.
+
+    Networks that are named after a super-network are put into it first.
+    """
+    shared: SuperNet | None = None
     for path in plan.initial:
         tensors, header = load_checkpoint(path)
         if header.get("kind") == "supernet" and isinstance(net, PoseNet):
-            tensors = load_super_net(path).extract(net.arch, net.fusion_spec).state_dict()
+            shared = load_super_net(path).float()
+        elif shared is not None:
+            put_into(shared, path)
+        if shared is not None and isinstance(net, PoseNet):
+            tensors = shared.extract(net.arch, net.fusion_spec).state_dict()
         _take_fitting(net, tensors)
     if not plan.initial and plan.recipe.imagenet and not plan.resume:
         start_from_imagenet(net, imagenet_weights())
@@ -63,19 +71,27 @@ def started(net: nn.Module, plan: RunPlan) -> nn.Module:
 def start_super_net(net: SuperNet, plan: RunPlan) -> None:
     """First weights of a super-network: other ones', those of networks that were trained alone, or ImageNet's.
 
-    The channels of a network that was trained alone are sorted, as narrower networks will take the leading ones.
+    Networks that were trained alone are put into the ones before.
     """
     for path in plan.initial:
         tensors, header = load_checkpoint(path)
         if header.get("kind") == "pose":
-            trained = load_pose_net(path).float()
-            sort_channels(trained)
-            graft(net, trained)
+            put_into(net, path)
         else:
             _take_fitting(net if header.get("kind") == "supernet" else net.store, tensors)
     if not plan.initial:
         started(net.store, plan)
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+
+def put_into(shared: SuperNet, path: Path) -> None:
+    """Puts a network that was trained alone into shared weights.
+
+    Its channels are sorted before, as narrower networks take the leading ones.
+    """
+    trained = load_pose_net(path).float()
+    sort_channels(trained)
+    graft(shared, trained)
 
 
 def _take_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
