@@ -130,7 +130,9 @@ def checkpoint_sources(path: Path) -> tuple[Source, ...]:
     """The pose network of a checkpoint, or all followers of a trained cycle in their order."""
     _, header = load_checkpoint(path)
     nets = load_followers(path)[1] if header.get("kind") == "cycle" else [load_pose_net(path)]
-    return tuple(Source(net, "checkpoint", header.get("training", {})) for net in nets)
+    # A network that has several places in the cycle is one source.
+    sources = {net: Source(net, "checkpoint", header.get("training", {})) for net in nets}
+    return tuple(sources[net] for net in nets)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

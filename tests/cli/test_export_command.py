@@ -20,6 +20,7 @@ from vipnas_cli.checkpoints import save_checkpoint  # noqa: E402
 from vipnas_cli.cli.export_job import JobOptions, export_job  # noqa: E402
 from vipnas_cli.errors import OutputError, SpecError, UsageError  # noqa: E402
 from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.nets.supernet import SuperNet  # noqa: E402
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace  # noqa: E402
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices  # noqa: E402
@@ -103,6 +104,27 @@ def test_pipelines_are_added_to_a_file_and_replaced_in_it(tiny_bundle: Path, tmp
     assert len(networks) == 2
     assert all(network.read() for network in networks)
     assert [path.name for path in tmp_path.iterdir()] == ["pose.vipnas"]
+
+
+def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plans = (Plan(arch(64)), Plan(arch(32), FusionSpec("add", 1)), Plan(arch(32), FusionSpec("cat", 1)))
+    cycle, out = tmp_path / "cycle.safetensors", tmp_path / "out"
+    nets = torch.nn.ModuleList(PoseNet(plan.arch, 17, plan.fusion) for plan in plans[1:])
+    tensors = {f"followers.{name}": tensor for name, tensor in nets.state_dict().items()}
+    header = {"kind": "cycle", "schedule": Schedule(plans).to_json(), "keypoints": 17, "training": {}}
+    save_checkpoint(cycle, tensors, header)
+    key = str(tiny_bundle / "key.safetensors")
+    for name, places in (("all", ""), ("last", ":2"), ("long", ":1,2,2,1")):
+        export_job(JobOptions((key, f"{cycle}{places}"), out, name=name))
+    found = {p.name: [plan.fusion.operation for plan in p.schedule.plans] for p in open_bundle(out).pipelines}
+    assert found["all"] == ["none", "add", "cat"]
+    assert found["last"] == ["none", "cat"]
+    assert found["long"] == ["none", "add", "cat", "cat", "add"]
+    assert len(list(out.glob("*.onnx"))) == 3
+    for place in ("3", "0"):
+        with pytest.raises(UsageError, match=f"cycle.safetensors has no network {place}"):
+            export_job(JobOptions((key, f"{cycle}:{place}"), tmp_path / "none"))
 
 
 def test_an_unknown_name_and_a_foreign_spec_are_refused(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def export(
         list[str] | None,
         typer.Argument(
             metavar="[CHECKPOINT|SPEC]...",
-            help="Checkpoints: the key network, then that of each follower; or super-networks with --spec. Or a "
+            help="Checkpoints: the key network, then that of each follower (`cycle.safetensors:1,2,2` names followers "
+            "of a trained cycle by place); or super-networks with --spec. Or a "
             "preset or JSON file of an architecture or schedule: it is exported untrained, to be timed.",
             show_default=False,
         ),

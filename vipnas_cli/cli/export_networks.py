@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,10 @@ class Cycle:
 
 def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
     """The networks of the cycle that the user named."""
-    if not all(name.endswith(CHECKPOINT) for name in names):
+    chosen = [_chosen(name) for name in names]
+    if not all(path.suffix == CHECKPOINT for path, _ in chosen):
         return _untrained(names, spec)
-    paths = [Path(name) for name in names]
+    paths = [path for path, _ in chosen]
     kinds = {path: str(load_checkpoint(path)[1].get("kind")) for path in paths}
     if spec is None:
         for path, kind in kinds.items():
@@ -44,8 +46,21 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
                 raise UsageError(f"{path} is a super-network", "say with --spec which of its networks to export")
         # A network that is named twice is exported once.
         known = {path: checkpoint_sources(path) for path in kinds}
-        return Cycle(tuple(source for path in paths for source in known[path]), {})
+        return Cycle(tuple(source for path, places in chosen for source in _placed(path, places, known[path])), {})
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
+
+
+def _chosen(name: str) -> tuple[Path, tuple[int, ...]]:
+    """The path in `cycle.safetensors:1,2`, and the followers that it names; without a colon none, which means all."""
+    found = re.fullmatch(rf"(.+{re.escape(CHECKPOINT)}):(\d+(?:,\d+)*)", name)
+    return (Path(found[1]), tuple(int(place) for place in found[2].split(","))) if found else (Path(name), ())
+
+
+def _placed(path: Path, places: tuple[int, ...], sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    wrong = [place for place in places if not 1 <= place <= len(sources)]
+    if wrong:
+        raise UsageError(f"{path} has no network {wrong[0]}", f"it has {len(sources)}, counted from 1")
+    return tuple(sources[place - 1] for place in places) or sources
 
 
 def _untrained(names: tuple[str, ...], spec: Path | None) -> Cycle:
