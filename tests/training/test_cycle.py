@@ -58,3 +58,22 @@ def test_followers_of_the_same_plan_are_one_network(tmp_path: Path) -> None:
 def test_a_schedule_without_followers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no followers"):
         list(train(plan_of(tmp_path, Schedule((Plan(KEY),)))))
+
+
+def test_a_trained_cycle_goes_on_without_its_spec(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SCHEDULE)
+    list(train(plan))
+    first, again = tmp_path / "out.safetensors", tmp_path / "again.safetensors"
+    # A rate of nothing leaves the weights as they came.
+    still = replace(plan.recipe, loop=replace(plan.recipe.loop, learning_rate=0.0))
+    list(train(replace(plan, recipe=still, spec=None, initial=(first,), out=again)))
+    (schedule, nets), (_, before) = load_followers(again), load_followers(first)
+    assert schedule == SCHEDULE
+    for net, old in zip(nets, before, strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(net.parameters(), old.parameters(), strict=True))
+
+
+def test_a_cycle_needs_its_schedule(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SCHEDULE)
+    with pytest.raises(UsageError, match="needs the schedule"):
+        list(train(replace(plan, spec=None, initial=(tmp_path / "key.safetensors",))))

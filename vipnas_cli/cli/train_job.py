@@ -100,7 +100,7 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         )
     if kind in WITH_KEY and options.key is None and not rehearsed:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
-    if kind == "cycle" and options.spec is None:
+    if kind == "cycle" and options.spec is None and not options.init:
         raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
     for path in (*options.init, options.key, options.spec):
         if path is not None and not path.is_file():

@@ -57,11 +57,11 @@ class RandomSearch:
 class Evolution:
     """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
 
-    The first `alike_first` candidates, and after them the share `alike` of the children, have followers that are all
-    the same: what is good for one is mostly good for all, and is found with fewer scores so. The other children then
-    put it where it pays over the cycle.
+    The first `alike_first` candidates have followers that are all the same: what is good for one is mostly good for
+    all, and is found with fewer scores so. The others then put it where it pays over the cycle.
     With a `fit` each generation is bred in `rounds` of `brood` times as many children that are not scored, only
-    forecast, and the best of them all are asked for: forecasts cost next to nothing, scores are what a search pays.
+    forecast, and the best of them all, at costs spread evenly, are asked for: forecasts cost next to
+    nothing, scores are what a search pays.
     """
 
     space: CycleSpace
@@ -74,7 +74,6 @@ class Evolution:
     rounds: int = 12
     brood: int = 4
     alike_first: int = 72
-    alike: float = 0.15
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
@@ -99,7 +98,19 @@ class Evolution:
             children = self._new(count * self.brood, seen, parents)
             guesses = [self._guess(child, Score(forecast(child), ())) for child in children]
             parents = self._best([*parents, *guesses], self.population_size + 2 * count)
-        return [parent.schedule for parent in parents if parent.schedule not in self.seen][:count]
+        return self._spread([parent for parent in parents if parent.schedule not in self.seen], count)
+
+    def _spread(self, guesses: Sequence[Evaluation], count: int) -> list[Schedule]:
+        """For costs spread evenly over those of the guesses the best one that costs no more, none twice."""
+        unit, left, found = self.prices.budget.unit, list(guesses), list[Schedule]()
+        costs = [guess.cost(unit) for guess in guesses] or [0.0]
+        for limit in np.linspace(max(costs), min(costs), count):
+            affordable = [guess for guess in left if guess.cost(unit) <= limit]
+            if affordable:
+                best = max(affordable, key=lambda guess: guess.score.mean)
+                left.remove(best)
+                found.append(best.schedule)
+        return found
 
     def _guess(self, schedule: Schedule, score: Score) -> Evaluation:
         """An evaluation that only has the cost that counts: milliseconds may have to be measured."""
@@ -144,7 +155,7 @@ class Evolution:
         return within_budget(space, self.prices, None, self.rng)
 
     def _child(self, parents: Sequence[Evaluation]) -> Schedule:
-        space = self._uniform if self._begins or self.rng.random() < self.alike else self.space
+        space = self._uniform if self._begins else self.space
         child = self._parent(parents)
         if self.rng.random() < self.crossing:
             child = space.cross(child, self._parent(parents), self.rng)

@@ -17,8 +17,8 @@ from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.search.scoring import ClipScorer, Networks
-from vipnas_cli.spec import Plan, Schedule, SearchSpace, TemporalSpace, read_schedule
-from vipnas_cli.training.cycle import Followers
+from vipnas_cli.spec import Plan, Schedule, SearchSpace, TemporalSpace
+from vipnas_cli.training.cycle import Followers, schedule_of
 from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.start import RunPlan
 
@@ -81,8 +81,8 @@ def clip_validation(plan: RunPlan) -> Validation | None:
         return None
     key = None if plan.key is None or recipe.kind == "spatial" else load_pose_net(plan.key).eval()
     followers = 0 if key is None else recipe.followers
-    if recipe.kind == "cycle" and plan.spec is not None:
-        followers = len(read_schedule(str(plan.spec))) - 1
+    if recipe.kind == "cycle":
+        followers = len(schedule_of(plan)) - 1
     data = plan.folders.data / wanted.path if wanted.format == "clips" else None
     clips = clip_sets(data, SetSizes(wanted.people, CALIBRATION, 1 + followers))
     return Validation(ClipScore(clips, key, followers), wanted.every, wanted.keep_best)

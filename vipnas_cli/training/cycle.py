@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.checkpoints import load_pose_net, shared_places
+from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, shared_places
 from vipnas_cli.errors import UsageError
 from vipnas_cli.nets.posenet import PoseNet
-from vipnas_cli.spec import read_schedule
+from vipnas_cli.spec import Schedule, read_schedule
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data_sets import clip_source, still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
@@ -40,19 +40,18 @@ class Followers(nn.Module):
 def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     """Trains the followers of the schedule in `plan.spec` and yields an event per step.
 
-    The checkpoint holds all of them; `--init` names the super-network that they come from.
+    The checkpoint holds all of them; `--init` names the super-network that they come from, or a cycle to go on with.
     """
     recipe = plan.recipe
     assert plan.key is not None
-    assert plan.spec is not None
-    schedule, key = read_schedule(str(plan.spec)), load_pose_net(plan.key).eval().to(plan.device)
+    schedule, key = schedule_of(plan), load_pose_net(plan.key).eval().to(plan.device)
     if len(schedule) < 2:
-        raise UsageError(f"{plan.spec} has no followers", "train its key network with a recipe for key networks")
+        raise UsageError("the schedule has no followers", "train its key network with a recipe for key networks")
     plans, places = shared_places(schedule)
     nets = []
-    for follower in plans:
+    for place, follower in enumerate(plans):
         net = PoseNet(follower.arch, key.final.out_channels, follower.fusion)
-        started(net, plan)
+        started(net, plan, place)
         freeze(net, recipe.frozen_stages)
         nets.append(net)
     sizes = tuple((nets[place].arch.height, nets[place].arch.width) for place in places)
@@ -73,3 +72,14 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
         return unrolled_loss(key_run, [runs[place] for place in places], batch, noise, rules)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
+
+
+def schedule_of(plan: RunPlan) -> Schedule:
+    """The schedule that was named, or that of the trained cycle to go on with."""
+    if plan.spec is not None:
+        return read_schedule(str(plan.spec))
+    headers = [load_checkpoint(path)[1] for path in plan.initial]
+    schedules = [Schedule.from_json(header["schedule"]) for header in headers if header.get("kind") == "cycle"]
+    if not schedules:
+        raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
+    return schedules[-1]

@@ -47,10 +47,11 @@ class RunPlan:
     validation: Validation | None = None
 
 
-def started(net: nn.Module, plan: RunPlan) -> nn.Module:
+def started(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
     """First weights and memory layout; from a super-network come the weights of the network's own architecture.
 
-    Networks that are named after a super-network are put into it first.
+    Networks that are named after a super-network are put into it first. From a trained cycle comes the network that has
+    this place among its different ones.
     """
     shared: SuperNet | None = None
     for path in plan.initial:
@@ -61,6 +62,9 @@ def started(net: nn.Module, plan: RunPlan) -> nn.Module:
             put_into(shared, path)
         if shared is not None and isinstance(net, PoseNet):
             tensors = shared.extract(net.arch, net.fusion_spec).state_dict()
+        if header.get("kind") == "cycle":
+            start = f"followers.{place}."
+            tensors = {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
         _take_fitting(net, tensors)
     if not plan.initial and plan.recipe.imagenet and not plan.resume:
         start_from_imagenet(net, imagenet_weights())
