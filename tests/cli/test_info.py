@@ -84,6 +84,16 @@ def test_checkpoints_are_told_apart_without_torch(tmp_path: Path) -> None:
     assert describe(checkpoint(tmp_path / "s.safetensors", space)).kind == "checkpoint of a super-network"
 
 
+def test_the_followers_of_a_cycle(tmp_path: Path) -> None:
+    plans = (Plan(FAST_BASE), Plan(FAST_BASE, FusionSpec("cat", 2)), Plan(FAST_BASE, FusionSpec("add", 1)))
+    stated = {"kind": "cycle", "schedule": Schedule(plans).to_json(), "keypoints": 17, "step": 7}
+    found = describe(checkpoint(tmp_path / "cycle.safetensors", stated))
+    assert found.kind == "checkpoint of a cycle's followers"
+    assert "cat at F2" in found.facts["network"]
+    assert "add at F1" in found.facts["network"]
+    assert found.next.startswith("vipnas export KEY ")
+
+
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     whole = checkpoint(tmp_path / "whole.safetensors", POSE).read_bytes()
     bad = {

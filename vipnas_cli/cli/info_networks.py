@@ -13,11 +13,12 @@ from vipnas_cli.cli.info_texts import Description, arch_line, plan_line
 from vipnas_cli.cli.models_job import size_on_disk
 from vipnas_cli.errors import SpecError, WeightsError
 from vipnas_cli.inference.onnx_backend import RuntimeOptions, open_session, read_metadata
-from vipnas_cli.spec import ArchSpec, Plan
+from vipnas_cli.spec import ArchSpec, Plan, Schedule
 
 # Headers list tensors and a recipe; one of a hundred megabytes is no header but damage.
 LARGEST_HEADER = 100_000_000
 LENGTH_BYTES = 8
+CYCLE = "cycle's followers"
 
 
 def describe_bundle(folder: Path) -> Description:
@@ -97,7 +98,7 @@ def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
         return ""
     if kind == "person detector":
         return f"vipnas export --detector {path} -o pipelines"
-    follower = Plan.from_json(stated["plan"]).fusion.operation != "none"
+    follower = kind == CYCLE or Plan.from_json(stated["plan"]).fusion.operation != "none"
     return f"vipnas export {'KEY ' if follower else ''}{path} --name mine -o pipelines"
 
 
@@ -126,6 +127,8 @@ def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
     """The kind of network that a header states, and the network in one line."""
     if "plan" in stated:
         return "pose network", plan_line(Plan.from_json(stated["plan"]))
+    if "schedule" in stated:
+        return CYCLE, "; ".join(plan_line(plan) for plan in Schedule.from_json(stated["schedule"]).plans[1:])
     if "space" in stated:
         fusions = stated.get("fusions") or []
         return "super-network", f"{stated['space']['family']}, {len(fusions)} fusions"
