@@ -16,8 +16,9 @@ from vipnas_cli.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.clip_sets import ClipSets, SetSizes, clip_sets
+from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.scoring import ClipScorer, Networks
-from vipnas_cli.spec import Plan, Schedule, SearchSpace, TemporalSpace
+from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.training.cycle import Followers, schedule_of
 from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.start import RunPlan
@@ -60,9 +61,8 @@ class ClipScore:
         if self.key is None:
             archs = [net.space.largest, net.space.smallest, *(net.space.sample(rng) for _ in range(DRAWN))]
             return [Schedule((Plan(arch),)) for arch in archs]
-        operations = dict.fromkeys(fusion.operation for fusion in net.fusion_specs)
-        stages = tuple(sorted({fusion.stage for fusion in net.fusion_specs}))
-        space = TemporalSpace(SearchSpace.of(self.key.arch), net.space, self.followers, ("none", *operations), stages)
+        fusions = (FusionSpec(), *net.fusion_specs)
+        space = CycleSpace(SearchSpace.of(self.key.arch), net.space, (self.followers + 1,), fusions)
         drawn = [space.sample(rng) for _ in range(DRAWN + 2)]
         ends = [
             replace(schedule, plans=(*first, *(replace(plan, arch=arch) for plan in schedule.plans[1:])))

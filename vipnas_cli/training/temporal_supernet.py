@@ -50,8 +50,9 @@ def sandwich_cycles(space: TemporalSpace, size: tuple[int, int], count: int, rng
     """
     cycles: Cycles = []
     for _ in range(count + 2):
-        archs = [replace(plan.arch, height=size[0], width=size[1]) for plan in space.sample(rng).plans[1:]]
-        cycles.append(tuple(Plan(arch, rng.choice(space.fusions)) for arch in archs))
+        archs = [space.follower_space.sample(rng) for _ in range(space.followers)]
+        sized = (replace(arch, height=size[0], width=size[1]) for arch in archs)
+        cycles.append(tuple(Plan(arch, rng.choice(space.fusions)) for arch in sized))
     for index, arch in enumerate(sandwich_architectures(space.follower_space, size, 0, rng)):
         cycles[index] = tuple(replace(plan, arch=arch) for plan in cycles[index])
     return cycles
