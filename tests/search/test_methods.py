@@ -112,7 +112,7 @@ def test_forecasts_find_more_of_the_true_front_with_as_many_scores(small_cycles:
     true = true_front(space, prices)
     found = []
     for fit in (None, fitted):
-        methods = [Evolution(space, prices, Random(seed), fit=fit, alike_first=24) for seed in range(4)]
+        methods = [Evolution(space, prices, Random(seed), fit=fit) for seed in range(4)]
         found.append(sum(len(places(searched(method, prices, 96, generation=24)) & true) for method in methods))
     assert found[1] > found[0]
 

@@ -10,22 +10,27 @@ import numpy as np
 
 from vipnas_cli.search.candidate import Evaluation, Score
 from vipnas_cli.search.cycles import CycleSpace
-from vipnas_cli.search.predictor import held_out_correlation, rank_correlation
+from vipnas_cli.search.predictor import fitted, held_out_correlation, rank_correlation
+from vipnas_cli.spec import Schedule
 
 
 def evaluations(space: CycleSpace, count: int, noise: float) -> list[Evaluation]:
-    """Schedules whose score adds up from their choices, with noise."""
+    """Schedules whose score at each position adds up from choices and from half the score before, with noise."""
     rng = Random(0)
-    found = []
-    for order in range(count):
-        schedule = space.sample(rng)
-        score = sum(
-            plan.arch.stages[2].depth * (1 + 0.3 * position) + (plan.fusion.operation == "cat") + plan.arch.height / 50
-            for position, plan in enumerate(schedule.plans)
-        )
-        value = score + rng.gauss(0, noise)
-        found.append(Evaluation(order, "x", schedule, 1.0, None, Score(value, (value,))))
-    return found
+    return [
+        Evaluation(order, "x", s, 1.0, None, known_score(s, rng, noise))
+        for order in range(count)
+        for s in [space.sample(rng)]
+    ]
+
+
+def known_score(schedule: Schedule, rng: Random, noise: float) -> Score:
+    """See evaluations."""
+    positions: list[float] = []
+    for plan in schedule.plans:
+        value = plan.arch.stages[2].depth + (plan.fusion.operation == "cat") + plan.arch.height / 50
+        positions.append(value + (positions[-1] / 2 if positions else 0) + rng.gauss(0, noise))
+    return Score(sum(positions) / len(positions), tuple(positions))
 
 
 def test_scores_that_add_up_are_ranked_from_few_candidates(small_cycles: CycleSpace) -> None:
@@ -33,11 +38,25 @@ def test_scores_that_add_up_are_ranked_from_few_candidates(small_cycles: CycleSp
     assert held_out_correlation(rows) > 0.8
 
 
+def test_what_followers_teach_at_one_position_is_known_at_others(small_cycles: CycleSpace) -> None:
+    known = evaluations(replace(small_cycles, lengths=(2,)), 60, noise=0)
+    longer = evaluations(replace(small_cycles, lengths=(3,)), 60, noise=0)
+    forecast = fitted(known)
+    guesses = np.array([forecast(row.schedule) for row in longer])
+    assert rank_correlation(guesses, np.array([row.score.mean for row in longer])) > 0.8
+
+
+def test_networks_without_followers_are_forecast_as_well(small_cycles: CycleSpace) -> None:
+    space = replace(small_cycles, lengths=(1,), key_space=small_cycles.follower_space)
+    assert held_out_correlation(evaluations(space, 60, noise=0)) > 0.8
+
+
 def test_noise_alone_cannot_be_forecast(small_cycles: CycleSpace) -> None:
     rng = Random(1)
     rows = [
-        replace(row, score=Score(rng.random(), (0.0,)))
+        replace(row, score=Score(sum(values) / 4, values))
         for row in evaluations(replace(small_cycles, lengths=(4,)), 80, noise=0)
+        for values in [tuple(rng.random() for _ in range(4))]
     ]
     assert abs(held_out_correlation(rows)) < 0.35
 

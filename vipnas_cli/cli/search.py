@@ -64,8 +64,8 @@ def search(
     ] = SearchMethod.evolution,
     predictor: Annotated[
         bool,
-        typer.Option("--predictor", help="Score only children that a fitted model favours.", rich_help_panel="Search"),
-    ] = False,
+        typer.Option(help="Score only children that a fitted model favours.", rich_help_panel="Search"),
+    ] = True,
     baselines: Annotated[
         bool,
         typer.Option(

@@ -6,7 +6,7 @@ Both only ever give schedules within the budget that they have not given before;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
@@ -57,8 +57,6 @@ class RandomSearch:
 class Evolution:
     """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
 
-    The first `alike_first` candidates have followers that are all the same: what is good for one is mostly good for
-    all, and is found with fewer scores so. The others then put it where it pays over the cycle.
     With a `fit` each generation is bred in `rounds` of `brood` times as many children that are not scored, only
     forecast, and the best of them all, at costs spread evenly, are asked for: forecasts cost next to
     nothing, scores are what a search pays.
@@ -68,12 +66,11 @@ class Evolution:
     prices: Prices
     rng: Random
     population_size: int = 24
-    mutation: float = 0.06
+    mutation: float = 0.03
     crossing: float = 0.6
     fit: Fit | None = None
     rounds: int = 12
     brood: int = 4
-    alike_first: int = 72
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
@@ -129,18 +126,9 @@ class Evolution:
         found = (
             distinct(count, seen, lambda: self._child(parents), PATIENCE // 4) if parents else self._first(count, seen)
         )
-        if self._begins:
-            found += distinct(count - len(found), seen, lambda: self._random(self._uniform), PATIENCE // 4)
-        return found + distinct(count - len(found), seen, lambda: self._random(self.space))
-
-    @property
-    def _begins(self) -> bool:
-        """Whether followers are still all the same."""
-        return len(self.told) < self.alike_first
-
-    @property
-    def _uniform(self) -> CycleSpace:
-        return replace(self.space, uniform=True)
+        return found + distinct(
+            count - len(found), seen, lambda: within_budget(self.space, self.prices, None, self.rng)
+        )
 
     def _first(self, count: int, seen: set[Schedule]) -> list[Schedule]:
         """Up to a quarter of the first generation: the largest networks that are affordable.
@@ -151,16 +139,12 @@ class Evolution:
         seen.update(corners)
         return corners
 
-    def _random(self, space: CycleSpace) -> Schedule:
-        return within_budget(space, self.prices, None, self.rng)
-
     def _child(self, parents: Sequence[Evaluation]) -> Schedule:
-        space = self._uniform if self._begins else self.space
         child = self._parent(parents)
         if self.rng.random() < self.crossing:
-            child = space.cross(child, self._parent(parents), self.rng)
-        child = space.mutate(child, self.rng, self.mutation)
-        return within_budget(space, self.prices, child, self.rng)
+            child = self.space.cross(child, self._parent(parents), self.rng)
+        child = self.space.mutate(child, self.rng, self.mutation)
+        return within_budget(self.space, self.prices, child, self.rng)
 
     def _parent(self, parents: Sequence[Evaluation]) -> Schedule:
         """The better of two random parents."""

@@ -1,10 +1,15 @@
-"""A small model that forecasts scores from specifications: ridge regression on one-hot choices and costs.
+"""A small model that forecasts scores from specifications: kernel ridge regression on choices, position by position.
 
-Shapes: N schedules, F features.
+What a follower scores depends on its own network and on the heatmaps that it gets, for whose quality the score of the
+position before stands. So every position of every candidate teaches what a choice is worth, wherever it is made, and a
+schedule's forecast goes along its cycle.
+
+Shapes: N rows, one for each position of each candidate, F features.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,50 +22,73 @@ from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.spec import Plan, Schedule
 
 Floats = NDArray[np.float64]
-PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# Widths of the kernel for features of variance 1, as a share of the root of their number.
+WIDTHS = (0.5, 1.0, 2.0)
+# Besides what is alike nearby there are trends, which reach further.
+TREND = 0.02
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Weights of features by name; a choice that was never seen counts as the mean of those that were."""
+    """Kernel ridge regression: features of the rows (N, F) with means and deviations (F,), and their weights (N,)."""
 
-    weights: dict[str, float]
-    means: dict[str, float]
+    names: tuple[str, ...]
+    rows: Floats
+    means: Floats
+    deviations: Floats
+    width: float
+    weights: Floats
     base: float
 
     def __call__(self, schedule: Schedule) -> float:
-        """The forecast score."""
-        features = features_of(schedule)
-        total = self.base
-        for name, weight in self.weights.items():
-            total += weight * (features.get(name, 0.0) - self.means[name])
-        return total
+        """The forecast score: the mean of the forecasts of all positions."""
+        scores: list[float] = []
+        for position, plan in enumerate(schedule.plans):
+            features = features_of(plan, position, scores[-1] if scores else math.nan)
+            row = _standard(_values(features, self.names)[None], self.means, self.deviations)
+            scores.append(self.base + float((_kernel(row, self.rows, self.width) @ self.weights)[0]))
+        return sum(scores) / len(scores)
 
 
-def features_of(schedule: Schedule) -> dict[str, float]:
-    """What describes a schedule, by name: every choice at every position, and the logarithms of its costs."""
-    found = {f"frames={len(schedule)}": 1.0, "cost": float(np.log(sum(plan_cost(p).macs for p in schedule.plans)))}
-    for position, plan in enumerate(schedule.plans):
-        found[f"{position} cost"] = float(np.log(plan_cost(plan).macs))
-        for name, value in _choices(plan):
-            found[f"{position} {name}={value}"] = 1.0
-            # The same choice works alike at all positions, which few candidates suffice to learn.
-            found[f"{name}={value}"] = found.get(f"{name}={value}", 0.0) + 1.0
+def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
+    """What describes a network at its position, by name; `before` is the score of the position before, else NaN."""
+    arch, fusion = plan.arch, plan.fusion
+    found = {
+        "position": float(position),
+        "key": float(position == 0),
+        "before": before,
+        "cost": math.log(plan_cost(plan).macs),
+        "pixels": math.log(arch.height * arch.width),
+        f"fusion {fusion.operation}": 1.0,
+        f"fusion {fusion.operation} {fusion.stage}": 1.0,
+    }
+    parts = [("stem", arch.stem), ("head", arch.head), *((f"stage {i}", s) for i, s in enumerate(arch.stages, 1))]
+    for part, spec in parts:
+        for name, value in vars(spec).items():
+            number = isinstance(value, int | float)
+            found[f"{part} {name}" if number else f"{part} {name}={value}"] = float(value) if number else 1.0
     return found
 
 
 def fitted(evaluations: Sequence[Evaluation]) -> Predictor:
-    """The predictor of scores that fits evaluations, with the penalty that leaves the least error on held-out ones."""
-    names, matrix = _matrix([evaluation.schedule for evaluation in evaluations])
-    scores = np.array([evaluation.score.mean for evaluation in evaluations])
-    means, base = matrix.mean(0), float(scores.mean())
-    centred, target = matrix - means, scores - base
-    errors = [_leave_one_out(centred, target, penalty) for penalty in PENALTIES]
-    weights = _solved(centred, target, PENALTIES[int(np.argmin(errors))])
-    return Predictor(
-        dict(zip(names, weights.tolist(), strict=True)), dict(zip(names, means.tolist(), strict=True)), base
+    """The predictor of scores that fits evaluations, with width and penalty of the least error on rows left out."""
+    rows = _rows(evaluations)
+    names = tuple(sorted({name for _, features in rows for name in features}))
+    matrix = np.array([_values(features, names) for _, features in rows])
+    means, deviations = _moments(matrix)
+    scores = np.array([score for score, _ in rows])
+    base = float(scores.mean())
+    standard = _standard(matrix, means, deviations)
+    _, width, penalty = min(
+        (error, width, penalty)
+        for width in WIDTHS
+        for error, penalty in _errors(_kernel(standard, standard, width), scores - base)
     )
+    kernel = _kernel(standard, standard, width)
+    weights = np.asarray(np.linalg.solve(kernel + penalty * np.eye(len(kernel)), scores - base), np.float64)
+    return Predictor(names, standard, means, deviations, width, weights, base)
 
 
 def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:
@@ -85,31 +113,53 @@ def rank_correlation(a: Floats, b: Floats) -> float:
     return float((ranked[0] * ranked[1]).sum()) / norm if norm else float("nan")
 
 
-def _choices(plan: Plan) -> list[tuple[str, object]]:
-    arch = plan.arch
-    found: list[tuple[str, object]] = [
-        ("size", (arch.height, arch.width)),
-        ("fusion", (plan.fusion.operation, plan.fusion.stage)),
-    ]
-    parts = [("stem", arch.stem), ("head", arch.head), *((f"stage {i}", s) for i, s in enumerate(arch.stages, 1))]
-    return found + [(f"{part} {name}", value) for part, spec in parts for name, value in vars(spec).items()]
+def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[float, dict[str, float]]]:
+    """Score and features of every position; what candidates have in common, as a fixed key network, is there once."""
+    found: dict[tuple[Plan, int, float, float], dict[str, float]] = {}
+    for evaluation in evaluations:
+        before = math.nan
+        for position, (plan, score) in enumerate(
+            zip(evaluation.schedule.plans, evaluation.score.positions, strict=True)
+        ):
+            row = (plan, position, before, score)
+            if row not in found:
+                found[row] = features_of(plan, position, before)
+            before = score
+    return [(score, features) for (_, _, _, score), features in found.items()]
 
 
-def _matrix(schedules: Sequence[Schedule]) -> tuple[list[str], Floats]:
-    """Names of the features (F) and their values (N, F)."""
-    rows = [features_of(schedule) for schedule in schedules]
-    names = sorted({name for row in rows for name in row})
-    return names, np.array([[row.get(name, 0.0) for name in names] for row in rows])
+def _values(features: dict[str, float], names: Sequence[str]) -> Floats:
+    return np.array([features.get(name, 0.0) for name in names])
 
 
-def _solved(matrix: Floats, target: Floats, penalty: float) -> Floats:
-    """Ridge weights (F,), by the smaller system of N equations."""
-    gram = matrix @ matrix.T + penalty * np.eye(len(matrix))
-    weights: Floats = matrix.T @ np.linalg.solve(gram, target)
-    return weights
+def _moments(matrix: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the known values of each feature, (F,) each; zeros where none is known."""
+    count = np.maximum(np.isfinite(matrix).sum(0), 1)
+    means: Floats = np.nansum(matrix, 0) / count
+    deviations: Floats = np.sqrt(np.nansum((matrix - means) ** 2, 0) / count)
+    return means, deviations
 
 
-def _leave_one_out(matrix: Floats, target: Floats, penalty: float) -> float:
-    """Mean squared error of forecasts of each row from all others, in closed form."""
-    inverse = np.linalg.inv(matrix @ matrix.T + penalty * np.eye(len(matrix)))
-    return float(np.mean((inverse @ target / inverse.diagonal()) ** 2))
+def _standard(matrix: Floats, means: Floats, deviations: Floats) -> Floats:
+    """Features (N, F) of mean 0 and variance 1; what is unknown or always the same becomes 0."""
+    varied = deviations > 1e-9
+    return np.nan_to_num((matrix - means) * varied / np.where(varied, deviations, 1.0))
+
+
+def _kernel(a: Floats, b: Floats, width: float) -> Floats:
+    """How alike the rows of a (N, F) and b (M, F) are, (N, M)."""
+    products = a @ b.T
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * products
+    kernel: Floats = np.exp(-squares / (2 * width**2 * a.shape[1])) + TREND * products
+    return kernel
+
+
+def _errors(kernel: Floats, target: Floats) -> list[tuple[float, float]]:
+    """For every penalty the mean squared error of forecasts of each row from all others, in closed form."""
+    values, vectors = np.linalg.eigh(kernel)
+    found = []
+    for penalty in PENALTIES:
+        scaled = vectors / (values + penalty)
+        left_out = (scaled @ (vectors.T @ target)) / (scaled * vectors).sum(1)
+        found.append((float(np.mean(left_out**2)), penalty))
+    return found
