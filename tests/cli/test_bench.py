@@ -37,7 +37,7 @@ def test_every_kind_of_figure_is_there(folder: Path) -> None:
     rows = document["rows"]
     assert {row["kind"] for row in rows} == {"network", "detector", "stage", "pipeline", "run"}
     assert {(row["people"]) for row in rows if row["kind"] == "network"} == {1, 4}
-    assert {row["name"] for row in rows if row["kind"] == "detector"} == {"320x192", "320x320"}
+    assert {row["name"] for row in rows if row["kind"] == "detector"} == {"416x256", "416x416"}
     stages = {row["name"].split()[0] for row in rows if row["kind"] == "stage"}
     assert stages == {"decode", "detect", "draw", "encode"}
     assert {row["name"] for row in rows if row["kind"] == "run"} == {f"{NAME} csv", f"{NAME} csv+video"}

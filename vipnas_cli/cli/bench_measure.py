@@ -27,7 +27,7 @@ from vipnas_cli.media.writer import VideoWriter
 
 PEOPLE = (1, 4)
 # Height and width of the detector's picture for wide video and for a square one.
-DETECTOR_SIZES = ((192, 320), (320, 320))
+DETECTOR_SIZES = ((256, 416), (416, 416))
 
 
 @dataclass(frozen=True)

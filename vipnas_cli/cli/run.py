@@ -85,7 +85,7 @@ def run(
             max=2048,
             metavar="PIXELS",
             help="Longer side of the picture that the own detector sees: more finds smaller people and takes longer, "
-            "with the square. Default: 320.",
+            "with the square. Default: the detector's own, 416 for the bundled one.",
             show_default=False,
             rich_help_panel="Input",
         ),

@@ -10,7 +10,7 @@ Shapes: N rows, one for each position of each candidate, F features.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,10 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Predictor:
-    """Kernel ridge regression: features of the rows (N, F) with means and deviations (F,), and their weights (N,)."""
+    """Kernel ridge regression: features of the rows (N, F) with means and deviations (F,), and their weights (N,).
+
+    `inverse` (N, N) and `variance` tell how unsure a forecast is, as those of a Gaussian process do.
+    """
 
     names: tuple[str, ...]
     rows: Floats
@@ -41,15 +44,26 @@ class Predictor:
     width: float
     weights: Floats
     base: float
+    inverse: Floats
+    variance: float
 
     def __call__(self, schedule: Schedule) -> float:
         """The forecast score: the mean of the forecasts of all positions."""
+        return self.hoped(schedule, 0.0)
+
+    def hoped(self, schedule: Schedule, optimism: float) -> float:
+        """The forecast score plus so many standard deviations of what is not known of the choices."""
         scores: list[float] = []
+        unsure = 0.0
         for position, plan in enumerate(schedule.plans):
             features = features_of(plan, position, scores[-1] if scores else math.nan)
             row = _standard(_values(features, self.names)[None], self.means, self.deviations)
-            scores.append(self.base + float((_kernel(row, self.rows, self.width) @ self.weights)[0]))
-        return sum(scores) / len(scores)
+            near = _kernel(row, self.rows, self.width)[0]
+            scores.append(self.base + float(near @ self.weights))
+            if optimism:
+                known = float(near @ self.inverse @ near)
+                unsure += math.sqrt(self.variance * max(1 + TREND * float((row**2).sum()) - known, 0.0))
+        return (sum(scores) + optimism * unsure) / len(scores)
 
 
 def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
@@ -87,8 +101,24 @@ def fitted(evaluations: Sequence[Evaluation]) -> Predictor:
         for error, penalty in _errors(_kernel(standard, standard, width), scores - base)
     )
     kernel = _kernel(standard, standard, width)
-    weights = np.asarray(np.linalg.solve(kernel + penalty * np.eye(len(kernel)), scores - base), np.float64)
-    return Predictor(names, standard, means, deviations, width, weights, base)
+    inverse = np.asarray(np.linalg.inv(kernel + penalty * np.eye(len(kernel))), np.float64)
+    weights = inverse @ (scores - base)
+    # The likeliest scale of a Gaussian process with this kernel.
+    variance = float((scores - base) @ weights) / len(scores)
+    return Predictor(names, standard, means, deviations, width, weights, base, inverse, variance)
+
+
+def hopeful(optimism: float) -> Callable[[Sequence[Evaluation]], Callable[[Schedule], float]]:
+    """Like `fitted`, for forecasts that add `optimism` standard deviations: what was tried seldom is worth a score.
+
+    Without it a choice that was unlucky a few times is never tried again.
+    """
+
+    def fit(evaluations: Sequence[Evaluation]) -> Callable[[Schedule], float]:
+        predictor = fitted(evaluations)
+        return lambda schedule: predictor.hoped(schedule, optimism)
+
+    return fit
 
 
 def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:

@@ -101,7 +101,8 @@ def _train_followers(plan: RunPlan) -> Iterator[StepEvent]:
 
 def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
-    arch = preset(recipe.preset)
+    # The size that it has learned on is the one that it is used at.
+    arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
     net = PersonDetector(arch)
     pictures = picture_source(recipe, plan.folders)
     started(net, plan)
