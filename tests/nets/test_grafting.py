@@ -63,14 +63,24 @@ def test_what_goes_in_comes_out(space: SearchSpace) -> None:
 
 @FAMILIES
 @torch.no_grad()
-def test_a_deeper_network_begins_as_the_same_function(space: SearchSpace) -> None:
+def test_with_silent_extra_blocks_a_deeper_network_is_the_same_function(space: SearchSpace) -> None:
     largest = space.largest
     shallow = replace(largest, stages=tuple(replace(stage, depth=1) for stage in largest.stages))
     shared, net = _shared(space), _trained(shallow)
     images, _ = _batch()
     assert not torch.allclose(shared(images, largest), net(images), atol=1e-3)
-    graft(shared, net)
+    graft(shared, net, quiet=0)
     assert torch.allclose(shared(images, largest), net(images), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_extra_blocks_add_a_share_of_what_they_did() -> None:
+    shared, net = _shared(FAST), _trained(FAST.smallest)
+    block = list(shared.store.stages[5].children())[-1]
+    feature = torch.randn(2, 192, 4, 4, generator=torch.Generator().manual_seed(3))
+    before = block(feature) - feature
+    graft(shared, net, quiet=0.25)
+    assert torch.allclose(block(feature) - feature, before / 4, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
