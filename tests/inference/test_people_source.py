@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, letterbox, suppress
+from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, letterbox, suppress, voted
 
 
 class BrightDetector:
@@ -49,6 +49,38 @@ def test_suppression_keeps_the_better_of_two_overlapping_boxes() -> None:
     assert suppress(boxes, scores, 0.6).tolist() == [1, 2]
     assert suppress(boxes, scores, 0.95).tolist() == [1, 0, 2]
     assert suppress(boxes[:0], scores[:0], 0.6).tolist() == []
+
+
+def test_boxes_are_means_by_score_of_those_that_agree() -> None:
+    boxes = np.array([[0, 0, 100, 100], [3, 0, 103, 100], [0, 50, 100, 150], [0, 0, 103, 103]], np.float32)
+    scores = np.array([0.8, 0.6, 0.8, 0.1], np.float32)
+    merged = voted(boxes, scores, np.array([0, 2]))
+    # The third box is of somebody else, the fourth too unsure of itself.
+    np.testing.assert_allclose(merged[0], [3 * 0.6 / 1.4, 0, 100 + 3 * 0.6 / 1.4, 100], rtol=1e-5)
+    np.testing.assert_allclose(merged[1], boxes[2])
+
+
+def test_a_box_alone_or_many_equal_ones_stay_as_they_are() -> None:
+    boxes = np.tile(np.array([[10, 20, 30, 60]], np.float32), (4, 1))
+    scores = np.array([0.9, 0.8, 0.7, 0.0], np.float32)
+    for kept in range(4):
+        np.testing.assert_allclose(voted(boxes, scores, np.array([kept])), boxes[:1], rtol=1e-6)
+    assert voted(boxes, scores, np.zeros(0, np.int64)).shape == (0, 4)
+    flat = np.array([[5, 5, 5, 9]], np.float32)
+    np.testing.assert_array_equal(voted(flat, scores[:1], np.array([0])), flat)
+
+
+def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:
+    class Cells:
+        side, threshold = 64, 0.5
+
+        def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            scores = np.array([[0.6, 0.45, 0.4]], np.float32)
+            return scores, np.array([[[8, 8, 40, 40], [8, 8, 44, 40], [50, 50, 60, 60]]], np.float32)
+
+    boxes, scores = DetectorSource(Cells()).boxes(np.zeros((64, 64, 3), np.uint8), 0)
+    assert scores.tolist() == pytest.approx([0.6])
+    np.testing.assert_allclose(boxes, [[8, 8, 40 + 4 * 0.45 / 1.05, 40]], rtol=1e-5)
 
 
 def test_given_boxes_are_those_of_their_frame() -> None:
