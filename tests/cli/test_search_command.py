@@ -59,7 +59,7 @@ def small_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Noise for clips, a clock that is not asked, an own configuration folder, an own current folder."""
 
     def clips(_data: Path | None, sizes: SetSizes) -> ClipSets:
-        return ClipSets(noise(sizes, 6, 0), noise(sizes, 4, 1))
+        return ClipSets(noise(sizes, 6, 0), noise(sizes, 4, 1), noise(sizes, 5, 2) if sizes.checks else None)
 
     monkeypatch.delenv("VIPNAS_DATA", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -131,6 +131,21 @@ def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Pa
     assert len(summary["allocation"]) == 3
     assert (folder / "pareto.png").stat().st_size > 10_000
     assert len((folder / "candidates.jsonl").read_text(encoding="utf-8").splitlines()) == 1 + summary["scored_anew"]
+
+
+def test_winners_are_checked_on_other_clips(files: dict[str, Path]) -> None:
+    arguments = (*temporal(files), "--frames", 3, "--baselines", "--out", "checked")
+    assert document(*arguments)["checked"] is None
+    found = document(*arguments, "--check-clips", 5, "--resume")
+    rows = found["checked"]["at_equal_cost"]
+    assert [row["cost"] for row in rows] == [row["cost"] for row in found["at_equal_cost"]]
+    assert rows[-1]["evolution"] == found["checked"]["winner"]
+    chosen = found["at_equal_cost"][-1]
+    assert {name for name, score in rows[-1].items() if score is not None} == {
+        n for n, s in chosen.items() if s is not None
+    }
+    result = vipnas(*arguments, "--check-clips", 5, "--resume")
+    assert "that chose none of them" in " ".join(result.output.split())
 
 
 def test_an_interrupted_command_ends_where_an_uninterrupted_one_ends(files: dict[str, Path]) -> None:

@@ -92,6 +92,30 @@ def test_clips_are_the_same_every_time_and_as_many_as_asked(data: Path) -> None:
     assert clip_sets(data, SetSizes(6, 4, 2)).scored.digest != one.scored.digest
 
 
+def test_checks_are_of_other_pictures_and_videos(data: Path) -> None:
+    plain, sets = clip_sets(data, SIZES), clip_sets(data, SetSizes(6, 4, 3, checks=50))
+    assert plain.checks is None
+    assert sets.checks is not None
+    assert sets.checks.clips
+    assert sets.scored.digest == plain.scored.digest
+    scored, _ = names(sets)
+    checked, _ = names(ClipSets(sets.checks, sets.calibration))
+    assert not {Path(name).parent if "/a/" not in name else name for name in scored} & {
+        Path(name).parent if "/a/" not in name else name for name in checked
+    }
+    for name in checked:
+        parts = Path(name)
+        assert parts.name.startswith("val") if "/a/" in name else is_held_back(parts.parent.name, HELD_BACK)
+    with pytest.raises(DataError, match="beside those that score"):
+        clip_sets(data, SetSizes(500, 4, 3, checks=5))
+
+
+def test_synthetic_checks_are_other_people() -> None:
+    sets = clip_sets(None, SetSizes(2, 1, 2, checks=2))
+    assert sets.checks is not None
+    assert sets.checks.digest not in (sets.scored.digest, sets.calibration.digest)
+
+
 def test_single_frames_come_from_stills_alone(data: Path) -> None:
     sets = clip_sets(data, SetSizes(3, 3, 1))
     assert all("/a/" in name for part in names(sets) for name in part)

@@ -111,6 +111,14 @@ def search(
         ),
     ] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips that score a candidate.", rich_help_panel="Scores")] = 96,
+    check_clips: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Score the winners again on so many other clips: those that chose them flatter them.",
+            rich_help_panel="Scores",
+        ),
+    ] = 0,
     latency_table: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Milliseconds from `vipnas latency-table`.", rich_help_panel="Latency"),
@@ -179,6 +187,7 @@ def search(
             compare=tuple(compare or ()),
             data=data,
             clips=clips,
+            check_clips=check_clips,
             latency_table=latency_table,
             measure=measure,
             out=out,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vipnas_cli.search.candidate import Evaluation
+from vipnas_cli.search.candidate import Evaluation, Score
 from vipnas_cli.search.task import Outcome
-from vipnas_cli.spec import Plan
+from vipnas_cli.spec import Plan, Schedule
 
 # Shares of the budget at which methods are compared.
 LEVELS = (0.7, 0.8, 0.9, 1.0)
@@ -32,6 +32,27 @@ class Level:
 
     cost: float
     entries: dict[str, Entry | None]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Scores of winners on clips that chose nobody, by schedule; `about` tells which clips."""
+
+    about: str
+    scores: Mapping[Schedule, Score]
+
+    def score(self, entry: Entry | None) -> float | None:
+        """The mean score of a candidate there; None where there is no candidate."""
+        return None if entry is None else self.scores[entry.evaluation.schedule].mean
+
+
+def checked_winners(
+    levels: Iterable[Level], winner: Evaluation, about: str, score: Callable[[Schedule], Score]
+) -> Checked:
+    """The winner, and the best of each method at each level, scored by `score`, each once."""
+    entries = [entry for level in levels for entry in level.entries.values() if entry]
+    schedules = dict.fromkeys([winner.schedule, *(entry.evaluation.schedule for entry in entries)])
+    return Checked(about, {schedule: score(schedule) for schedule in schedules})
 
 
 @dataclass

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vipnas_cli.checkpoints import load_pose_net
-from vipnas_cli.cli.search_comparison import PlanClock, latency_levels
+from vipnas_cli.cli.search_comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.cli.search_plots import draw_search
 from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.cli.search_setup import (
@@ -80,6 +80,7 @@ def search_job(options: SearchOptions) -> None:
         winner_ms=clock.positions(front[-1]),
         at_equal_latency=latency_levels(outcome, front[-1], clock) if len(outcome.found) > 1 else (),
         compared=tuple(_compared(path, ready.task, probe) for path in options.compare),
+        checked=_checked(outcome, front[-1], ready.task, console),
         correlation=held_out_correlation(outcome.searched),
         files=ready.files,
         synthetic=ready.synthetic,
@@ -138,6 +139,17 @@ def _compared(path: Path, task: SearchTask, probe: ProbeOptions) -> Compared:
     plan = Plan(net.arch)
     score = ClipScorer(task.networks, task.clips).every_frame(net, max(task.space.lengths))
     return Compared(path.stem, plan_cost(plan).macs, measured_ms(net, probe), score)
+
+
+def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Console) -> Checked | None:
+    """The winners' scores on other clips than those that chose them, if any were asked for."""
+    clips = task.clips.checks
+    if clips is None:
+        return None
+    console.print(f"Checks of the winners: PCK@0.1 on {clips.about}.", highlight=False, soft_wrap=True)
+    scorer = ClipScorer(task.networks, replace(task.clips, scored=clips))
+    levels = levels_of(outcome, task.plan.budget.unit, task.plan.budget.value)
+    return checked_winners(levels, winner, clips.about, scorer)
 
 
 @contextmanager

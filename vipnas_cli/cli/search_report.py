@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.output import print_json, result_console
-from vipnas_cli.cli.search_comparison import Entry, Level, levels_of
+from vipnas_cli.cli.search_comparison import Checked, Entry, Level, levels_of
 from vipnas_cli.cli.search_setup import Files, SearchOptions
 from vipnas_cli.cost import plan_cost
 from vipnas_cli.media.outputs import PartialFile
@@ -43,7 +43,7 @@ class SearchResult:
     """The outcome of a search; `winner_ms` are measured at each position of the best schedule.
 
     `correlation` is the rank correlation of the predictor on held-out candidates. `at_equal_latency` is empty unless
-    the search knows milliseconds.
+    the search knows milliseconds. `checked` are the winners on clips that did not choose them, if asked for.
     """
 
     options: SearchOptions
@@ -53,6 +53,7 @@ class SearchResult:
     winner_ms: tuple[float, ...]
     at_equal_latency: tuple[Level, ...]
     compared: tuple[Compared, ...]
+    checked: Checked | None
     correlation: float
     files: Files
     synthetic: bool
@@ -121,10 +122,25 @@ def document_of(result: SearchResult, problem: dict[str, Any], path: Path) -> di
             {"ms": level.cost, **{name: e and e.to_json() for name, e in level.entries.items()}}
             for level in result.at_equal_latency
         ],
+        "checked": _checks(result),
         "compared": [{"name": c.name, "macs": c.macs, "ms": c.ms, "score": c.score.mean} for c in result.compared],
     }
     _write_json(path, document)
     return document
+
+
+def _checks(result: SearchResult) -> dict[str, Any] | None:
+    checked = result.checked
+    if checked is None:
+        return None
+    return {
+        "clips": checked.about,
+        "winner": checked.scores[result.winner.schedule].mean,
+        "at_equal_cost": [
+            {"cost": level.cost, **{name: checked.score(entry) for name, entry in level.entries.items()}}
+            for level in result.at_equal_cost
+        ],
+    }
 
 
 def _row(evaluation: Evaluation) -> dict[str, Any]:
@@ -189,6 +205,8 @@ def tell(result: SearchResult, document: dict[str, Any], options: SearchOptions,
         out.print(_comparison(result))
         if result.at_equal_latency:
             out.print(_latency_comparison(result))
+    if result.checked is not None:
+        out.print(_check_table(result, result.checked))
     correlation = document["predictor_rank_correlation"]
     if correlation is not None:
         out.print(f"Rank correlation of the predictor on held-out candidates: {correlation:.3f}.")
@@ -259,6 +277,16 @@ def _latency_comparison(result: SearchResult) -> Table:
     for other in result.compared:
         row = f"{other.score.mean:.2f} ({other.ms:.2f})"
         table.add_row(f"{other.name} on every frame", *[""] * (len(heads) - 1), row)
+    return table
+
+
+def _check_table(result: SearchResult, checked: Checked) -> Table:
+    """The same candidates as at equal cost, on clips that did not choose them."""
+    heads = [f"≤ {result.amount(level.cost):.3g} {result.unit}" for level in result.at_equal_cost]
+    table = Table("PCK@0.1", *heads, title=f"The same candidates on {checked.about} that chose none of them")
+    for name in result.outcome.found:
+        scores = [checked.score(level.entries[name]) for level in result.at_equal_cost]
+        table.add_row(name, *("–" if score is None else f"{score:.2f}" for score in scores))
     return table
 
 

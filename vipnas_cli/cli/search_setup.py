@@ -49,6 +49,7 @@ class SearchOptions:
     compare: tuple[Path, ...] = ()
     data: Path | None = None
     clips: int = 96
+    check_clips: int = 0
     latency_table: Path | None = None
     measure: bool = False
     out: Path | None = None
@@ -166,7 +167,7 @@ def find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, bool
             soft_wrap=True,
         )
     longest = max(options.lengths)
-    sets = clip_sets(data, SetSizes(options.clips, CALIBRATION, longest))
+    sets = clip_sets(data, SetSizes(options.clips, CALIBRATION, longest, options.check_clips))
     console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", highlight=False, soft_wrap=True)
     return sets, data is None
 

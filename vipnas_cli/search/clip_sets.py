@@ -70,42 +70,68 @@ class ClipSet:
 
 @dataclass(frozen=True)
 class ClipSets:
-    """What a search scores on, and what it recalibrates with."""
+    """What a search scores on, what it recalibrates with, and other clips to check its winners on, if asked for."""
 
     scored: ClipSet
     calibration: ClipSet
+    checks: ClipSet | None = None
 
 
 @dataclass(frozen=True)
 class SetSizes:
-    """How many clips of how many frames."""
+    """How many clips of how many frames; `checks` share no picture and no video with those that are scored on."""
 
     scored: int
     calibration: int
     frames: int
+    checks: int = 0
 
 
 def clip_sets(data: Path | None, sizes: SetSizes) -> ClipSets:
     """The clips of a data folder, synthetic ones without; DataError if the folder has nothing to score on."""
     if data is None:
-        return ClipSets(
-            _synthetic(sizes.scored, sizes.frames, SEED), _synthetic(sizes.calibration, sizes.frames, SEED + 1)
+        scored, calibration = (
+            _synthetic(count, sizes.frames, SEED + row) for row, count in enumerate((sizes.scored, sizes.calibration))
         )
+        return ClipSets(scored, calibration, _synthetic(sizes.checks, sizes.frames, SEED + 2) if sizes.checks else None)
     files, folders = _labels(data)
     clips = [(folder, read_clips(folder, "train", sizes.frames)) for folder in folders]
-    found = []
+    found, sources = [], []
     for word, held_back, count in (("val", True, sizes.scored), ("train", False, sizes.calibration)):
         generator = np.random.default_rng(SEED)
         people = [p for file in files if word in file.name for p in read_people(file, FEWEST_LIMBS) if usable(p)]
         videos = [c for _, rows in clips for c in rows if is_held_back(c.sequence, HELD_BACK) == held_back]
-        found.append(_mixed(people, videos, (count, sizes.frames), generator))
+        sources.append(_Source(people, videos))
+        found.append(_mixed(sources[-1], (count, sizes.frames), generator))
     for part, word in zip(found, ("score on", "recalibrate with"), strict=True):
         if not part.clips:
             raise DataError(
                 f"{data} holds nothing to {word}",
                 "it needs annotations/*val*.json and *train*.json of COCO, or annotations/train/ of PoseTrack18",
             )
-    return ClipSets(found[0], found[1])
+    if not sizes.checks:
+        return ClipSets(found[0], found[1])
+    others = _without(sources[0], found[0])
+    checks = _mixed(others, (sizes.checks, sizes.frames), np.random.default_rng(SEED + 2))
+    if not checks.clips:
+        raise DataError(f"{data} holds no clips beside those that score", "lower --clips or leave out --check-clips")
+    return ClipSets(found[0], found[1], checks)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What clips are made of: people in stills, and videos."""
+
+    people: Sequence[LabelledPerson]
+    videos: Sequence[PersonClip]
+
+
+def _without(source: _Source, used: ClipSet) -> _Source:
+    """The source without the pictures and videos of a set."""
+    # A clip made of a still has the name of the picture.
+    names = {clip.sequence for clip in used.clips}
+    people = [person for person in source.people if person.image.stem not in names]
+    return _Source(people, [clip for clip in source.videos if clip.sequence not in names])
 
 
 def usable(person: LabelledPerson) -> bool:
@@ -131,14 +157,9 @@ def _labels(data: Path) -> tuple[list[Path], list[Path]]:
     return sorted(files), sorted(folders)
 
 
-def _mixed(
-    people: Sequence[LabelledPerson],
-    videos: Sequence[PersonClip],
-    shape: tuple[int, int],
-    generator: np.random.Generator,
-) -> ClipSet:
+def _mixed(source: _Source, shape: tuple[int, int], generator: np.random.Generator) -> ClipSet:
     """Half of the clips from videos and half from stills, as far as there are both; stills alone for single frames."""
-    count, frames = shape
+    (count, frames), people, videos = shape, source.people, source.videos
     cut = [] if frames == 1 else _cut(videos, (count // 2 if people else count), frames, generator)
     chosen = [people[row] for row in generator.permutation(len(people))[: count - len(cut)]]
     walks, pictures = walked_over(chosen, frames, generator)
