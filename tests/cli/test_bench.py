@@ -14,7 +14,7 @@ from vipnas_cli.cli.bench_job import BenchOptions, bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.machine import PipelineTimes, load_memory, memory_file, this_machine
 
-NAME = "fast-256-cycle4"
+NAME = "fast-192-cycle4"
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 
 
@@ -59,7 +59,7 @@ def test_run_takes_what_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("VIPNAS_CACHE", str(folder / "cache"))
     (remembered,) = load_memory(memory_file(), this_machine()).pipelines.values()
     assert set(remembered) == {1}
-    arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.16GFLOPs", "--json"]
+    arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.105GFLOPs", "--json"]
     summary = json.loads(CliRunner().invoke(app, arguments).stdout)
     assert (summary["pipeline"], summary["threads"], summary["threads_from"]) == (NAME, 1, "bench")
 
