@@ -135,6 +135,18 @@ def test_boxes_of_a_file_and_of_the_detector(sequences: Path, tiny_bundle: Path,
     assert "does not exist" in failure(DataError, *arguments, "--boxes", "nothing.json").what
 
 
+def test_without_early_key_frames_only_the_cycle_costs(sequences: Path, tiny_bundle: Path) -> None:
+    free, fixed = (
+        document("posetrack", "--data", sequences, "--weights", tiny_bundle, *more)
+        for more in ((), ("--no-early-keys",))
+    )
+    assert (free["early_keys"], fixed["early_keys"]) == (True, False)
+    costs = [found["cost"]["macs_per_person_frame"] for found in (free, fixed)]
+    assert costs[1] <= costs[0]
+    # Five frames of a cycle of three have two key frames each.
+    assert [row["frames"] for row in fixed["ablation"][1]["by_position"]] == [6, 6, 3]
+
+
 def test_flip_costs_twice_as_much(stills: Path, tiny_bundle: Path) -> None:
     plain, flipped = (document("coco", "--data", stills, "--weights", tiny_bundle, *more) for more in ((), ("--flip",)))
     costs = [found["cost"]["macs_per_person_frame"] for found in (plain, flipped)]

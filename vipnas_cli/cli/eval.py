@@ -69,6 +69,14 @@ BudgetText = Annotated[
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the mirrored picture, at twice the cost.", rich_help_panel="Model")
 ]
+EarlyKeys = Annotated[
+    bool,
+    typer.Option(
+        "--early-keys/--no-early-keys",
+        help="Look anew before a cycle ends where a pose gets lost; without, the cost is exactly that of the cycle.",
+        rich_help_panel="Model",
+    ),
+]
 JointScore = Annotated[
     float | None,
     typer.Option(
@@ -120,6 +128,7 @@ def posetrack(
     weights: Weights = None,
     budget: BudgetText = None,
     flip: Flip = False,
+    early_keys: EarlyKeys = True,
     joint_score: JointScore = None,
     mot: MotRules = Mot.poseval,
     out: OutFolder = None,
@@ -146,6 +155,7 @@ def posetrack(
             weights=weights,
             budget=budget,
             flip=flip,
+            early_keys=early_keys,
             joint_score=joint_score,
             mot=mot.value,
             out=out,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What both commands take; `split`, `joint_score` and `mot` matter for sequences only."""
+    """What both commands take; `split`, `early_keys`, `joint_score` and `mot` matter for sequences only."""
 
     data: Path | None = None
     split: str = "val"
@@ -17,6 +17,7 @@ class EvalOptions:
     weights: Path | None = None
     budget: str | None = None
     flip: bool = False
+    early_keys: bool = True
     joint_score: float | None = None
     mot: str = "poseval"
     out: Path | None = None

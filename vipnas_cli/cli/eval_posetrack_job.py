@@ -45,6 +45,7 @@ from vipnas_cli.evaluation_posetrack import (
 )
 from vipnas_cli.evaluation_scores import SequenceScores, score_sequences
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource
+from vipnas_cli.inference.propagator import PropagationOptions
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"
@@ -151,6 +152,7 @@ def _predicted(
     settings = RunSettings(
         data.root,
         _sources(sequences, options),
+        PropagationOptions(early_keys=options.early_keys),
         joint_score=options.joint_score,
         workers=min(options.resolved_workers, len(sequences)),
     )
@@ -206,6 +208,7 @@ def _document(
     }
     if model:
         document["flip"] = options.flip
+        document["early_keys"] = options.early_keys
         document["speed"] = _speed(outcome, options)
     else:
         document["predictions"] = str(options.predictions)
@@ -228,7 +231,8 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     model = outcome.model
     if model:
         flipped = ", flip test" if options.flip else ""
-        results.print(f"pipeline {model.name}, boxes: {options.boxes}{flipped}")
+        early = "" if options.early_keys else ", no early key frames"
+        results.print(f"pipeline {model.name}, boxes: {options.boxes}{flipped}{early}")
     print_scores(outcome.scores, results)
     if model:
         print_ablation(outcome.variants, model, results)
