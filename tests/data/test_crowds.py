@@ -16,6 +16,7 @@ from vipnas_cli.data.crowds import (
     empty_scene,
     uncovered,
     windows,
+    with_group,
     with_person,
     with_photo,
 )
@@ -109,6 +110,42 @@ def test_a_person_put_in_gets_the_box_of_what_shows() -> None:
             np.testing.assert_allclose(box, [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], atol=1.01)
             changed += 1
     assert changed > 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_people_of_a_group_are_asked_for_or_ignored_where_they_show(seed: int) -> None:
+    scene = with_group(black(), group(60, 80, 100, 120, 140), np.random.default_rng(seed))
+    assert len(scene.boxes) + len(scene.ignored) <= 5
+    # What may lie before them is a piece of the first photo.
+    others = (scene.image[:, :, 0] >= 79) & ~told_of(scene)
+    assert not others.any()
+
+
+def test_the_nearest_of_a_group_hides_the_others() -> None:
+    seen = 0
+    for seed in range(20):
+        scene = with_group(black(), group(60, 90, 90, 255), np.random.default_rng(seed))
+        rows, columns = np.nonzero(scene.image[:, :, 0] > 250)
+        something_before = ((scene.image[:, :, 0] == 60) & ~told_of(scene)).any()
+        if len(rows) < 40 or something_before:
+            continue
+        extent = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(scene.boxes - extent).max(1).min() < 3
+        seen += 1
+    assert seen > 5
+
+
+def group(*greys: int) -> list[tuple[np.ndarray, LabelledPerson]]:
+    """People who stand upright, each in a photo of one grey."""
+    return [(np.full((100, 40, 3), grey, np.uint8), standing()) for grey in greys]
+
+
+def told_of(scene: Scene) -> np.ndarray:
+    """Where (H, W) the scene says people are, asked for or ignored."""
+    told = np.zeros((SIDE, SIDE), bool)
+    for x0, y0, x1, y1 in np.round(np.concatenate([scene.boxes, scene.ignored])).astype(int):
+        told[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = True
+    return told
 
 
 def test_only_well_labelled_people_are_cut_out() -> None:

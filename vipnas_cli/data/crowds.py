@@ -6,6 +6,7 @@ Shapes: N people, K keypoints, H, W pixels; boxes are xyxy and measured from the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,15 +41,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """Shares of pictures of one, of 2×2 and of 3×3 photos; how often people are put in, and how many at most.
+    """Shares of pictures of one, of 2×2, of 3×3 … photos; how often people are put in, and how many at most.
 
+    `group` is the share of pictures with a group of people who stand close together, of at most `group_most`.
     The scales are relative to a photo that just fits.
     """
 
-    grids: tuple[float, float, float] = (0.6, 0.28, 0.12)
+    grids: tuple[float, ...] = (0.6, 0.28, 0.12)
     crowd: float = 0.5
     most: int = 4
     scale: tuple[float, float] = (0.7, 1.5)
+    group: float = 0.0
+    group_most: int = 10
 
 
 def empty_scene(side: int, generator: np.random.Generator) -> Scene:
@@ -107,9 +111,51 @@ def with_photo(
 
 def with_person(scene: Scene, image: Image, person: LabelledPerson, generator: np.random.Generator) -> Scene:
     """The scene with a person cut out along the joints and put, at a random size, beside or before somebody."""
+    return _with_cut_out(scene, (image, person), _spot(scene, generator), generator)
+
+
+def with_group(scene: Scene, members: Sequence[tuple[Image, LabelledPerson]], generator: np.random.Generator) -> Scene:
+    """The scene with people cut out and put close together on common ground, the nearer ones larger and before others.
+
+    Often the picture ends or something lies before them at the height of their legs or waists.
+    """
+    side, count = scene.image.shape[0], len(members)
+    tall = float(side * np.exp(generator.uniform(np.log(0.12), np.log(0.6))))
+    ground = generator.uniform(0.4, 1.25) * side
+    near = np.sort(np.exp(generator.uniform(-0.3, 0.3, count)))
+    gaps = tall * generator.uniform(0.15, 0.55, count)
+    across = generator.permutation(np.cumsum(gaps) - gaps.sum() / 2) + generator.uniform(0.1, 0.9) * side
+    for member, depth, x in zip(members, near, across, strict=True):
+        own = tall * depth * generator.uniform(0.85, 1.15)
+        foot = ground + 0.7 * tall * (depth - 1)
+        scene = _with_cut_out(scene, member, (np.array([x, foot - own / 2]), own), generator)
+    if generator.random() < 0.3:
+        scene = _with_front(scene, members[0][0], ground - tall * generator.uniform(0.1, 0.6), generator)
+    return scene
+
+
+def _with_front(scene: Scene, photo: Image, top: float, generator: np.random.Generator) -> Scene:
+    """The scene with something without shape, as wide as most of the picture, before all below `top`."""
     side = scene.image.shape[0]
+    low = int(np.clip(top, 0, side - 1))
+    left, right = np.sort(generator.integers(0, side, 2)) if generator.random() < 0.5 else (0, side - 1)
+    mask = np.zeros((side, side), bool)
+    mask[low : low + int(side * generator.uniform(0.15, 0.6)), left : right + 1] = True
+    # So strongly blurred that nobody can be seen in it.
+    look = cv2.resize(cv2.resize(photo, (5, 5), interpolation=cv2.INTER_AREA), (side, side))
+    canvas = np.where(mask[..., None], look, scene.image).astype(np.uint8)
+    return uncovered(Scene(canvas, scene.boxes, scene.ignored), mask)
+
+
+def _with_cut_out(
+    scene: Scene,
+    member: tuple[Image, LabelledPerson],
+    spot: tuple[NDArray[np.float64], float],
+    generator: np.random.Generator,
+) -> Scene:
+    """The scene with a person of a photo, around the middle and of the height that `spot` names."""
+    (image, person), (middle, tall), side = member, spot, scene.image.shape[0]
     x0, y0, x1, y1 = _window(person, image)
-    middle, tall = _spot(scene, generator)
     scale = tall / (y1 - y0)
     size = np.maximum(np.round(np.array([x1 - x0, y1 - y0]) * scale), 2).astype(int)
     cut = _resized(image[y0:y1, x0:x1], size)

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
-from vipnas_cli.data.crowds import Scene, SceneOptions, empty_scene, windows, with_person, with_photo
+from vipnas_cli.data.crowds import Scene, SceneOptions, empty_scene, windows, with_group, with_person, with_photo
+from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances, cell_centres
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.distributed import mean_over_ranks, own_rows
 
 Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
 MOST_CELLS = 10
 # Cells this far from a person's middle may answer for the person: a share of the box, but at least so many pixels.
 REACH, LEAST_REACH = 0.3, 1.5 * DETECTOR_STRIDE
@@ -62,11 +64,18 @@ class DetectionBatches:
             label = self.source.draw(generator)
             names.append(str(label.image))
             scene = with_photo(scene, window, (images[label.image], label), self.options.scale, generator)
-        if self.source.people and generator.random() < self.options.crowd:
-            for _ in range(int(generator.integers(1, self.options.most + 1))):
-                person = self.source.people[int(generator.integers(len(self.source.people)))]
-                scene = with_person(scene, images[person.image], person, generator)
+        if self.source.people and generator.random() < self.options.group:
+            scene = with_group(scene, self._members(2, self.options.group_most, generator), generator)
+        elif self.source.people and generator.random() < self.options.crowd:
+            for image, person in self._members(1, self.options.most, generator):
+                scene = with_person(scene, image, person, generator)
         return replace(scene, image=vary_look(scene.image, self.look, generator)), " + ".join(names)
+
+    def _members(self, least: int, most: int, generator: np.random.Generator) -> list[tuple[Image, LabelledPerson]]:
+        """From `least` to `most` random people who can be cut out, with their photos."""
+        rows = generator.integers(len(self.source.people), size=generator.integers(least, most + 1))
+        people = [self.source.people[int(row)] for row in rows]
+        return [(self.source.images[person.image], person) for person in people]
 
 
 def packed(scenes: list[Scene]) -> DetectionBatch:

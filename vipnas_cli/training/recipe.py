@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vipnas_cli.data.augment import Augmentation
+from vipnas_cli.data.crowds import SceneOptions
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import LoopOptions
@@ -69,6 +70,7 @@ class Recipe:
     height: int = 0
     width: int = 0
     augmentation: Augmentation = Augmentation()
+    scene: SceneOptions = SceneOptions()
     imagenet: bool = True
     frozen_stages: int = 0
     seed: int = 0
@@ -131,6 +133,7 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
             "loop": LoopOptions(**_with_tuples(data["loop"])),
             "data": tuple(DataShare(**row) for row in data["data"]),
             "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
+            "scene": SceneOptions(**_with_tuples(data.get("scene", {}))),
             "fusion": FusionSpec(**data.get("fusion", {})),
             "sizes": tuple(tuple(size) for size in data.get("sizes", ())),
             "fusion_stages": tuple(data.get("fusion_stages", Recipe.fusion_stages)),

@@ -107,7 +107,7 @@ def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     pictures = picture_source(recipe, plan.folders)
     started(net, plan)
     freeze(net, recipe.frozen_stages)
-    source = DetectionBatches(pictures, recipe.height, recipe.batch, recipe.augmentation, recipe.seed)
+    source = DetectionBatches(pictures, recipe.height, recipe.batch, recipe.augmentation, recipe.seed, recipe.scene)
     trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "detector", "arch": arch.to_json()}))
     if plan.resume:
         trainer.resume(plan.out)
