@@ -75,3 +75,20 @@ def test_coarse_crops_are_what_a_small_person_shows() -> None:
     shares = [draw_look((64, 48), options, generator).shrink for _ in range(50)]
     assert all(share is not None and COARSE_SHRINK[0] <= share <= COARSE_SHRINK[1] for share in shares)
     assert all(draw_look((64, 48), PLAIN, generator).shrink is None for _ in range(50))
+
+
+def test_poor_light_makes_no_channel_brighter() -> None:
+    crop = np.random.default_rng(1).integers(0, 256, (64, 48, 3), np.uint8)
+    options = Augmentation(colour=0, blur=0, occlusion=0, dark=1)
+    for seed in range(20):
+        dark = vary_look(crop, options, np.random.default_rng(seed))
+        assert (dark <= 1.1 * crop.astype(float) + 1).all()
+        assert dark.mean() < 0.9 * crop.mean()
+
+
+def test_as_many_lose_their_colours_as_asked() -> None:
+    generator = np.random.default_rng(0)
+    for share in (0.0, 0.5, 1.0):
+        options = Augmentation(colour=1, blur=0, occlusion=0, grey=share)
+        grey = [draw_look((64, 48), options, generator).grey for _ in range(400)]
+        assert abs(np.mean(grey) - share) < 0.1

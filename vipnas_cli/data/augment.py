@@ -24,7 +24,8 @@ class Augmentation:
 
     Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`. `coarse` is the share of
     crops that lose detail, as those of people who are small in the picture do. `bystander` is the share with another
-    person beside or before the one in the middle, `cut_off` that of people whom the picture's border cuts.
+    person beside or before the one in the middle, `cut_off` that of people whom the picture's border cuts. `grey` is
+    the share that lose their colours, of those whose colours vary; `dark` the share seen in poor and coloured light.
     """
 
     flip: float = 0.5
@@ -39,6 +40,8 @@ class Augmentation:
     coarse: float = 0.0
     bystander: float = 0.0
     cut_off: float = 0.0
+    grey: float = 0.1
+    dark: float = 0.0
 
 
 # What a crop shows of people who are 40 to 150 pixels tall in the picture.
@@ -128,7 +131,9 @@ def draw_look(size: tuple[int, int], options: Augmentation, generator: np.random
         shrink = float(np.exp(generator.uniform(*np.log(COARSE_SHRINK))))
     if generator.random() < options.colour:
         table = _colour_table(generator)
-        grey = bool(generator.random() < 0.1)
+        grey = bool(generator.random() < options.grey)
+    if options.dark and generator.random() < options.dark:
+        table = _dark_table(generator)
     if generator.random() < options.occlusion:
         extent = generator.uniform(0.08, 0.3, 2) * (height, width)
         top, left = int(generator.integers(0, height)), int(generator.integers(0, width))
@@ -168,6 +173,14 @@ def _colour_table(generator: np.random.Generator) -> Images:
     gains = generator.uniform(0.75, 1.3) * generator.uniform(0.85, 1.15, 3)
     tables = ramp[:, None] * gains + generator.uniform(-0.12, 0.12)
     table: Images = (np.clip(tables, 0, 1) * 255).astype(np.uint8)
+    return table
+
+
+def _dark_table(generator: np.random.Generator) -> Images:
+    """Poor light, as new values (256, 3) of each channel: shadows without detail, and a cast like that of lamps."""
+    ramp = np.linspace(0, 1, 256) ** generator.uniform(1.2, 2.6)
+    gains = generator.uniform(0.6, 1.0) * generator.uniform(0.6, 1.1, 3)
+    table: Images = (np.clip(ramp[:, None] * gains, 0, 1) * 255).astype(np.uint8)
     return table
 
 

@@ -25,6 +25,8 @@ _PADDING = (114, 114, 114)
 # A person of whom less shows is neither asked for nor an error.
 LEAST_SHOWN = 1 / 3
 SMALLEST_WIDTH, SMALLEST_HEIGHT = 5, 12
+# The share of groups that are out of focus.
+OUT_OF_FOCUS = 0.2
 _SHOULDERS = [COCO17.index("left_shoulder"), COCO17.index("right_shoulder")]
 _HIPS = [COCO17.index("left_hip"), COCO17.index("right_hip")]
 _FACE = [COCO17.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear")]
@@ -117,7 +119,7 @@ def with_person(scene: Scene, image: Image, person: LabelledPerson, generator: n
 def with_group(scene: Scene, members: Sequence[tuple[Image, LabelledPerson]], generator: np.random.Generator) -> Scene:
     """The scene with people cut out and put close together on common ground, the nearer ones larger and before others.
 
-    Often the picture ends or something lies before them at the height of their legs or waists.
+    Often the picture ends or something lies before them at the height of their legs or waists; some are out of focus.
     """
     side, count = scene.image.shape[0], len(members)
     tall = float(side * np.exp(generator.uniform(np.log(0.12), np.log(0.6))))
@@ -125,6 +127,8 @@ def with_group(scene: Scene, members: Sequence[tuple[Image, LabelledPerson]], ge
     near = np.sort(np.exp(generator.uniform(-0.3, 0.3, count)))
     gaps = tall * generator.uniform(0.15, 0.55, count)
     across = generator.permutation(np.cumsum(gaps) - gaps.sum() / 2) + generator.uniform(0.1, 0.9) * side
+    if generator.random() < OUT_OF_FOCUS:
+        members = [(_blurred(*member, generator.uniform(0.01, 0.04)), member[1]) for member in members]
     for member, depth, x in zip(members, near, across, strict=True):
         own = tall * depth * generator.uniform(0.85, 1.15)
         foot = ground + 0.7 * tall * (depth - 1)
@@ -132,6 +136,16 @@ def with_group(scene: Scene, members: Sequence[tuple[Image, LabelledPerson]], ge
     if generator.random() < 0.3:
         scene = _with_front(scene, members[0][0], ground - tall * generator.uniform(0.1, 0.6), generator)
     return scene
+
+
+def _blurred(image: Image, person: LabelledPerson, share: float) -> Image:
+    """The photo as blurred as a lens makes what is out of focus, by a share of the person's height."""
+    shrink = max(share * float(person.box_frame[3] - person.box_frame[1]), 1)
+    height, width = image.shape[:2]
+    # The blur of a small copy looks the same and takes a fraction of the time.
+    few = (max(round(width / shrink), 1), max(round(height / shrink), 1))
+    small = cv2.GaussianBlur(cv2.resize(image, few, interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _with_front(scene: Scene, photo: Image, top: float, generator: np.random.Generator) -> Scene:
