@@ -14,15 +14,17 @@ onnx = pytest.importorskip("onnx")
 from vipnas_cli.bundle import bundled_weights  # noqa: E402
 from vipnas_cli.checkpoints import load_detector, load_pose_net  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
-from vipnas_cli.export import ExportOptions, export_detector, export_pose  # noqa: E402
+from vipnas_cli.export import ExportOptions, export_detector, export_pose, export_verifier  # noqa: E402
 from vipnas_cli.export_decode import GraphDecoder  # noqa: E402
 from vipnas_cli.export_int8 import Crops, Int8Figures, quantised  # noqa: E402
 from vipnas_cli.export_parity import Parity, compare_heatmaps, fixed_people, stands_out  # noqa: E402
 from vipnas_cli.export_weights import rounded, store_half  # noqa: E402
 from vipnas_cli.inference.onnx_backend import RuntimeOptions, open_session, read_metadata  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
+from vipnas_cli.nets.verifier import BoxVerifier  # noqa: E402
 from vipnas_cli.pose import HeatmapCodec  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, HeadSpec, Plan, StageSpec, StemSpec  # noqa: E402
+from vipnas_cli.spec.presets import VERIFIER  # noqa: E402
 
 STAGES = tuple(StageSpec(8, 1, 3, 1, 2, False) for _ in FAST_BASE.stages)
 TINY = ArchSpec("fast", 64, 32, StemSpec(8, 3), STAGES, HeadSpec(16, 2, 1))
@@ -68,6 +70,19 @@ def test_the_released_detector_passes(tmp_path: Path) -> None:
     exported = export_detector(load_detector(checkpoint), tmp_path / "detector.onnx", {}, "auto")
     assert exported.weights == "fp16"
     assert exported.parity.compared > 0
+
+
+def test_a_verifier_of_any_number_of_boxes_gives_the_scores_of_torch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = BoxVerifier(VERIFIER).eval()
+    exported = export_verifier(net, tmp_path / "verifier.onnx", {}, "fp16")
+    assert exported.weights == "fp16"
+    assert exported.parity.outputs <= 1e-4
+    session = open_session(exported.path.read_bytes(), "verifier", RuntimeOptions(1))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 96, 3), np.uint8)
+    together = session.run(["scores"], {"images": crops})[0]
+    one_by_one = [session.run(["scores"], {"images": crops[i : i + 1]})[0][0] for i in range(3)]
+    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
 
 
 def test_a_network_that_differs_leaves_no_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.bundle import bundled_weights, open_bundle
+from vipnas_cli.bundle import VerifierFile, bundled_weights, open_bundle
 from vipnas_cli.errors import OutputError
 from vipnas_cli.machine import (
     Machine,
@@ -128,6 +128,8 @@ def test_a_pipeline_is_known_by_its_networks_and_detector() -> None:
     first = bundle.pipelines[0]
     assert pipeline_key(replace(first, name="another name"), bundle.detector) == keys[0]
     assert pipeline_key(first, replace(bundle.detector, sha256="0" * 64)) != keys[0]
+    verifier = VerifierFile(Path("verifier.onnx"), "1" * 64, 1, 128, 96, 0.4)
+    assert len({pipeline_key(first, replace(bundle.detector, verifier=v)) for v in (None, verifier)}) == 2
     assert pipeline_key(first, None) != keys[0]
 
 

@@ -41,6 +41,25 @@ class NetworkFile:
 
 
 @dataclass(frozen=True)
+class VerifierFile:
+    """The network of a bundle that verifies the detector's boxes; `macs` are those of one box.
+
+    `threshold` is for the score of detector and verifier together.
+    """
+
+    path: Path
+    sha256: str
+    macs: int
+    height: int
+    width: int
+    threshold: float
+
+    def read(self) -> bytes:
+        """The file's content; WeightsError if it is missing or was changed."""
+        return read_checked(self.path, self.sha256)
+
+
+@dataclass(frozen=True)
 class DetectorFile:
     """The person detector of a bundle; `macs` are those of a square picture of `side` pixels."""
 
@@ -49,6 +68,7 @@ class DetectorFile:
     macs: int
     side: int
     threshold: float
+    verifier: VerifierFile | None = None
 
     def at(self, side: int) -> DetectorFile:
         """The same detector on pictures of another size; its cost grows with their area."""
@@ -171,13 +191,25 @@ def _bundle(folder: Path, data: dict[str, Any]) -> Bundle:
         Pipeline(row["name"], tuple(networks[name] for name in row["cycle"]), dict(row["scores"]))
         for row in data["pipelines"]
     )
-    found = data["detector"]
-    detector = found and DetectorFile(
-        _inside(folder, found["file"]), found["sha256"], found["macs"], found["side"], found["threshold"]
-    )
     if not pipelines:
         raise ValueError("no pipelines")
-    return Bundle(folder, data["skeleton"], pipelines, detector or None)
+    return Bundle(folder, data["skeleton"], pipelines, _detector(folder, data["detector"]))
+
+
+def _detector(folder: Path, row: dict[str, Any] | None) -> DetectorFile | None:
+    if not row:
+        return None
+    found = row.get("verifier")
+    verifier = found and VerifierFile(
+        _inside(folder, found["file"]),
+        found["sha256"],
+        found["macs"],
+        found["height"],
+        found["width"],
+        found["threshold"],
+    )
+    own = row["sha256"], row["macs"], row["side"], row["threshold"]
+    return DetectorFile(_inside(folder, row["file"]), *own, verifier or None)
 
 
 def _inside(folder: Path, name: str) -> Path:

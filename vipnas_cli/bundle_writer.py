@@ -14,10 +14,19 @@ from typing import Any
 from vipnas_cli import __version__
 from vipnas_cli.bundle import FORMAT, MANIFEST, read_checked, read_manifest
 from vipnas_cli.bundle_archive import SUFFIX, unpack, write_archive
-from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net
-from vipnas_cli.cost import detector_cost, plan_cost
+from vipnas_cli.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net, load_verifier
+from vipnas_cli.cost import detector_cost, plan_cost, verifier_cost
 from vipnas_cli.errors import OutputError, WeightsError
-from vipnas_cli.export import OPSET, PLAIN, Exported, ExportOptions, WeightStorage, export_detector, export_pose
+from vipnas_cli.export import (
+    OPSET,
+    PLAIN,
+    Exported,
+    ExportOptions,
+    WeightStorage,
+    export_detector,
+    export_pose,
+    export_verifier,
+)
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.pose import COCO17
 from vipnas_cli.spec import Plan, Schedule
@@ -51,6 +60,15 @@ class PipelineParts:
 @dataclass(frozen=True)
 class DetectorParts:
     """The detector's checkpoint, its score threshold, and the scores to record."""
+
+    checkpoint: Path
+    threshold: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class VerifierParts:
+    """The verifier's checkpoint, the threshold for detector and verifier together, and the scores to record."""
 
     checkpoint: Path
     threshold: float
@@ -115,7 +133,24 @@ def set_detector(folder: Path, parts: DetectorParts, weights: WeightStorage = "f
     """Exports the person detector to `folder` and names it in the manifest."""
     manifest = _manifest(folder)
     row, exported = _detector(folder, parts, weights)
-    _write(folder, {**manifest, "detector": row})
+    # A verifier judges boxes, whoever found them.
+    verifier = (manifest["detector"] or {}).get("verifier")
+    _write(folder, {**manifest, "detector": {**row, **({"verifier": verifier} if verifier else {})}})
+    return exported
+
+
+def set_verifier(folder: Path, parts: VerifierParts, weights: WeightStorage = "fp32") -> Exported:
+    """Exports the verifier to `folder` and names it in the manifest with the detector, which must be there."""
+    manifest = _manifest(folder)
+    if not manifest["detector"]:
+        raise WeightsError(f"{folder} holds no person detector to verify", "export one with --detector first")
+    _, header = load_checkpoint(parts.checkpoint)
+    net = load_verifier(parts.checkpoint)
+    cost, training = verifier_cost(net.arch), header.get("training", {})
+    facts = {"macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores, "training": training}
+    exported = export_verifier(net, folder / "verifier.onnx", {"licence": LICENCE, **facts}, weights)
+    size = {"height": net.arch.height, "width": net.arch.width, "threshold": parts.threshold}
+    _write(folder, {**manifest, "detector": {**manifest["detector"], "verifier": {**_file(exported), **facts, **size}}})
     return exported
 
 

@@ -14,6 +14,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace
 
 
@@ -81,6 +82,16 @@ def load_detector(path: Path) -> PersonDetector:
     if header.get("kind") != "detector":
         raise WeightsError(f"{path} holds no person detector", "name a checkpoint of a detector")
     net = PersonDetector(ArchSpec.from_json(header["arch"]))
+    _fill(net, tensors, path)
+    return net
+
+
+def load_verifier(path: Path) -> BoxVerifier:
+    """The verifier of a checkpoint."""
+    tensors, header = load_checkpoint(path)
+    if header.get("kind") != "verifier":
+        raise WeightsError(f"{path} holds no verifier of boxes", "name a checkpoint of a verifier")
+    net = BoxVerifier(ArchSpec.from_json(header["arch"]))
     _fill(net, tensors, path)
     return net
 

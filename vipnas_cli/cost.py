@@ -14,6 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vipnas_cli.nets.detector import PersonDetector
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule
 
 HEATMAP_STRIDE = 4
@@ -66,6 +67,15 @@ def detector_cost(arch: ArchSpec) -> Cost:
         net = PersonDetector(arch).eval()
         net(torch.empty(1, 3, arch.height, arch.width))
     # The counter of torch counts a multiply-accumulate as two operations.
+    return Cost(counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters()))
+
+
+def verifier_cost(arch: ArchSpec) -> Cost:
+    """The cost of verifying one box, counted by torch."""
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), torch.no_grad(), counter:
+        net = BoxVerifier(arch).eval()
+        net(torch.empty(1, 3, arch.height, arch.width))
     return Cost(counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters()))
 
 

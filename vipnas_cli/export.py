@@ -30,11 +30,14 @@ from vipnas_cli.export_int8 import Int8Figures, to_int8
 from vipnas_cli.export_parity import (
     BOX_TOLERANCE,
     POINT_TOLERANCE,
+    SCORE_TOLERANCE,
     Floats,
     Parity,
     Speed,
     compare_cells,
     compare_heatmaps,
+    compare_scores,
+    fixed_people,
     fixed_picture,
     one_thread_ms,
     pose_inputs,
@@ -45,6 +48,7 @@ from vipnas_cli.inference.onnx_backend import METADATA, RuntimeOptions, open_ses
 from vipnas_cli.nets.blocks import ConvNorm
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.spec import Plan
 
@@ -209,6 +213,15 @@ def export_detector(
     }
     facts = {**about, "kind": "detector", "arch": net.arch.to_json()}
     graph = Graph(Deployed(net), inputs, ("scores", "boxes"), axes, compare_cells, BOX_TOLERANCE)
+    return _export(graph, path, facts, weights)
+
+
+def export_verifier(net: BoxVerifier, path: Path, about: dict[str, Any], weights: WeightStorage = "fp32") -> Exported:
+    """Writes the verifier with input `images` (B, H, W, 3) uint8 and output `scores` (B,)."""
+    crops, _ = fixed_people(net.arch.height, net.arch.width)
+    facts = {**about, "kind": "verifier", "arch": net.arch.to_json()}
+    axes = {"images": {0: "boxes"}, "scores": {0: "boxes"}}
+    graph = Graph(Deployed(net), {"images": crops}, ("scores",), axes, compare_scores, SCORE_TOLERANCE)
     return _export(graph, path, facts, weights)
 
 

@@ -22,6 +22,8 @@ from vipnas_cli.pose import CropTransform, HeatmapCodec
 
 OUTPUT_TOLERANCE = 1e-4
 POINT_TOLERANCE = 0.1
+# How far a score may move.
+SCORE_TOLERANCE = 0.02
 # A crop is cut with a margin of a quarter of its box, so that boxes may move a little.
 BOX_TOLERANCE = 1.0
 PEOPLE = 6
@@ -127,6 +129,12 @@ def compare_cells(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity
     if not moved.size:
         return Parity(difference)
     return Parity(difference, float(moved.max()), float(np.quantile(moved, 0.95)), moved.size)
+
+
+def compare_scores(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity:
+    """Scores (N,) of a verifier against what is expected; here each score is a place that moves."""
+    moved = np.abs(found[0] - expected[0])
+    return Parity(float(moved.max()), float(moved.max()), float(np.quantile(moved, 0.95)), moved.size)
 
 
 def largest(expected: Floats, found: Floats) -> float:

@@ -108,6 +108,8 @@ def memory_file() -> Path:
 def pipeline_key(pipeline: Pipeline, detector: DetectorFile | None) -> str:
     """A short name that only pipelines of the same networks and the same detector share."""
     parts = [*(network.sha256 for network in pipeline.networks), "" if detector is None else detector.sha256]
+    if detector is not None and detector.verifier is not None:
+        parts.append(detector.verifier.sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -56,6 +56,24 @@ def test_a_checkpoint_runs_too(stills: Path, tmp_path: Path) -> None:
     assert found["metrics"]["precision"] < 50
 
 
+def test_boxes_are_verified_by_a_checkpoint_or_by_nothing(stills: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from vipnas_cli.checkpoints import save_checkpoint
+    from vipnas_cli.nets.verifier import BoxVerifier
+    from vipnas_cli.spec.presets import VERIFIER
+
+    torch.manual_seed(0)
+    net = BoxVerifier(VERIFIER)
+    torch.nn.init.constant_(net.final.bias, -20.0)
+    save_checkpoint(tmp_path / "v.safetensors", net.state_dict(), {"kind": "verifier", "arch": VERIFIER.to_json()})
+    doubted = document("--data", stills, "--verifier", tmp_path / "v.safetensors")
+    alone = document("--data", stills, "--no-verify")
+    # What believes nobody finds nobody.
+    assert doubted["detections"] == 0 < alone["detections"]
+    wrong = ["eval", "people", "--data", str(stills), "--verifier", str(tmp_path / "none.safetensors")]
+    assert "does not exist" in str(CliRunner().invoke(app, wrong).exception)
+
+
 def test_missing_labels_are_an_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["eval", "people", "--data", str(tmp_path / "none.json")])
     assert isinstance(result.exception, DataError)

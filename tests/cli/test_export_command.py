@@ -16,14 +16,17 @@ pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
 from vipnas_cli.bundle import open_bundle  # noqa: E402
-from vipnas_cli.checkpoints import save_checkpoint  # noqa: E402
+from vipnas_cli.checkpoints import load_verifier, save_checkpoint  # noqa: E402
 from vipnas_cli.cli.export_job import JobOptions, export_job  # noqa: E402
-from vipnas_cli.errors import OutputError, SpecError, UsageError  # noqa: E402
-from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.errors import OutputError, SpecError, UsageError, WeightsError  # noqa: E402
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.torch_backend import TorchVerifier  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.nets.supernet import SuperNet  # noqa: E402
+from vipnas_cli.nets.verifier import BoxVerifier  # noqa: E402
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace  # noqa: E402
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices  # noqa: E402
+from vipnas_cli.spec.presets import VERIFIER  # noqa: E402
 
 STAGE = StageChoices((8,), (1,), (3,), (1,), (1,), (False,))
 SPACE = SearchSpace(
@@ -104,6 +107,28 @@ def test_pipelines_are_added_to_a_file_and_replaced_in_it(tiny_bundle: Path, tmp
     assert len(networks) == 2
     assert all(network.read() for network in networks)
     assert [path.name for path in tmp_path.iterdir()] == ["pose.vipnas"]
+
+
+def test_a_verifier_goes_with_the_detector_and_outlasts_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    verifier, detector, out = tmp_path / "v.safetensors", tiny_bundle / "detector.safetensors", tmp_path / "out"
+    tensors = BoxVerifier(VERIFIER).state_dict()
+    save_checkpoint(verifier, tensors, {"kind": "verifier", "arch": VERIFIER.to_json()})
+    with pytest.raises(WeightsError, match="no person detector"):
+        export_job(JobOptions((), out, verifier=verifier))
+    export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), out, detector=detector, verifier=verifier))
+    export_job(JobOptions((), out, detector=detector, threshold=0.7))
+    found = open_bundle(out).detector
+    assert found is not None
+    assert found.verifier is not None
+    assert (found.threshold, found.verifier.threshold) == (0.7, 0.4)
+    assert (found.verifier.height, found.verifier.width) == (128, 96)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 96, 3), np.uint8)
+    scores = OnnxDetector(found, RuntimeOptions(1)).verifier.verify(crops)
+    expected = TorchVerifier(load_verifier(verifier), torch.device("cpu")).verify(crops)
+    np.testing.assert_allclose(scores, expected, atol=0.02)
+    with pytest.raises(WeightsError, match="no verifier"):
+        load_verifier(detector)
 
 
 def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def test_the_document_holds_every_pipeline_with_its_true_cost() -> None:
         assert row["measured"] is None
     files = {network.path for pipeline in bundle.pipelines for network in pipeline.networks}
     assert bundle.detector is not None
-    assert found["bytes"] == sum(path.stat().st_size for path in {*files, bundle.detector.path})
+    own = [file.path for file in (bundle.detector, bundle.detector.verifier) if file is not None]
+    assert found["bytes"] == sum(path.stat().st_size for path in {*files, *own})
 
 
 def test_what_was_measured_is_shown_and_what_was_not_is_a_dash_with_advice() -> None:

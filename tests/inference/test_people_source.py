@@ -11,6 +11,7 @@ class BrightDetector:
 
     side = 320
     threshold = 0.5
+    verifier = None
 
     def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.nonzero(picture[:, :, 0] > 200)
@@ -72,7 +73,7 @@ def test_a_box_alone_or_many_equal_ones_stay_as_they_are() -> None:
 
 def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:
     class Cells:
-        side, threshold = 64, 0.5
+        side, threshold, verifier = 64, 0.5, None
 
         def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             scores = np.array([[0.6, 0.45, 0.4]], np.float32)
@@ -81,6 +82,71 @@ def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:
     boxes, scores = DetectorSource(Cells()).boxes(np.zeros((64, 64, 3), np.uint8), 0)
     assert scores.tolist() == pytest.approx([0.6])
     np.testing.assert_allclose(boxes, [[8, 8, 40 + 4 * 0.45 / 1.05, 40]], rtol=1e-5)
+
+
+class Marks:
+    """Two cells that tell overlapping boxes, and one far from them that is unsure."""
+
+    side, threshold = 128, 0.5
+
+    def __init__(self, verifier: "Believer | None") -> None:
+        self.verifier = verifier
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.array([[0.8, 0.6, 0.3]], np.float32)
+        return scores, np.array([[[0, 0, 40, 40], [10, 0, 50, 40], [80, 64, 120, 124]]], np.float32)
+
+
+class Believer:
+    """Believes crops whose middle is bright, and keeps what it was shown."""
+
+    height, width, threshold = 32, 24, 0.45
+
+    def __init__(self, bright: float, dark: float) -> None:
+        self.bright, self.dark = bright, dark
+        self.shown: list[np.ndarray] = []
+
+    def verify(self, crops: np.ndarray) -> np.ndarray:
+        self.shown.append(crops)
+        return np.where(crops[:, 16, 12, 0] > 128, self.bright, self.dark).astype(np.float32)
+
+
+def bright_corner() -> np.ndarray:
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[64:124, 80:120] = 255
+    return image
+
+
+def test_a_verifier_finds_those_of_whom_the_detector_is_unsure_and_drops_others() -> None:
+    believer = Believer(0.9, 0.1)
+    source = DetectorSource(Marks(believer))
+    boxes, scores = source.boxes(bright_corner(), 0)
+    np.testing.assert_allclose(boxes, [[80, 64, 120, 124]])
+    np.testing.assert_allclose(scores, [np.sqrt(0.3 * 0.9)], rtol=1e-6)
+    assert source.verified == 3
+    # A crop shows half as much again as its box.
+    crop = believer.shown[0][2][:, :, 0]
+    assert (crop[7:25, 5:19] > 128).all()
+    assert (crop[:4] < 128).all()
+    assert (crop[:, :3] < 128).all()
+
+
+def test_of_boxes_of_one_person_the_best_by_both_stays() -> None:
+    boxes, scores = DetectorSource(Marks(Believer(1.0, 1.0))).boxes(bright_corner(), 0)
+    np.testing.assert_allclose(scores, np.sqrt([0.8, 0.3]), rtol=1e-6)
+    np.testing.assert_allclose(boxes[:, 0], [0, 80])
+    alone, _ = DetectorSource(Marks(None)).boxes(bright_corner(), 0)
+    assert len(alone) == 1
+
+
+def test_nothing_is_verified_where_nothing_is_found() -> None:
+    believer = Believer(1.0, 1.0)
+    source = DetectorSource(Marks(believer), threshold=0.95)
+    boxes, scores = source.boxes(bright_corner(), 0)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+    assert not believer.shown
+    assert source.verified == 0
 
 
 def test_given_boxes_are_those_of_their_frame() -> None:

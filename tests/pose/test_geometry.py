@@ -55,6 +55,18 @@ def test_the_box_fills_the_crop_but_for_the_padding(flip: bool) -> None:
     assert crop.scale == pytest.approx(256 / 120)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_stretched_box_fills_its_share_of_the_crop_in_both_directions(flip: bool) -> None:
+    box = np.array([30.0, 40, 130, 70])
+    transform = CropTransform.stretched(box, 128, 96, 1.5, flip)
+    # Edges lie half a pixel outside the outermost pixels' centres.
+    corners = transform.to_crop(np.array([[29.5, 39.5], [129.5, 69.5]])) + 0.5
+    left, right = (80, 16) if flip else (16, 80)
+    np.testing.assert_allclose(corners, [[left, 128 / 6], [right, 128 * 5 / 6]], atol=1e-4)
+    same = CropTransform.from_box(np.array([0.0, 0, 30, 40]), 128, 96, 1.5)
+    np.testing.assert_allclose(CropTransform.stretched(np.array([0.0, 0, 30, 40]), 128, 96).matrix, same.matrix)
+
+
 def test_padding_shows_more() -> None:
     tight, wide = (CropTransform.from_box(BOX, 256, 192, padding=padding) for padding in (1.0, 1.25))
     assert wide.scale == pytest.approx(tight.scale / 1.25)

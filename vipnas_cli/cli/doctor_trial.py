@@ -28,9 +28,11 @@ def weight_findings() -> Iterator[Finding]:
         files = {network.path: network for pipeline in bundle.pipelines for network in pipeline.networks}
         for file in files.values():
             file.read()
-        if bundle.detector is not None:
-            bundle.detector.read()
-        yield Finding("ok", "weights", f"{len(files) + (bundle.detector is not None)} files, checksums as stated")
+        found = [bundle.detector, bundle.detector.verifier] if bundle.detector else []
+        others = [file for file in found if file is not None]
+        for other in others:
+            other.read()
+        yield Finding("ok", "weights", f"{len(files) + len(others)} files, checksums as stated")
         pipeline = max(bundle.pipelines, key=lambda found: len({network.path for network in found.networks}))
         yield _trial(pipeline)
         yield _find_people(bundle, pipeline)

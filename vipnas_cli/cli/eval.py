@@ -310,6 +310,19 @@ def people(
             rich_help_panel="Model",
         ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Look again at each box, as `run` does.", rich_help_panel="Model"),
+    ] = True,
+    verifier: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .safetensors checkpoint that verifies the boxes. Default: what belongs to the detector.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None,
     threads: Threads = 0,
     provider: Device = Provider.auto,
     json_: Json = False,
@@ -323,4 +336,4 @@ def people(
     from vipnas_cli.cli.eval_people_job import PeopleOptions, people_job
 
     options = EvalOptions(data=data, weights=weights, threads=threads, provider=provider.value, json=json_, quiet=quiet)
-    people_job(options, PeopleOptions(min_height, threshold, detector_size))
+    people_job(options, PeopleOptions(min_height, threshold, detector_size, verify, verifier))

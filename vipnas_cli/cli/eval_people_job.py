@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +25,7 @@ from vipnas_cli.data.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation_people import PeopleRules, PeopleScores, evaluate_people
 from vipnas_cli.inference.onnx_backend import RuntimeOptions
-from vipnas_cli.inference.people_source import CellDetector, DetectorSource
+from vipnas_cli.inference.people_source import BoxVerifier, CellDetector, DetectorSource
 
 NAME = "coco"
 # Average precision wants all that a detector has seen; what `run` would show is told at the threshold.
@@ -36,20 +40,23 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Which persons are asked for, as a share of the image's height, the score that counts as a detection, and the
-    longer side of the picture that the detector sees."""
+    """Which persons are asked for, as a share of the image's height, the score that counts as a detection, the longer
+    side of the picture that the detector sees, whether its boxes are verified, and a checkpoint to verify them with."""
 
     shortest: float = 0.15
     threshold: float | None = None
     size: int | None = None
+    verify: bool = True
+    verifier: Path | None = None
 
 
 def people_job(options: EvalOptions, people: PeopleOptions) -> None:
     """Scores the person detector of a bundle or of a checkpoint on labelled images."""
     console = Console(stderr=True, quiet=options.quiet)
     printer = result_console()
-    detector = _detector(options)
-    rules = PeopleRules(detector.threshold if people.threshold is None else people.threshold, people.shortest)
+    source = DetectorSource(_detector(options, people), side=people.size)
+    rules = PeopleRules(source.threshold if people.threshold is None else people.threshold, people.shortest)
+    source.threshold = FLOOR
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
@@ -57,7 +64,7 @@ def people_job(options: EvalOptions, people: PeopleOptions) -> None:
         images = read_images(data.labels)
         started = time.perf_counter()
         with counted(console, "images", len(images)) as on_image:
-            scores = evaluate_people(DetectorSource(detector, FLOOR, side=people.size), images, rules, on_image)
+            scores = evaluate_people(source, images, rules, on_image)
     wall_s = time.perf_counter() - started
     if options.json:
         print_json(_document(data, options, (rules, scores), len(images), wall_s))
@@ -65,22 +72,67 @@ def people_job(options: EvalOptions, people: PeopleOptions) -> None:
         _print(rules, scores, len(images), printer)
 
 
-def _detector(options: EvalOptions) -> CellDetector:
-    """The detector of a folder of pipelines, or of a checkpoint."""
+@dataclass(frozen=True)
+class _Parts:
+    """A detector with a verifier of its own, of another origin, or none."""
+
+    detector: CellDetector
+    verifier: BoxVerifier | None
+
+    @property
+    def side(self) -> int:
+        return self.detector.side
+
+    @property
+    def threshold(self) -> float:
+        return self.detector.threshold
+
+    def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self.detector.detect(picture)
+
+
+def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
+    """The detector of a folder of pipelines, or of a checkpoint, with the verifier that is asked for."""
     if options.weights is None or options.weights.suffix != CHECKPOINT:
-        return open_detector(dataclasses.replace(options, workers=1))
-    try:
+        detector: CellDetector = open_detector(dataclasses.replace(options, workers=1))
+    else:
+        detector = _from_checkpoint(options.weights, options)
+    verifier = detector.verifier if people.verify else None
+    return _Parts(detector, verifier if people.verifier is None else _verifier(people.verifier, options))
+
+
+def _from_checkpoint(path: Path, options: EvalOptions) -> CellDetector:
+    with _needing_torch(path):
         import torch
 
         from vipnas_cli.checkpoints import load_detector
         from vipnas_cli.inference.torch_backend import TorchDetector
-    except ImportError as error:
-        raise VipnasError(
-            f"{options.weights} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"
-        ) from error
-    net = load_detector(options.weights)
+
+    net = load_detector(path)
     torch.set_num_threads(RuntimeOptions(options.threads).resolved_threads)
     return TorchDetector(net, torch.device("cpu"))
+
+
+def _verifier(path: Path, options: EvalOptions) -> BoxVerifier:
+    with _needing_torch(path):
+        import torch
+
+        from vipnas_cli.checkpoints import load_verifier
+        from vipnas_cli.inference.torch_backend import TorchVerifier
+
+    net = load_verifier(path)
+    torch.set_num_threads(RuntimeOptions(options.threads).resolved_threads)
+    return TorchVerifier(net, torch.device("cpu"))
+
+
+@contextmanager
+def _needing_torch(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise VipnasError(
+            f"{path} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"
+        ) from error
 
 
 def _introduce(data: DataSet, printer: Console) -> None:

@@ -63,6 +63,16 @@ def export(
         float,
         typer.Option(min=0, max=1, help="Score from which the detector is believed.", rich_help_panel="Networks"),
     ] = 0.3,
+    verifier: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint of the verifier of the detector's boxes.", rich_help_panel="Networks"),
+    ] = None,
+    verifier_threshold: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Score from which detector and verifier are believed.", rich_help_panel="Networks"
+        ),
+    ] = 0.4,
     fp16_weights: Annotated[
         bool | None,
         typer.Option(
@@ -138,6 +148,8 @@ def export(
             data=data,
             detector=detector,
             threshold=threshold,
+            verifier=verifier,
+            verifier_threshold=verifier_threshold,
             weights="auto" if fp16_weights is None else "fp16" if fp16_weights else "fp32",
             calibrate=calibrate,
             decode=decode,

@@ -10,7 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from vipnas_cli.bundle import Pipeline, open_bundle
-from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, add_pipeline, bundle_folder, set_detector
+from vipnas_cli.bundle_writer import (
+    DetectorParts,
+    PipelineParts,
+    VerifierParts,
+    add_pipeline,
+    bundle_folder,
+    set_detector,
+    set_verifier,
+)
 from vipnas_cli.cli.export_networks import Cycle, find_networks
 from vipnas_cli.errors import UsageError
 from vipnas_cli.export import Exported, ExportOptions, WeightStorage
@@ -30,6 +38,8 @@ class JobOptions:
     data: Path | None = None
     detector: Path | None = None
     threshold: float = 0.3
+    verifier: Path | None = None
+    verifier_threshold: float = 0.4
     weights: WeightStorage = "auto"
     calibrate: Path | None = None
     decode: bool = False
@@ -44,9 +54,11 @@ class JobOptions:
 
 
 def export_job(options: JobOptions) -> None:
-    """Writes a pipeline and a detector, as far as they are named."""
-    if not options.networks and options.detector is None:
-        raise UsageError("there is nothing to export", "name checkpoints, a spec, or a detector with --detector")
+    """Writes a pipeline, a detector and its verifier, as far as they are named."""
+    if not options.networks and options.detector is None and options.verifier is None:
+        raise UsageError(
+            "there is nothing to export", "name checkpoints, a spec, or a detector with --detector, --verifier"
+        )
     if (options.spec or options.data) and not options.networks:
         raise UsageError("--spec and --data go with super-networks, and none is named", "name its checkpoint")
     if options.data is not None and options.spec is None:
@@ -73,6 +85,9 @@ def _write(folder: Path, options: JobOptions, cycle: Cycle | None) -> tuple[Expo
     if options.detector is not None:
         parts = DetectorParts(options.detector, options.threshold, {} if cycle else given)
         written += (set_detector(folder, parts, options.weights),)
+    if options.verifier is not None:
+        found = VerifierParts(options.verifier, options.verifier_threshold, {} if cycle or options.detector else given)
+        written += (set_verifier(folder, found, options.weights),)
     if cycle:
         pipeline = PipelineParts(options.pipeline_name, cycle.sources, {**cycle.scores, **given})
         written += add_pipeline(folder, pipeline, _export_options(options))
@@ -119,7 +134,7 @@ def _tell(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exporte
         console.print(f"Written to {options.out}. Next: add a pipeline to it", highlight=False)
         return
     networks = len(dict.fromkeys(pipeline.networks))
-    known = networks - sum("detector" not in file.path.name for file in written)
+    known = networks - sum(file.path.stem not in ("detector", "verifier") for file in written)
     if known:
         console.print(f"{known} network(s) of it were in {options.out} already", highlight=False)
     console.print(

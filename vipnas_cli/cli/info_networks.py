@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle import MANIFEST, DetectorFile, NetworkFile, open_bundle, read_manifest
+from vipnas_cli.bundle import MANIFEST, DetectorFile, NetworkFile, VerifierFile, open_bundle, read_manifest
 from vipnas_cli.cli.info_texts import Description, arch_line, plan_line
 from vipnas_cli.cli.models_job import size_on_disk
 from vipnas_cli.errors import SpecError, WeightsError
@@ -19,6 +19,8 @@ from vipnas_cli.spec import ArchSpec, Plan, Schedule
 LARGEST_HEADER = 100_000_000
 LENGTH_BYTES = 8
 CYCLE = "cycle's followers"
+# Networks that find people, and the kind that their headers state.
+NO_PIPELINE = {"person detector": "detector", "verifier of boxes": "verifier"}
 
 
 def describe_bundle(folder: Path) -> Description:
@@ -36,7 +38,8 @@ def describe_bundle(folder: Path) -> Description:
             for pipeline in bundle.by_cost
         ],
         "networks": [f"{file.path.name}: {plan_line(file.plan)}, {_state(file)}" for file in files],
-        "detector": None if bundle.detector is None else f"{bundle.detector.path.name}: {_state(bundle.detector)}",
+        "detector": _named_state(bundle.detector),
+        "verifier": _named_state(bundle.detector and bundle.detector.verifier),
         "size": f"{size_on_disk(bundle) / 1e6:.1f} MB",
     }
     kind = "pipelines in one file" if folder.is_file() else "folder of pipelines"
@@ -96,8 +99,8 @@ def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
     """The next useful command for a checkpoint."""
     if kind == "super-network":
         return ""
-    if kind == "person detector":
-        return f"vipnas export --detector {path} -o pipelines"
+    if kind in NO_PIPELINE:
+        return f"vipnas export --{NO_PIPELINE[kind]} {path} -o pipelines"
     follower = kind == CYCLE or Plan.from_json(stated["plan"]).fusion.operation != "none"
     return f"vipnas export {'KEY ' if follower else ''}{path} --name mine -o pipelines"
 
@@ -132,7 +135,8 @@ def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
     if "space" in stated:
         fusions = stated.get("fusions") or []
         return "super-network", f"{stated['space']['family']}, {len(fusions)} fusions"
-    return "person detector", arch_line(ArchSpec.from_json(stated["arch"]))
+    line = arch_line(ArchSpec.from_json(stated["arch"]))
+    return next(long for long, kind in NO_PIPELINE.items() if kind == stated.get("kind", "detector")), line
 
 
 def _training(stated: Any) -> dict[str, Any]:
@@ -155,7 +159,11 @@ def _is_weight(name: str) -> bool:
     return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-def _state(file: NetworkFile | DetectorFile) -> str:
+def _named_state(file: DetectorFile | VerifierFile | None) -> str | None:
+    return None if file is None else f"{file.path.name}: {_state(file)}"
+
+
+def _state(file: NetworkFile | DetectorFile | VerifierFile) -> str:
     try:
         file.read()
     except WeightsError as error:
@@ -169,7 +177,8 @@ def _manifest_state(path: Path, sha256: str) -> str:
         manifest = read_manifest(path.parent)
     except WeightsError:
         return f"no {MANIFEST} beside it to compare with"
-    rows = [*manifest.get("networks", {}).values(), manifest.get("detector") or {}]
+    detector = manifest.get("detector") or {}
+    rows = [*manifest.get("networks", {}).values(), detector, detector.get("verifier") or {}]
     known = [row.get("sha256") for row in rows if row.get("file") == path.name]
     if not known:
         return f"not named in {MANIFEST}"

@@ -18,6 +18,7 @@ from vipnas_cli.bundle import (
     DetectorFile,
     NetworkFile,
     Pipeline,
+    VerifierFile,
     bundled_weights,
     open_bundle,
     with_detector,
@@ -83,6 +84,8 @@ def size_on_disk(bundle: Bundle) -> int:
     files = {network.path for pipeline in bundle.pipelines for network in pipeline.networks}
     if bundle.detector is not None:
         files.add(bundle.detector.path)
+        if bundle.detector.verifier is not None:
+            files.add(bundle.detector.verifier.path)
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
@@ -121,8 +124,13 @@ def _bundle_json(bundle: Bundle, memory: Memory) -> dict[str, Any]:
             "macs": detector.macs,
             "side": detector.side,
             "threshold": detector.threshold,
+            "verifier": _verifier_json(detector.verifier),
         },
     }
+
+
+def _verifier_json(file: VerifierFile | None) -> dict[str, Any] | None:
+    return None if file is None else {"file": file.path.name, "macs": file.macs, "threshold": file.threshold}
 
 
 def _print_bundle(bundle: Bundle, memory: Memory, console: Console) -> None:
@@ -169,4 +177,5 @@ def _cycle(networks: Sequence[NetworkFile]) -> str:
 def _detector(file: DetectorFile | None) -> str:
     if file is None:
         return "Person detector: the bundled one."
-    return f"Person detector: {file.macs / 1e9:.3f} GFLOPs for {file.side}×{file.side}, on key frames only."
+    verified = f", and {file.verifier.macs / 1e9:.3f} to verify each box" if file.verifier else ""
+    return f"Person detector: {file.macs / 1e9:.3f} GFLOPs for {file.side}×{file.side}{verified}, on key frames only."

@@ -46,6 +46,7 @@ class RunOptions:
     boxes: str | None = None
     detector_size: int | None = None
     detect_every_s: float | None = None
+    verify: bool = True
     max_people: int = 20
     smooth: str = "auto"
     threads: int = 0
@@ -104,7 +105,8 @@ def run_job(options: RunOptions) -> int:
             with frame_progress(console, reader.info.frames) as on_frame:
                 statistics = process(reader, propagator, outputs, on_frame)
         detector = bundle.detector if options.boxes is None else None
-        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider)
+        verified = source.verified if isinstance(source, DetectorSource) else 0
+        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider, verified)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
@@ -137,10 +139,13 @@ def _check_boxes(options: RunOptions) -> None:
 
 
 def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
-    """The bundle with its detector at the size that the user asked for."""
-    if options.detector_size is None or bundle.detector is None:
-        return bundle
-    return replace(bundle, detector=bundle.detector.at(options.detector_size))
+    """The bundle with its detector at the size that the user asked for, and with its verifier if that is wanted."""
+    detector = bundle.detector
+    if detector is not None and options.detector_size is not None:
+        detector = detector.at(options.detector_size)
+    if detector is not None and not options.verify:
+        detector = replace(detector, verifier=None)
+    return replace(bundle, detector=detector)
 
 
 def _propagation(options: RunOptions) -> PropagationOptions:

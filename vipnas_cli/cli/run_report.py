@@ -24,6 +24,7 @@ class RunReport:
     outputs: tuple[Path, ...]
     damaged: int
     provider: str
+    verified: int = 0
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -34,10 +35,11 @@ class RunReport:
 
     @property
     def detector_macs_per_frame(self) -> float:
-        """The detector's cost spread over all frames."""
+        """The cost of the detector, and of verifying its boxes, spread over all frames."""
         if self.detector is None or not self.statistics.frames:
             return 0.0
-        return self.detector.macs * self.statistics.looks / self.statistics.frames
+        verifying = self.verified * self.detector.verifier.macs if self.detector.verifier else 0
+        return (self.detector.macs * self.statistics.looks + verifying) / self.statistics.frames
 
     @property
     def fps(self) -> float:
@@ -56,6 +58,7 @@ class RunReport:
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
+            "boxes_verified": self.verified,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
             "wall_s": round(found.wall_s, 3),

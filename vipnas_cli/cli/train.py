@@ -29,6 +29,10 @@ def train(
         typer.Option(help="A checkpoint whose fitting weights are the start; of several the later ones win."),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(help="The detector whose boxes a verifier judges, a checkpoint. Default: the bundled one's."),
+    ] = None,
     spec: Annotated[Path | None, typer.Option(help="A searched schedule whose networks are trained.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
     steps: Annotated[
@@ -52,4 +56,4 @@ def train(
         list_recipes()
         return
     files = (data, out, tuple(init or ()), key, spec)
-    train_job(TrainOptions(recipe, *files, resume, steps, device, threads, compile_, cache, tensorboard))
+    train_job(TrainOptions(recipe, *files, resume, steps, device, threads, compile_, cache, tensorboard, detector))

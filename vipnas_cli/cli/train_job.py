@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from rich.console import Console
 from rich.markup import escape
 
+from vipnas_cli.bundle import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.train_report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
@@ -43,6 +44,7 @@ class TrainOptions:
     compile: bool = True
     cache: Path = Path("cache")
     tensorboard: Path | None = None
+    detector: Path | None = None
 
 
 def list_recipes() -> None:
@@ -102,7 +104,7 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
     if kind == "cycle" and options.spec is None and not options.init:
         raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
-    for path in (*options.init, options.key, options.spec):
+    for path in (*options.init, options.key, options.spec, options.detector):
         if path is not None and not path.is_file():
             raise UsageError(f"{path} does not exist", "check the path")
     assert options.out is not None
@@ -122,7 +124,15 @@ def _plan(options: TrainOptions, recipe: Recipe, device: object) -> RunPlan:
     assert isinstance(device, torch.device)
     folders = Folders(options.data or Path(), options.cache)
     start = (options.init, options.key, options.resume)
-    return RunPlan(recipe, folders, options.out, *start, options.steps, options.compile, device, options.spec)
+    plan = RunPlan(recipe, folders, options.out, *start, options.steps, options.compile, device, options.spec)
+    return replace(plan, detector=options.detector or _bundled_detector()) if recipe.kind == "verifier" else plan
+
+
+def _bundled_detector() -> Path:
+    path = bundled_weights() / "detector.fp16.safetensors"
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist", "name a detector's checkpoint with --detector")
+    return path
 
 
 def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:

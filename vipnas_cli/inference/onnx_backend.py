@@ -18,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from vipnas_cli.bundle import DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.bundle import DetectorFile, NetworkFile, Pipeline, VerifierFile
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.pose import COCO17, Skeleton
@@ -172,14 +172,29 @@ class OnnxEstimator:
 
 
 class OnnxDetector:
-    """The person detector of a bundle."""
+    """The person detector of a bundle, with its verifier if it has one."""
 
     def __init__(self, file: DetectorFile, options: RuntimeOptions) -> None:
         self.side = file.side
         self.threshold = file.threshold
+        self.verifier = None if file.verifier is None else OnnxVerifier(file.verifier, options)
         self._session = open_session(file.read(), str(file.path), options)
 
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
         scores, boxes = self._session.run(["scores", "boxes"], {"images": picture[None]})
         return scores[0], boxes[0]
+
+
+class OnnxVerifier:
+    """The network of a bundle that verifies the detector's boxes; see BoxVerifier."""
+
+    def __init__(self, file: VerifierFile, options: RuntimeOptions) -> None:
+        self.height, self.width = file.height, file.width
+        self.threshold = file.threshold
+        self._session = open_session(file.read(), str(file.path), options)
+
+    def verify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (N,) in 0–1 of RGB crops (N, H, W, 3)."""
+        scores: NDArray[np.float32] = self._session.run(["scores"], {"images": crops})[0]
+        return scores

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.data.boxes import BoxesByFrame
 from vipnas_cli.metrics.oks import iou
+from vipnas_cli.pose import CropTransform
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -32,11 +33,42 @@ LEAST_VOTE = 0.7
 SAME_BOX = 0.7
 
 
-class CellDetector(Protocol):
-    """A detector network that scores every cell of a picture."""
+# Boxes that a verifier chooses from may overlap more than those of two people do.
+CANDIDATE_OVERLAP = 0.65
+# Below this a detector sees people everywhere.
+LEAST_CANDIDATE = 0.05
+MOST_CANDIDATES = 30
 
-    side: int
+
+class BoxVerifier(Protocol):
+    """A network that looks at crops of boxes and says how likely each box holds one whole person."""
+
+    height: int
+    width: int
     threshold: float
+
+    def verify(self, crops: Image) -> NDArray[np.float32]:
+        """Scores (N,) in 0–1 of crops (N, H, W, 3), each of a box and its surroundings; see CropTransform.stretched."""
+        ...
+
+
+class CellDetector(Protocol):
+    """A detector network that scores every cell of a picture, and what verifies its boxes, if anything does."""
+
+    @property
+    def side(self) -> int:
+        """The longer side, in pixels, of the pictures that it learned on."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The score from which it is believed when nothing verifies its boxes."""
+        ...
+
+    @property
+    def verifier(self) -> BoxVerifier | None:
+        """What verifies the boxes."""
+        ...
 
     def detect(self, picture: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (h, w) and boxes (h, w, 4) xyxy of a picture whose sides are multiples of 32."""
@@ -44,27 +76,54 @@ class CellDetector(Protocol):
 
 
 class DetectorSource:
-    """The own detector, on a picture letterboxed to `side` pixels; by default the side that it was trained on."""
+    """The own detector, on a picture letterboxed to `side` pixels; by default the side that it was trained on.
+
+    With a verifier the score of a box is the geometric mean of the detector's and the verifier's. `verified` counts the
+    boxes that a verifier has seen.
+    """
 
     def __init__(
         self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.5, side: int | None = None
     ) -> None:
         self.detector = detector
         self.side = detector.side if side is None else side
-        self.threshold = detector.threshold if threshold is None else threshold
+        self.verifier = detector.verifier
+        own = detector.threshold if self.verifier is None else self.verifier.threshold
+        self.threshold = own if threshold is None else threshold
         self.overlap = overlap
+        self.verified = 0
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
         picture, scale = letterbox(image, self.side)
         scores, cells = self.detector.detect(picture)
-        voting = scores >= LEAST_VOTE * self.threshold
+        # A geometric mean reaches the threshold only if each of both scores reaches its square.
+        least, overlap = self.threshold, self.overlap
+        if self.verifier is not None:
+            least, overlap = max(self.threshold**2, LEAST_CANDIDATE), CANDIDATE_OVERLAP
+        voting = scores >= LEAST_VOTE * least
         found, found_scores = cells[voting], scores[voting]
-        keep = suppress(found, found_scores, self.overlap)
-        keep = keep[found_scores[keep] >= self.threshold]
+        keep = suppress(found, found_scores, overlap)
+        keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
-        boxes = np.clip(voted(found, found_scores, keep) / scale, 0, [image.shape[1], image.shape[0]] * 2)
-        return boxes.astype(np.float32), found_scores[keep]
+        edges = np.clip(voted(found, found_scores, keep) / scale, 0, [image.shape[1], image.shape[0]] * 2)
+        boxes, values = edges.astype(np.float32), found_scores[keep]
+        return (boxes, values) if self.verifier is None else self._verified(self.verifier, image, boxes, values)
+
+    def _verified(
+        self, verifier: BoxVerifier, image: Image, boxes: Boxes, scores: NDArray[np.float32]
+    ) -> tuple[Boxes, NDArray[np.float32]]:
+        """The boxes that the verifier believes as well, with the scores of both, best first."""
+        boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
+        if not len(boxes):
+            return boxes, scores
+        size = verifier.height, verifier.width
+        crops = np.stack([CropTransform.stretched(box, *size).warp(image) for box in boxes])
+        self.verified += len(boxes)
+        together = np.sqrt(scores * verifier.verify(crops))
+        keep = suppress(boxes, together, self.overlap)
+        keep = keep[together[keep] >= self.threshold]
+        return boxes[keep], together[keep]
 
 
 class GivenBoxesSource:

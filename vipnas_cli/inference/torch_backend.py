@@ -15,6 +15,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
@@ -42,11 +43,18 @@ class TorchEstimator:
 
 
 class TorchDetector:
-    """A person detector of a checkpoint; see CellDetector."""
+    """A person detector of a checkpoint, with a verifier if one is given; see CellDetector."""
 
-    def __init__(self, network: PersonDetector, device: torch.device, threshold: float = 0.3) -> None:
+    def __init__(
+        self,
+        network: PersonDetector,
+        device: torch.device,
+        threshold: float = 0.3,
+        verifier: TorchVerifier | None = None,
+    ) -> None:
         self.side = network.arch.width
         self.threshold = threshold
+        self.verifier = verifier
         self._device = device
         self._network = network.to(device).eval()
 
@@ -55,3 +63,21 @@ class TorchDetector:
         """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
         scores, boxes = self._network(network_input(torch.from_numpy(picture[None]).to(self._device)))
         return scores[0].cpu().numpy(), boxes[0].cpu().numpy()
+
+
+class TorchVerifier:
+    """A verifier of a checkpoint; see BoxVerifier."""
+
+    def __init__(self, network: BoxVerifier, device: torch.device, threshold: float = 0.3) -> None:
+        self.height, self.width = network.arch.height, network.arch.width
+        self.threshold = threshold
+        self._device = device
+        self._network = network.to(device).eval()
+
+    @torch.inference_mode()
+    def verify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (N,) in 0–1 of RGB crops (N, H, W, 3)."""
+        scores: NDArray[np.float32] = (
+            self._network(network_input(torch.from_numpy(crops).to(self._device))).cpu().numpy()
+        )
+        return scores

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 PADDING = 1.25
+# What surrounds a person tells whether a box holds all of them.
+SURROUNDINGS = 1.5
 # Below this many crop pixels per frame pixel, bilinear sampling alone would skip pixels and alias.
 SHRINK_BELOW = 0.5
 
@@ -42,6 +44,18 @@ class CropTransform:
         across = (side * cos, -side * sin, (width - 1) / 2 - side * (cos * x - sin * y))
         down = (sin, cos, (height - 1) / 2 - (sin * x + cos * y))
         return CropTransform(np.array([across, down]), height, width)
+
+    @staticmethod
+    def stretched(
+        box_frame: Floats, height: int, width: int, padding: float = SURROUNDINGS, flip: bool = False
+    ) -> CropTransform:
+        """The crop that an xyxy box, grown by `padding`, fills in both directions, whatever its aspect ratio."""
+        x0, y0, x1, y1 = (float(v) for v in box_frame)
+        across, down = width / max(x1 - x0, 1e-3) / padding, height / max(y1 - y0, 1e-3) / padding
+        side = -across if flip else across
+        x, y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+        rows = ((side, 0.0, (width - 1) / 2 - side * x), (0.0, down, (height - 1) / 2 - down * y))
+        return CropTransform(np.array(rows), height, width)
 
     @property
     def inverse(self) -> NDArray[np.float64]:

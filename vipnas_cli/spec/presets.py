@@ -1,5 +1,7 @@
 """Named architectures: the two networks that the paper's authors released, and our own starting point."""
 
+from dataclasses import replace
+
 from vipnas_cli.errors import SpecError
 from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 
@@ -81,8 +83,17 @@ DETECTOR = ArchSpec(
     head=HeadSpec(64, 4, 1, refine=5),
 )
 
+# The trunk of the base network without the last two blocks, which see but twelve places of so small a crop.
+VERIFIER = replace(
+    FAST_BASE,
+    height=128,
+    width=96,
+    stages=(*FAST_BASE.stages[:-1], replace(FAST_BASE.stages[-1], depth=2)),
+)
+
 PRESETS: dict[str, ArchSpec] = {
     "detector": DETECTOR,
+    "verifier": VERIFIER,
     "s-vipnet-mobilenetv3": S_VIPNET_MOBILENETV3,
     "s-vipnet-res50": S_VIPNET_RES50,
     "fast-base": FAST_BASE,

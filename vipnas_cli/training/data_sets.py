@@ -65,12 +65,14 @@ class ClipSource:
 class PictureSource:
     """Whole pictures with all boxes, for the detector, with the share of each data set.
 
-    `people` are persons in these pictures who can be cut out and put into others.
+    `people` are persons in these pictures who can be cut out and put into others; in the `incomplete` ones there are
+    people without a label.
     """
 
     images: Images
     sets: tuple[tuple[list[LabelledImage], float], ...]
     people: tuple[LabelledPerson, ...] = ()
+    incomplete: frozenset[Path] = frozenset()
 
     def draw(self, generator: np.random.Generator) -> LabelledImage:
         """A random picture; the data set first, by its share."""
@@ -121,18 +123,21 @@ def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
     """The pictures of a recipe with all their boxes."""
     sets, paths, painted = [], [], {}
     people: list[LabelledPerson] = []
+    incomplete: set[Path] = set()
     for share in recipe.data:
         if share.format == "coco":
             rows = read_images(folders.data / share.path)
             paths += [row.image for row in rows]
             people += [person for person in read_people(folders.data / share.path) if can_be_cut_out(person)]
+            incomplete |= set() if share.complete else {row.image for row in rows}
         elif share.format == "synthetic":
             rows, pictures = _synthetic_pictures(share.count, recipe.seed)
             painted.update(pictures)
         else:
             continue
         sets.append((_filled(rows, share), share.share))
-    return PictureSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets), tuple(people))
+    images = _images(folders, paths, painted, _cached(recipe))
+    return PictureSource(images, tuple(sets), tuple(people), frozenset(incomplete))
 
 
 def _training_clips(folders: Folders, share: DataShare, shortest: int) -> list[PersonClip]:

@@ -15,7 +15,7 @@ from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import LoopOptions
 
-Kind = Literal["pose", "followers", "detector", "spatial", "temporal", "cycle"]
+Kind = Literal["pose", "followers", "detector", "verifier", "spatial", "temporal", "cycle"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class DataShare:
 
     `path` is relative to the data folder; `every` thins out the frames of clips that serve as stills; `count` is the
     number of synthetic pictures or clips; `held_back` is the share of clips that searches score on, never trained on.
+    `complete` says that everybody has a label, so that what else a detector finds is wrong.
     Images are decoded once into a cache unless `cached` is off, which suits sets too large for the disk.
     """
 
@@ -34,6 +35,7 @@ class DataShare:
     count: int = 0
     held_back: float = 0.0
     cached: bool = True
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _recipe(name: str, data: dict[str, Any]) -> Recipe:
 
 def _check_validation(recipe: Recipe) -> None:
     """ValueError if the recipe's kind of network is not scored on what its validation names."""
-    formats = {"pose": ("coco", "synthetic"), "detector": ()}.get(recipe.kind, ("clips", "synthetic"))
+    formats = {"pose": ("coco", "synthetic"), "detector": (), "verifier": ()}.get(recipe.kind, ("clips", "synthetic"))
     if recipe.validation is not None and recipe.validation.format not in formats:
         raise ValueError(f"validation of kind {recipe.kind} has format {recipe.validation.format!r}, not of {formats}")
 

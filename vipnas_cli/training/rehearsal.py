@@ -16,6 +16,7 @@ SIZES: dict[Kind, tuple[int, int, tuple[int, int]]] = {
     "pose": (300, 16, (96, 64)),
     "followers": (150, 8, (96, 64)),
     "detector": (250, 8, (96, 96)),
+    "verifier": (80, 32, (96, 64)),
     "spatial": (80, 4, (96, 64)),
     "temporal": (60, 2, (96, 64)),
     "cycle": (60, 4, (96, 64)),

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.checkpoints import load_detector, load_pose_net
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.spec import ArchSpec, Plan, preset, read_schedule
 from vipnas_cli.training.batches import Batch, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
@@ -25,6 +26,7 @@ from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, star
 from vipnas_cli.training.temporal import PassingOn, unrolled_loss
 from vipnas_cli.training.temporal_supernet import train_temporal
 from vipnas_cli.training.validation import still_validation
+from vipnas_cli.training.verification import VerificationBatch, VerificationBatches, verification_loss
 
 
 def train(plan: RunPlan) -> Iterator[StepEvent]:
@@ -34,6 +36,7 @@ def train(plan: RunPlan) -> Iterator[StepEvent]:
         "pose": _train_pose,
         "followers": _train_followers,
         "detector": _train_detector,
+        "verifier": _train_verifier,
         "spatial": train_spatial,
         "temporal": train_temporal,
         "cycle": train_cycle,
@@ -115,5 +118,27 @@ def _train_detector(plan: RunPlan) -> Iterator[StepEvent]:
 
     def loss_of(batch: DetectionBatch) -> Tensor:
         return detection_loss(raw(network_input(batch.crops)), batch)
+
+    return trainer.run(source, loss_of, plan.out, plan.until)
+
+
+def _train_verifier(plan: RunPlan) -> Iterator[StepEvent]:
+    recipe = plan.recipe
+    assert plan.detector is not None
+    arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
+    net = BoxVerifier(arch)
+    pictures = picture_source(recipe, plan.folders)
+    started(net, plan)
+    freeze(net, recipe.frozen_stages)
+    detector = load_detector(plan.detector).float().eval().to(plan.device)
+    size, scale = (arch.height, arch.width), recipe.scene.scale
+    source = VerificationBatches(pictures, detector, size, recipe.batch, scale, recipe.augmentation, recipe.seed)
+    trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "verifier", "arch": arch.to_json()}))
+    if plan.resume:
+        trainer.resume(plan.out)
+    raw = compiled(net.raw, plan)
+
+    def loss_of(batch: VerificationBatch) -> Tensor:
+        return verification_loss(raw(network_input(batch.crops)), batch)
 
     return trainer.run(source, loss_of, plan.out, plan.until)

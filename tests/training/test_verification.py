@@ -1,0 +1,98 @@
+"""What a verifier learns on: boxes that are right, wrong and moved, and how well each fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vipnas_cli.data.augment import NO_AUGMENTATION
+from vipnas_cli.data.coco import LabelledImage
+from vipnas_cli.data.crowds import Scene
+from vipnas_cli.metrics.oks import iou
+from vipnas_cli.nets.detector import PersonDetector
+from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec
+from vipnas_cli.training.data_sets import PictureSource
+from vipnas_cli.training.verification import (
+    BOXES_PER_PHOTO,
+    Found,
+    VerificationBatch,
+    VerificationBatches,
+    drawn_boxes,
+    fit,
+    verification_loss,
+)
+
+STAGES = tuple(StageSpec(8, 1, 3, 1, 2, False) for _ in FAST_BASE.stages)
+PERSON, THING = [10, 10, 50, 90], [60, 20, 90, 90]
+FOUND = Found(np.array([PERSON, THING], np.float32), np.array([0.8, 0.4], np.float32))
+
+
+def scene(people: list[list[int]], ignored: list[list[int]] | None = None) -> Scene:
+    rows = [np.array(row or [], np.float32).reshape(-1, 4) for row in (people, ignored)]
+    return Scene(np.zeros((96, 96, 3), np.uint8), *rows)
+
+
+def many(found: Found, where: Scene, complete: bool = True) -> np.ndarray:
+    return np.concatenate([drawn_boxes(found, where, complete, np.random.default_rng(seed)) for seed in range(30)])
+
+
+def overlap(boxes: np.ndarray, other: list[int]) -> np.ndarray:
+    return iou(boxes, np.array([other], np.float32))[:, 0]
+
+
+def test_a_box_is_believed_the_more_the_better_it_fits() -> None:
+    person = np.array([[0, 0, 10, 10]], np.float32)
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 6.5], [0, 0, 10, 4.75], [0, 0, 10, 3], [50, 50, 60, 60]], np.float32)
+    np.testing.assert_allclose(fit(boxes, person), [1, 1, 0.5, 0, 0], atol=1e-6)
+    assert fit(boxes, person[:0]).tolist() == [0] * 5
+    assert fit(boxes[:0], person).shape == (0,)
+
+
+def test_right_wrong_and_moved_boxes_are_drawn() -> None:
+    boxes = many(FOUND, scene([PERSON]))
+    assert boxes.shape == (30 * BOXES_PER_PHOTO, 4)
+    things = overlap(boxes, THING) > 0.8
+    assert 0.3 < things.mean() < 0.6
+    assert overlap(boxes[~things], PERSON).min() > 0.1
+    assert 0.25 < (overlap(boxes, PERSON) > 0.85).mean() < 0.6
+
+
+def test_where_people_may_lack_a_label_nothing_found_is_wrong() -> None:
+    assert overlap(many(FOUND, scene([PERSON]), complete=False), THING).max() < 0.2
+    assert overlap(many(FOUND, scene([PERSON], [[55, 15, 95, 95]])), THING).max() < 0.2
+
+
+def test_a_picture_without_people_or_finds_gives_boxes_as_well() -> None:
+    nothing = Found(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    boxes = many(nothing, scene([]))
+    assert ((boxes[:, 2:] - boxes[:, :2]) > 4).all()
+    assert fit(boxes, scene([]).boxes).max() == 0
+    # Nobody is there, so that whatever is found is wrong.
+    assert overlap(many(FOUND, scene([])), THING).max() > 0.8
+
+
+def test_a_batch_can_be_drawn_again_and_shows_the_person() -> None:
+    torch.manual_seed(0)
+    image = np.zeros((96, 96, 3), np.uint8)
+    image[10:90, 10:50] = 255
+    label = LabelledImage(Path("a"), 96, 96, np.array([PERSON], np.float32), np.zeros((0, 4), np.float32))
+    source = PictureSource({label.image: image}, (([label], 1.0),))
+    arch = ArchSpec("fast", 96, 96, StemSpec(8, 3), STAGES, HeadSpec(16, 2, 1))
+    detector = PersonDetector(arch).eval()
+    batches = VerificationBatches(source, detector, (64, 32), 16, (1.0, 1.0), NO_AUGMENTATION, 5)
+    batch, again = batches.batch(3), batches.batch(3)
+    assert batch.crops.shape == (16, 64, 32, 3)
+    assert torch.equal(batch.crops, again.crops)
+    assert torch.equal(batch.targets, again.targets)
+    assert batch.ids == ("a", "a")
+    best = batch.crops[batch.targets.argmax()]
+    assert (best[32, 16] > 250).all()
+
+
+def test_right_answers_cost_less_than_wrong_ones() -> None:
+    batch = VerificationBatch(torch.zeros(3, 2, 2, 3), torch.tensor([1.0, 0.0, 0.5]))
+    right = verification_loss(torch.tensor([6.0, -6.0, 0.0]), batch)
+    assert right < verification_loss(torch.tensor([6.0, 6.0, 0.0]), batch)
+    assert right < verification_loss(torch.tensor([6.0, -6.0, 6.0]), batch)

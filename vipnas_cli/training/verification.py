@@ -1,0 +1,164 @@
+"""Batches and loss of the verifier: boxes that a detector finds in photos, and how well each fits a person.
+
+Shapes: B batch, N boxes, P people, H, W crop pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipnas_cli.data.augment import Augmentation, vary_look
+from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
+from vipnas_cli.metrics.oks import iou
+from vipnas_cli.nets.detector import PersonDetector
+from vipnas_cli.nets.posenet import network_input
+from vipnas_cli.pose import CropTransform
+from vipnas_cli.training.batches import stacked
+from vipnas_cli.training.data_sets import PictureSource
+from vipnas_cli.training.distributed import own_rows
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+BOXES_PER_PHOTO = 8
+# Shares of boxes that are wrong, and that are about right, as the detector finds them; the others are true boxes moved.
+WRONG, RIGHT = 0.45, 0.3
+# A box that overlaps a person by at least this is about right ...
+ABOUT_RIGHT = 0.4
+# ... and from the lower to the upper of these it is believed more and more: boxes are asked to overlap by a half.
+NO_FIT, FIT = 0.3, 0.65
+# How strongly true boxes are moved, as shares of their sides, and how much all others are.
+SPREADS, TREMBLE = (0.04, 0.12, 0.2), 0.02
+LEAST_SCORE = 0.05
+_LEAST_SIDE = 4.0
+
+
+@dataclass(frozen=True)
+class VerificationBatch:
+    """Crops (B, H, W, 3) uint8 of boxes, and targets (B,) in 0–1; `ids` name photos."""
+
+    crops: Tensor
+    targets: Tensor
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector sees in a picture: boxes (N, 4) xyxy and scores (N,)."""
+
+    boxes: Floats
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class VerificationBatches:
+    """Crops of boxes that a frozen detector finds in photos at random scale and place; `size` is (height, width)."""
+
+    source: PictureSource
+    detector: PersonDetector
+    size: tuple[int, int]
+    batch_size: int
+    scale: tuple[float, float]
+    look: Augmentation
+    seed: int
+
+    def batch(self, step: int) -> VerificationBatch:
+        """This process's rows of the batch of `step`, each photo drawn from a generator of its own."""
+        photos = own_rows(max(self.batch_size // BOXES_PER_PHOTO, 1))
+        generators = [np.random.default_rng((self.seed, step, row)) for row in photos]
+        drawn = [self._scene(generator) for generator in generators]
+        crops, targets = [], []
+        seen = self._found([scene for scene, _, _ in drawn])
+        for (scene, complete, _), found, generator in zip(drawn, seen, generators, strict=True):
+            boxes = drawn_boxes(found, scene, complete, generator)
+            targets.append(fit(boxes, scene.boxes))
+            crops += [self._crop(scene.image, box, generator) for box in boxes]
+        names = tuple(name for _, _, name in drawn)
+        return VerificationBatch(stacked(crops), torch.from_numpy(np.concatenate(targets)), names)
+
+    def _scene(self, generator: np.random.Generator) -> tuple[Scene, bool, str]:
+        label, side = self.source.draw(generator), self.detector.arch.width
+        photo = (self.source.images[label.image], label)
+        scene = with_photo(empty_scene(side, generator), (0, 0, side, side), photo, self.scale, generator)
+        return scene, label.image not in self.source.incomplete, str(label.image)
+
+    @torch.no_grad()
+    def _found(self, scenes: list[Scene]) -> list[Found]:
+        device = next(self.detector.parameters()).device
+        pictures = stacked([scene.image for scene in scenes]).to(device)
+        scores, boxes = self.detector(network_input(pictures))
+        rows = zip(scores.flatten(1).cpu().numpy(), boxes.flatten(1, 2).cpu().numpy(), strict=True)
+        return [Found(found[values >= LEAST_SCORE], values[values >= LEAST_SCORE]) for values, found in rows]
+
+    def _crop(self, image: Image, box: Floats, generator: np.random.Generator) -> Image:
+        transform = CropTransform.stretched(box, *self.size, flip=bool(generator.random() < self.look.flip))
+        return vary_look(transform.warp(image), self.look, generator)
+
+
+def drawn_boxes(found: Found, scene: Scene, complete: bool, generator: np.random.Generator) -> Floats:
+    """Boxes (N, 4) to judge: what the detector takes for people and is wrong about, what it is right about, and true
+    boxes moved. Where labels are not `complete`, nothing that it finds besides the people is held to be wrong."""
+    overlap = _best_overlap(found.boxes, scene.boxes)
+    right = overlap >= ABOUT_RIGHT
+    wrong = ~right & ~_covered(found.boxes, scene.ignored) & complete
+    result = []
+    for kind in generator.random(BOXES_PER_PHOTO):
+        if kind < WRONG and wrong.any():
+            # What it is surest of is what it has to unlearn first.
+            result.append(_one(found.boxes, found.scores * wrong, generator))
+        elif kind < WRONG + RIGHT and right.any():
+            result.append(_one(found.boxes, right.astype(np.float32), generator))
+        elif len(scene.boxes):
+            result.append(_moved(scene.boxes[generator.integers(len(scene.boxes))], SPREADS, generator))
+        else:
+            result.append(_anywhere(scene.image.shape[0], generator))
+    return np.stack(result).astype(np.float32)
+
+
+def fit(boxes: Floats, people: Floats) -> Floats:
+    """Targets (N,) in 0–1 of boxes (N, 4) by their overlap with the people (P, 4) that they fit best."""
+    share: Floats = np.clip((_best_overlap(boxes, people) - NO_FIT) / (FIT - NO_FIT), 0, 1)
+    return share.astype(np.float32)
+
+
+def verification_loss(logits: Tensor, batch: VerificationBatch) -> Tensor:
+    """Cross entropy of logits (B,) with the targets."""
+    return F.binary_cross_entropy_with_logits(logits, batch.targets)
+
+
+def _best_overlap(boxes: Floats, people: Floats) -> Floats:
+    if not len(people) or not len(boxes):
+        return np.zeros(len(boxes), np.float32)
+    return np.asarray(iou(boxes, people).max(1), np.float32)
+
+
+def _covered(boxes: Floats, regions: Floats) -> NDArray[np.bool_]:
+    """Which boxes (N,) lie by more than a third in a region to ignore."""
+    if not len(regions) or not len(boxes):
+        return np.zeros(len(boxes), bool)
+    a, b = boxes[:, None], regions[None]
+    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
+    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
+    return np.asarray((common / areas[:, None]).max(1) > 1 / 3)
+
+
+def _one(boxes: Floats, weights: Floats, generator: np.random.Generator) -> Floats:
+    chosen = boxes[generator.choice(len(boxes), p=weights.astype(np.float64) / weights.sum(dtype=np.float64))]
+    return _moved(chosen, (TREMBLE,), generator)
+
+
+def _moved(box: Floats, spreads: tuple[float, ...], generator: np.random.Generator) -> Floats:
+    sides = np.tile(box[2:] - box[:2], 2)
+    moved: Floats = np.asarray(box + generator.normal(0, generator.choice(spreads), 4) * sides, np.float32)
+    return moved if (moved[2:] - moved[:2]).min() >= _LEAST_SIDE else box
+
+
+def _anywhere(side: int, generator: np.random.Generator) -> Floats:
+    size = generator.uniform(0.1, 0.6, 2) * side
+    corner = generator.uniform(0, side - size)
+    return np.concatenate([corner, corner + size]).astype(np.float32)
