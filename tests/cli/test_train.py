@@ -42,7 +42,14 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rehearsal, "PICTURES", 4)
     monkeypatch.setattr(rehearsal, "SCORED", {"pose": 3, "followers": 2, "spatial": 2})
     monkeypatch.setattr(
-        rehearsal, "SIZES", {"pose": (4, 2, (64, 32)), "followers": (2, 2, (64, 32)), "spatial": (2, 2, (64, 32))}
+        rehearsal,
+        "SIZES",
+        {
+            "pose": (4, 2, (64, 32)),
+            "followers": (2, 2, (64, 32)),
+            "spatial": (2, 2, (64, 32)),
+            "verifier": (2, 8, (64, 32)),
+        },
     )
     monkeypatch.setattr(rehearsal, "KEY_STEPS", 2)
     monkeypatch.delenv("VIPNAS_DATA", raising=False)
@@ -73,6 +80,17 @@ def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "f-key.safetensors")[1]["kind"] == "pose"
     assert load_checkpoint(tmp_path / "f.safetensors")[1]["plan"]["fusion"]["operation"] == "cat"
     assert 0 <= scores_in(tmp_path / "f.log.jsonl")[-1] <= 100
+
+
+@pytest.mark.usefixtures("small")
+def test_a_verifier_learns_on_what_the_bundled_detector_finds(tmp_path: Path) -> None:
+    train_job(TrainOptions("verifier"))
+    tensors, header = load_checkpoint(tmp_path / "verifier-rehearsal.safetensors")
+    assert header["kind"] == "verifier"
+    assert "--detector detector.fp16.safetensors" in header["training"]["command"]
+    assert tensors["final.weight"].shape[0] == 1
+    with pytest.raises(UsageError, match="does not exist"):
+        train_job(TrainOptions("verifier", out=tmp_path / "v.safetensors", detector=tmp_path / "none.safetensors"))
 
 
 @pytest.mark.usefixtures("small")

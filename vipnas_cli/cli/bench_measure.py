@@ -15,7 +15,7 @@ import numpy as np
 
 from vipnas_cli.bundle import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
@@ -34,7 +34,7 @@ DETECTOR_SIZES = ((256, 416), (416, 416))
 class Row:
     """One figure: the median, and the range from the 10th to the 90th percentile (of two runs: both).
 
-    `kind` is network, detector, stage, pipeline or run; `people` is 0 where their number does not matter.
+    `kind` is network, detector, verifier, stage, pipeline or run; `people` is 0 where their number does not matter.
     """
 
     kind: str
@@ -64,12 +64,21 @@ def network_rows(pipelines: Sequence[Pipeline], runtime: RuntimeOptions, seconds
 
 
 def detector_rows(file: DetectorFile, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
-    """Milliseconds of the detector network for wide and square pictures."""
+    """Milliseconds of the detector network for wide and square pictures, and of verifying one box and several."""
     detector = OnnxDetector(file, runtime)
     for height, width in DETECTOR_SIZES:
         picture = np.zeros((height, width, 3), np.uint8)
         found = times_ms(lambda shown=picture: detector.detect(shown), 1000, seconds)  # type: ignore[misc]
         yield _row("detector", f"{width}x{height}", (runtime.threads, 0), "ms", found)
+    if detector.verifier is not None:
+        yield from _verifier_rows(detector.verifier, runtime, seconds)
+
+
+def _verifier_rows(verifier: OnnxVerifier, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
+    for boxes in PEOPLE:
+        crops = np.zeros((boxes, verifier.height, verifier.width, 3), np.uint8)
+        found = times_ms(lambda shown=crops: verifier.verify(shown), 1000, seconds)  # type: ignore[misc]
+        yield _row("verifier", f"{verifier.width}x{verifier.height}", (runtime.threads, boxes), "ms", found)
 
 
 def stage_rows(clip: Path, detector: DetectorFile | None, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:

@@ -26,6 +26,7 @@ DOUBTFUL, HALF_BUSY = 0.9, 0.5
 TITLES = {
     "network": "Networks: milliseconds of one call",
     "detector": "Person detector: milliseconds of one picture",
+    "verifier": "Verifier of its boxes: milliseconds of one call",
     "stage": "Stages of a run: milliseconds per frame, each alone",
     "pipeline": "Pipelines: milliseconds of the networks per person and frame",
     "run": "Whole runs with one person: frames per second",

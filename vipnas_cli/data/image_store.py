@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -56,7 +57,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _build(paths: list[str], index_path: Path, data_path: Path) -> None:
     rows, offset = [], 0
-    partial = data_path.with_suffix(".partial")
+    # Two trainings that start together each write one of their own.
+    partial = data_path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
         for path in paths:
             image = read_image(Path(path))
@@ -64,4 +66,6 @@ def _build(paths: list[str], index_path: Path, data_path: Path) -> None:
             rows.append([offset, image.shape[0], image.shape[1]])
             offset += image.size
     partial.replace(data_path)
-    index_path.write_text(json.dumps({"paths": paths, "rows": rows}))
+    text = json.dumps({"paths": paths, "rows": rows})
+    partial.write_text(text)
+    partial.replace(index_path)
