@@ -80,9 +80,10 @@ def test_a_verifier_of_any_number_of_boxes_gives_the_scores_of_torch(tmp_path: P
     assert exported.parity.outputs <= 1e-4
     session = open_session(exported.path.read_bytes(), "verifier", RuntimeOptions(1))
     crops = np.random.default_rng(0).integers(0, 256, (3, 128, 96, 3), np.uint8)
-    together = session.run(["scores"], {"images": crops})[0]
-    one_by_one = [session.run(["scores"], {"images": crops[i : i + 1]})[0][0] for i in range(3)]
-    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+    together = session.run(["scores", "places"], {"images": crops})
+    one_by_one = [session.run(["scores", "places"], {"images": crops[i : i + 1]}) for i in range(3)]
+    for index, expected in enumerate(together):
+        np.testing.assert_allclose(expected, np.concatenate([one[index] for one in one_by_one]), atol=1e-5)
 
 
 def test_a_network_that_differs_leaves_no_file(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from vipnas_cli.export_parity import (
     Speed,
     compare_cells,
     compare_heatmaps,
-    compare_scores,
+    compare_verdicts,
     fixed_people,
     fixed_picture,
     one_thread_ms,
@@ -217,11 +217,11 @@ def export_detector(
 
 
 def export_verifier(net: BoxVerifier, path: Path, about: dict[str, Any], weights: WeightStorage = "fp32") -> Exported:
-    """Writes the verifier with input `images` (B, H, W, 3) uint8 and output `scores` (B,)."""
+    """Writes the verifier with input `images` (B, H, W, 3) uint8 and outputs `scores` (B,) and `places` (B, 4)."""
     crops, _ = fixed_people(net.arch.height, net.arch.width)
     facts = {**about, "kind": "verifier", "arch": net.arch.to_json()}
-    axes = {"images": {0: "boxes"}, "scores": {0: "boxes"}}
-    graph = Graph(Deployed(net), {"images": crops}, ("scores",), axes, compare_scores, SCORE_TOLERANCE)
+    axes = {name: {0: "boxes"} for name in ("images", "scores", "places")}
+    graph = Graph(Deployed(net), {"images": crops}, ("scores", "places"), axes, compare_verdicts, SCORE_TOLERANCE)
     return _export(graph, path, facts, weights)
 
 

@@ -131,9 +131,9 @@ def compare_cells(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity
     return Parity(difference, float(moved.max()), float(np.quantile(moved, 0.95)), moved.size)
 
 
-def compare_scores(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity:
-    """Scores (N,) of a verifier against what is expected; here each score is a place that moves."""
-    moved = np.abs(found[0] - expected[0])
+def compare_verdicts(expected: Sequence[Floats], found: Sequence[Floats]) -> Parity:
+    """Scores (N,) and places (N, 4) of a verifier against what is expected, both as shares."""
+    moved = np.maximum(np.abs(found[0] - expected[0]), np.abs(found[1] - expected[1]).max(-1))
     return Parity(float(moved.max()), float(moved.max()), float(np.quantile(moved, 0.95)), moved.size)
 
 

@@ -117,6 +117,21 @@ def test_json_lines_agree_with_the_table(folder: Path) -> None:
         assert sorted(person["id"] for person in frame["people"]) == sorted(rows.get(frame["frame"], {}))
 
 
+def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
+    found = []
+    for option in ("--verify", "--no-verify"):
+        result = vipnas("run", str(CLIP), "--end", "1", option, "-o", f"{option}.csv", "--json", cwd=tmp_path)
+        found.append(json.loads(result.stdout))
+    verified, alone = found
+    assert verified["boxes_verified"] > alone["boxes_verified"] == 0
+    detector = open_bundle(bundled_weights()).detector
+    assert detector is not None
+    assert detector.verifier is not None
+    for summary in found:
+        spent = summary["looks_for_people"] * detector.macs + summary["boxes_verified"] * detector.verifier.macs
+        assert summary["detector_macs_per_frame"] == round(spent / summary["frames"])
+
+
 def test_without_options_video_and_table_go_to_the_current_folder(tmp_path: Path) -> None:
     result = vipnas("run", str(CLIP), "--end", "0.5", cwd=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["two_people_pose.csv", "two_people_pose.mp4"]

@@ -88,7 +88,7 @@ def test_a_verifier_learns_on_what_the_bundled_detector_finds(tmp_path: Path) ->
     tensors, header = load_checkpoint(tmp_path / "verifier-rehearsal.safetensors")
     assert header["kind"] == "verifier"
     assert "--detector detector.fp16.safetensors" in header["training"]["command"]
-    assert tensors["final.weight"].shape[0] == 1
+    assert tensors["final.weight"].shape[0] == 5
     with pytest.raises(UsageError, match="does not exist"):
         train_job(TrainOptions("verifier", out=tmp_path / "v.safetensors", detector=tmp_path / "none.safetensors"))
 

@@ -98,17 +98,18 @@ class Marks:
 
 
 class Believer:
-    """Believes crops whose middle is bright, and keeps what it was shown."""
+    """Believes crops whose middle is bright, puts all boxes to the same place, and keeps what it was shown."""
 
     height, width, threshold = 32, 24, 0.45
 
-    def __init__(self, bright: float, dark: float) -> None:
-        self.bright, self.dark = bright, dark
+    def __init__(self, bright: float, dark: float, place: tuple[float, ...] = (0, 0, 1, 1)) -> None:
+        self.bright, self.dark, self.place = bright, dark, place
         self.shown: list[np.ndarray] = []
 
-    def verify(self, crops: np.ndarray) -> np.ndarray:
+    def verify(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.shown.append(crops)
-        return np.where(crops[:, 16, 12, 0] > 128, self.bright, self.dark).astype(np.float32)
+        scores = np.where(crops[:, 16, 12, 0] > 128, self.bright, self.dark).astype(np.float32)
+        return scores, np.tile(np.array(self.place, np.float32), (len(crops), 1))
 
 
 def bright_corner() -> np.ndarray:
@@ -137,6 +138,24 @@ def test_of_boxes_of_one_person_the_best_by_both_stays() -> None:
     np.testing.assert_allclose(boxes[:, 0], [0, 80])
     alone, _ = DetectorSource(Marks(None)).boxes(bright_corner(), 0)
     assert len(alone) == 1
+
+
+def test_a_verifier_puts_boxes_right_within_the_picture() -> None:
+    source = DetectorSource(Marks(Believer(0.9, 0.1, (-0.5, 0.25, 1.25, 2))))
+    boxes, _ = source.boxes(bright_corner(), 0)
+    np.testing.assert_allclose(boxes, [[60, 79, 128, 128]])
+
+
+def test_boxes_that_are_put_to_the_same_place_are_one_person() -> None:
+    class Same(Believer):
+        def verify(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            scores, places = super().verify(crops)
+            # The second box is a quarter of its side to the right of the first.
+            places[1, [0, 2]] -= 0.25
+            return scores, places
+
+    boxes, _ = DetectorSource(Marks(Same(1.0, 1.0)), overlap=0.7).boxes(bright_corner(), 0)
+    np.testing.assert_allclose(boxes[:, 0], [0, 80])
 
 
 def test_nothing_is_verified_where_nothing_is_found() -> None:

@@ -194,7 +194,7 @@ class OnnxVerifier:
         self.threshold = file.threshold
         self._session = open_session(file.read(), str(file.path), options)
 
-    def verify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores (N,) in 0–1 of RGB crops (N, H, W, 3)."""
-        scores: NDArray[np.float32] = self._session.run(["scores"], {"images": crops})[0]
-        return scores
+    def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
+        scores, places = self._session.run(["scores", "places"], {"images": crops})
+        return scores, places

@@ -41,14 +41,17 @@ MOST_CANDIDATES = 30
 
 
 class BoxVerifier(Protocol):
-    """A network that looks at crops of boxes and says how likely each box holds one whole person."""
+    """A network that looks at crops of boxes and says how likely each means a person, and where exactly that one is."""
 
     height: int
     width: int
     threshold: float
 
-    def verify(self, crops: Image) -> NDArray[np.float32]:
-        """Scores (N,) in 0–1 of crops (N, H, W, 3), each of a box and its surroundings; see CropTransform.stretched."""
+    def verify(self, crops: Image) -> tuple[NDArray[np.float32], Boxes]:
+        """Scores (N,) in 0–1 and places (N, 4) of crops (N, H, W, 3), each of a box and its surroundings.
+
+        Places are xyxy where 0 and 1 are the edges of the box; for the crops see CropTransform.stretched.
+        """
         ...
 
 
@@ -78,8 +81,8 @@ class CellDetector(Protocol):
 class DetectorSource:
     """The own detector, on a picture letterboxed to `side` pixels; by default the side that it was trained on.
 
-    With a verifier the score of a box is the geometric mean of the detector's and the verifier's. `verified` counts the
-    boxes that a verifier has seen.
+    A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
+    `verified` counts the boxes that a verifier has seen.
     """
 
     def __init__(
@@ -113,14 +116,16 @@ class DetectorSource:
     def _verified(
         self, verifier: BoxVerifier, image: Image, boxes: Boxes, scores: NDArray[np.float32]
     ) -> tuple[Boxes, NDArray[np.float32]]:
-        """The boxes that the verifier believes as well, with the scores of both, best first."""
+        """Where the verifier finds the people whom the boxes mean, with the scores of both, best first."""
         boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
         if not len(boxes):
             return boxes, scores
         size = verifier.height, verifier.width
         crops = np.stack([CropTransform.stretched(box, *size).warp(image) for box in boxes])
         self.verified += len(boxes)
-        together = np.sqrt(scores * verifier.verify(crops))
+        own_scores, places = verifier.verify(crops)
+        boxes = put_right(boxes, places, image.shape[1], image.shape[0])
+        together = np.sqrt(scores * own_scores)
         keep = suppress(boxes, together, self.overlap)
         keep = keep[together[keep] >= self.threshold]
         return boxes[keep], together[keep]
@@ -159,6 +164,13 @@ def letterbox(image: Image, side: int) -> tuple[Image, float]:
     bottom, right = -size[1] % 32, -size[0] % 32
     padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
     return np.asarray(padded, np.uint8), scale
+
+
+def put_right(boxes: Boxes, places: Boxes, width: int, height: int) -> Boxes:
+    """The boxes (N, 4) at `places` (N, 4), which are in units of each box, inside a picture of that size."""
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    edges = np.clip(np.tile(boxes[:, :2], 2) + places * sides, 0, [width, height] * 2)
+    return np.asarray(edges, np.float32)
 
 
 def suppress(boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> NDArray[np.int64]:

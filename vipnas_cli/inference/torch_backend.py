@@ -75,9 +75,7 @@ class TorchVerifier:
         self._network = network.to(device).eval()
 
     @torch.inference_mode()
-    def verify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores (N,) in 0–1 of RGB crops (N, H, W, 3)."""
-        scores: NDArray[np.float32] = (
-            self._network(network_input(torch.from_numpy(crops).to(self._device))).cpu().numpy()
-        )
-        return scores
+    def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
+        scores, places = self._network(network_input(torch.from_numpy(crops).to(self._device)))
+        return scores.cpu().numpy(), places.cpu().numpy()

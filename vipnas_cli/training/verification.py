@@ -1,4 +1,4 @@
-"""Batches and loss of the verifier: boxes that a detector finds in photos, and how well each fits a person.
+"""Batches and loss of the verifier: boxes that a detector finds in photos, and the person that each is nearest to.
 
 Shapes: B batch, N boxes, P people, H, W crop pixels.
 """
@@ -18,9 +18,11 @@ from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
 from vipnas_cli.metrics.oks import iou
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
+from vipnas_cli.nets.verifier import placed
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
+from vipnas_cli.training.detection import generalised_iou, pairwise_iou
 from vipnas_cli.training.distributed import own_rows
 
 Floats = NDArray[np.float32]
@@ -28,22 +30,29 @@ Image = NDArray[np.uint8]
 BOXES_PER_PHOTO = 8
 # Shares of boxes that are wrong, and that are about right, as the detector finds them; the others are true boxes moved.
 WRONG, RIGHT = 0.45, 0.3
-# A box that overlaps a person by at least this is about right ...
-ABOUT_RIGHT = 0.4
-# ... and from the lower to the upper of these it is believed more and more: boxes are asked to overlap by a half.
+# A box that overlaps a person by at least this is about right: it means that person, and can be put right ...
+ABOUT_RIGHT = 0.3
+# ... and from the lower to the upper of these the place found instead is believed more and more: boxes are asked to
+# overlap by a half.
 NO_FIT, FIT = 0.3, 0.65
+PLACE_WEIGHT = 1.0
 # How strongly true boxes are moved, as shares of their sides, and how much all others are.
-SPREADS, TREMBLE = (0.04, 0.12, 0.2), 0.02
+SPREADS, TREMBLE = (0.04, 0.12, 0.2, 0.3), 0.02
 LEAST_SCORE = 0.05
 _LEAST_SIDE = 4.0
 
 
 @dataclass(frozen=True)
 class VerificationBatch:
-    """Crops (B, H, W, 3) uint8 of boxes, and targets (B,) in 0–1; `ids` name photos."""
+    """Crops (B, H, W, 3) uint8 of boxes, the places (B, 4) of the people whom they mean, and which boxes (B,) are
+    about right; `ids` name photos.
+
+    Places are xyxy in units of the box, mirrored if the crop is; those of boxes that are wrong mean nothing.
+    """
 
     crops: Tensor
-    targets: Tensor
+    places: Tensor
+    right: Tensor
     ids: tuple[str, ...] = ()
 
 
@@ -72,14 +81,17 @@ class VerificationBatches:
         photos = own_rows(max(self.batch_size // BOXES_PER_PHOTO, 1))
         generators = [np.random.default_rng((self.seed, step, row)) for row in photos]
         drawn = [self._scene(generator) for generator in generators]
-        crops, targets = [], []
+        crops, places, right = [], [], []
         seen = self._found([scene for scene, _, _ in drawn])
         for (scene, complete, _), found, generator in zip(drawn, seen, generators, strict=True):
             boxes = drawn_boxes(found, scene, complete, generator)
-            targets.append(fit(boxes, scene.boxes))
-            crops += [self._crop(scene.image, box, generator) for box in boxes]
+            mirrored = generator.random(len(boxes)) < self.look.flip
+            crops += [self._crop(scene.image, *box, generator) for box in zip(boxes, mirrored, strict=True)]
+            places.append(nearest_places(boxes, scene.boxes, mirrored))
+            right.append(_best_overlap(boxes, scene.boxes) >= ABOUT_RIGHT)
         names = tuple(name for _, _, name in drawn)
-        return VerificationBatch(stacked(crops), torch.from_numpy(np.concatenate(targets)), names)
+        truth = torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(right))
+        return VerificationBatch(stacked(crops), *truth, names)
 
     def _scene(self, generator: np.random.Generator) -> tuple[Scene, bool, str]:
         label, side = self.source.draw(generator), self.detector.arch.width
@@ -95,8 +107,8 @@ class VerificationBatches:
         rows = zip(scores.flatten(1).cpu().numpy(), boxes.flatten(1, 2).cpu().numpy(), strict=True)
         return [Found(found[values >= LEAST_SCORE], values[values >= LEAST_SCORE]) for values, found in rows]
 
-    def _crop(self, image: Image, box: Floats, generator: np.random.Generator) -> Image:
-        transform = CropTransform.stretched(box, *self.size, flip=bool(generator.random() < self.look.flip))
+    def _crop(self, image: Image, box: Floats, mirrored: bool, generator: np.random.Generator) -> Image:
+        transform = CropTransform.stretched(box, *self.size, flip=bool(mirrored))
         return vary_look(transform.warp(image), self.look, generator)
 
 
@@ -112,7 +124,8 @@ def drawn_boxes(found: Found, scene: Scene, complete: bool, generator: np.random
             # What it is surest of is what it has to unlearn first.
             result.append(_one(found.boxes, found.scores * wrong, generator))
         elif kind < WRONG + RIGHT and right.any():
-            result.append(_one(found.boxes, right.astype(np.float32), generator))
+            # The worse it fits, the more there is to put right.
+            result.append(_one(found.boxes, right * (1.2 - overlap), generator))
         elif len(scene.boxes):
             result.append(_moved(scene.boxes[generator.integers(len(scene.boxes))], SPREADS, generator))
         else:
@@ -120,15 +133,30 @@ def drawn_boxes(found: Found, scene: Scene, complete: bool, generator: np.random
     return np.stack(result).astype(np.float32)
 
 
-def fit(boxes: Floats, people: Floats) -> Floats:
-    """Targets (N,) in 0–1 of boxes (N, 4) by their overlap with the people (P, 4) that they fit best."""
-    share: Floats = np.clip((_best_overlap(boxes, people) - NO_FIT) / (FIT - NO_FIT), 0, 1)
-    return share.astype(np.float32)
+def nearest_places(boxes: Floats, people: Floats, mirrored: NDArray[np.bool_]) -> Floats:
+    """Places (N, 4) of the people (P, 4) whom boxes (N, 4) overlap best, in units of each box, some mirrored."""
+    if not len(people) or not len(boxes):
+        return np.tile(np.array([0, 0, 1, 1], np.float32), (len(boxes), 1))
+    sides, corner = boxes[:, 2:] - boxes[:, :2], boxes[:, :2]
+    nearest = people[iou(boxes, people).argmax(1)]
+    places = (nearest - np.tile(corner, 2)) / np.tile(sides, 2)
+    places[mirrored] = np.array([1, 0, 1, 0]) + places[mirrored][:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1])
+    result: Floats = places.astype(np.float32)
+    return result
 
 
-def verification_loss(logits: Tensor, batch: VerificationBatch) -> Tensor:
-    """Cross entropy of logits (B,) with the targets."""
-    return F.binary_cross_entropy_with_logits(logits, batch.targets)
+def verification_loss(raw: Tensor, batch: VerificationBatch) -> Tensor:
+    """Cross entropy of the logits, and how far the places found are from those of the people, for raw outputs (B, 5).
+
+    What a score should be is how well the place fits that the network itself puts the box to.
+    """
+    found, right = placed(raw[:, 1:]), batch.right.float()
+    quality = generalised_iou(found, batch.places)
+    with torch.no_grad():
+        overlap = pairwise_iou(found[:, None], batch.places[:, None])[:, 0, 0]
+        targets = ((overlap - NO_FIT) / (FIT - NO_FIT)).clamp(0, 1) * right
+    misplaced = ((1 - quality) * right).sum() / right.sum().clamp(min=1)
+    return F.binary_cross_entropy_with_logits(raw[:, 0], targets) + PLACE_WEIGHT * misplaced
 
 
 def _best_overlap(boxes: Floats, people: Floats) -> Floats:
