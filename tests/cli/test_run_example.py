@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,13 +119,19 @@ def test_json_lines_agree_with_the_table(folder: Path) -> None:
 
 
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(bundled_weights(), weights)
+    checkpoint = str(weights / "verifier.fp16.safetensors")
+    vipnas("export", "--verifier", checkpoint, "--fp16-weights", "-o", str(weights), cwd=tmp_path)
     found = []
     for option in ("--verify", "--no-verify"):
-        result = vipnas("run", str(CLIP), "--end", "1", option, "-o", f"{option}.csv", "--json", cwd=tmp_path)
-        found.append(json.loads(result.stdout))
+        options = ("--weights", str(weights), "--end", "1", option, "-o", f"{option}.csv", "--json")
+        found.append(json.loads(vipnas("run", str(CLIP), *options, cwd=tmp_path).stdout))
     verified, alone = found
     assert verified["boxes_verified"] > alone["boxes_verified"] == 0
-    detector = open_bundle(bundled_weights()).detector
+    # Both people are there before and after.
+    assert verified["people"] == alone["people"] == 2
+    detector = open_bundle(weights).detector
     assert detector is not None
     assert detector.verifier is not None
     for summary in found:
