@@ -33,6 +33,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
@@ -171,10 +172,11 @@ class VipnasLoop:
         """A loop with its networks loaded."""
         assert bundle.detector is not None
         runtime = RuntimeOptions(threads)
-        source = DetectorSource(OnnxDetector(bundle.detector, runtime))
+        estimator = OnnxEstimator(pipeline, runtime)
+        source = DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, runtime)), estimator)
         # As `vipnas run` does it.
         options = PropagationOptions(detect_every_s=DETECT_EVERY_S)
-        return VipnasLoop(bundle, pipeline, Propagator(OnnxEstimator(pipeline, runtime), source, options=options))
+        return VipnasLoop(bundle, pipeline, Propagator(estimator, source, options=options))
 
     def __call__(self, clip: Path, table: Path) -> tuple[int, int]:
         """Runs a clip, writes the CSV, returns the numbers of frames and of crops."""

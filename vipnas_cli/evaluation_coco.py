@@ -18,10 +18,10 @@ from vipnas_cli.data.boxes import BoxesByFrame
 from vipnas_cli.data.coco import picture_file
 from vipnas_cli.data.image_store import read_image
 from vipnas_cli.errors import DataError
-from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.estimator import PoseEstimator, key_poses
 from vipnas_cli.inference.people_source import PeopleSource
 from vipnas_cli.metrics.oks import oks_nms
-from vipnas_cli.pose import CropTransform, HeatmapCodec
+from vipnas_cli.pose import HeatmapCodec
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -97,14 +97,10 @@ def _people(
     """Keypoints and score of the people in boxes (P, 4) of one image, best first."""
     if not len(boxes):
         return []
-    arch = estimator.schedule.plan(0).arch
-    transforms = [CropTransform.from_box(box, arch.height, arch.width) for box in boxes]
-    crops = np.stack([transform.warp(image) for transform in transforms])
-    codec = options.codec or HeatmapCodec(arch.height, arch.width)
-    points_crop, sure = codec.decode(estimator.estimate(0, crops, None))
-    points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
+    poses = key_poses(estimator, image, boxes, options.codec)
+    points, sure = poses.points_frame, poses.scores
     scores = box_scores * _mean_above(sure, options.joint_score)
-    areas = np.array([arch.height * arch.width / transform.scale**2 for transform in transforms])
+    areas = np.array([crop.height * crop.width / crop.scale**2 for crop in poses.transforms])
     kept = oks_nms(points, scores, areas, estimator.skeleton.sigmas, options.same_person_oks)
     triples = np.concatenate([points, sure[..., None]], -1).reshape(len(boxes), -1)
     return [

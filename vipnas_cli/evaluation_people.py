@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vipnas_cli.data.coco import LabelledImage
 from vipnas_cli.data.image_store import read_image
 from vipnas_cli.inference.people_source import PeopleSource
-from vipnas_cli.metrics.oks import iou
+from vipnas_cli.metrics.oks import covered_shares, iou
 
 Boxes = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -133,8 +133,5 @@ def _ignored(boxes: Boxes, label: LabelledImage, shortest: float) -> Flags:
     small: Flags = (boxes[:, 3] - boxes[:, 1]) <= shortest * label.height
     if not len(label.ignored_frame) or not len(boxes):
         return small
-    a, b = boxes[:, None], label.ignored_frame[None]
-    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
-    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
-    covered: Flags = (common / areas[:, None]).max(1) > 0.5
+    covered: Flags = covered_shares(boxes, label.ignored_frame).max(1) > 0.5
     return small | covered

@@ -35,7 +35,7 @@ def test_every_kind_of_figure_is_there(folder: Path) -> None:
     document = json.loads((folder / "bench.json").read_text())
     assert document["schema"] == 1
     rows = document["rows"]
-    assert {row["kind"] for row in rows} == {"network", "detector", "stage", "pipeline", "run"}
+    assert {row["kind"] for row in rows} == {"network", "detector", "verifier", "stage", "pipeline", "run"}
     assert {(row["people"]) for row in rows if row["kind"] == "network"} == {1, 4}
     assert {row["name"] for row in rows if row["kind"] == "detector"} == {"416x256", "416x416"}
     stages = {row["name"].split()[0] for row in rows if row["kind"] == "stage"}

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.bundle import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.inference.second_look import VIEWS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIP = EXAMPLES / "two_people.mp4"
@@ -93,9 +93,16 @@ def errors_by_person(folder: Path, truth: list[dict]) -> dict[int, list[tuple[in
     return result
 
 
+def usual_id(rows: list[tuple[int, np.ndarray]]) -> int:
+    """The id that is nearest to a person on most frames."""
+    found = [row[0] for row in rows]
+    return max(set(found), key=found.count)
+
+
 def test_keypoints_are_near_the_truth(folder: Path, truth: list[dict]) -> None:
     for rows in errors_by_person(folder, truth).values():
-        errors = np.concatenate([row[1] for row in rows])
+        # Where someone is hidden and not found, the nearest pose is another's: that is for the test of ids.
+        errors = np.concatenate([row[1] for row in rows if row[0] == usual_id(rows)])
         assert np.median(errors) < 0.03
         # The mean holds the frames on which left and right are exchanged.
         assert np.mean(np.minimum(errors, 0.5)) < 0.09
@@ -103,11 +110,11 @@ def test_keypoints_are_near_the_truth(folder: Path, truth: list[dict]) -> None:
 
 
 def test_everyone_keeps_one_id(folder: Path, truth: list[dict]) -> None:
-    ids = {person: [row[0] for row in rows] for person, rows in errors_by_person(folder, truth).items()}
-    usual = {person: max(set(found), key=found.count) for person, found in ids.items()}
+    people = errors_by_person(folder, truth)
+    usual = {person: usual_id(rows) for person, rows in people.items()}
     assert len(set(usual.values())) == len(usual)
-    for person, found in ids.items():
-        assert found.count(usual[person]) > 0.95 * len(found)
+    for person, rows in people.items():
+        assert [row[0] for row in rows].count(usual[person]) > 0.95 * len(rows)
 
 
 def test_json_lines_agree_with_the_table(folder: Path) -> None:
@@ -119,24 +126,23 @@ def test_json_lines_agree_with_the_table(folder: Path) -> None:
 
 
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    shutil.copytree(bundled_weights(), weights)
-    checkpoint = str(weights / "verifier.fp16.safetensors")
-    vipnas("export", "--verifier", checkpoint, "--fp16-weights", "-o", str(weights), cwd=tmp_path)
     found = []
     for option in ("--verify", "--no-verify"):
-        options = ("--weights", str(weights), "--end", "1", option, "-o", f"{option}.csv", "--json")
+        options = ("--end", "1", option, "-o", f"{option}.csv", "--json")
         found.append(json.loads(vipnas("run", str(CLIP), *options, cwd=tmp_path).stdout))
     verified, alone = found
     assert verified["boxes_verified"] > alone["boxes_verified"] == 0
     # Both people are there before and after.
     assert verified["people"] == alone["people"] == 2
-    detector = open_bundle(weights).detector
-    assert detector is not None
-    assert detector.verifier is not None
+    bundle = open_bundle(bundled_weights())
+    assert bundle.detector is not None
+    assert bundle.detector.verifier is not None
     for summary in found:
-        spent = summary["looks_for_people"] * detector.macs + summary["boxes_verified"] * detector.verifier.macs
-        assert summary["detector_macs_per_frame"] == round(spent / summary["frames"])
+        key = next(pipeline for pipeline in bundle.pipelines if pipeline.name == summary["pipeline"]).networks[0]
+        looked = summary["looks_for_people"] * bundle.detector.macs
+        verifying = VIEWS * summary["boxes_verified"] * bundle.detector.verifier.macs
+        comparing = summary["boxes_compared"] * key.macs
+        assert summary["detector_macs_per_frame"] == round((looked + verifying + comparing) / summary["frames"])
 
 
 def test_without_options_video_and_table_go_to_the_current_folder(tmp_path: Path) -> None:

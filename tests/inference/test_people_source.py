@@ -141,17 +141,21 @@ def test_of_boxes_of_one_person_the_best_by_both_stays() -> None:
 
 
 def test_a_verifier_puts_boxes_right_within_the_picture() -> None:
-    source = DetectorSource(Marks(Believer(0.9, 0.1, (-0.5, 0.25, 1.25, 2))))
+    source = DetectorSource(Marks(Believer(0.9, 0.1, (-0.4, 0.4, 1.4, 2))))
     boxes, _ = source.boxes(bright_corner(), 0)
-    np.testing.assert_allclose(boxes, [[60, 79, 128, 128]])
+    # Three quarters of the way.
+    np.testing.assert_allclose(boxes, [[68, 82, 128, 128]], rtol=1e-6)
 
 
 def test_boxes_that_are_put_to_the_same_place_are_one_person() -> None:
     class Same(Believer):
+        calls = 0
+
         def verify(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             scores, places = super().verify(crops)
-            # The second box is a quarter of its side to the right of the first.
-            places[1, [0, 2]] -= 0.25
+            # The second box is a quarter of its side to the right of the first; a mirror shows it on the left.
+            self.calls += 1
+            places[1, [0, 2]] += 1 / 3 if self.calls == 2 else -1 / 3
             return scores, places
 
     boxes, _ = DetectorSource(Marks(Same(1.0, 1.0)), overlap=0.7).boxes(bright_corner(), 0)

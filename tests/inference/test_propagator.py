@@ -5,7 +5,7 @@ import pytest
 
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people_source import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator, moved_box, unexplained
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator, moved_box
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -86,13 +86,6 @@ def test_a_person_whom_the_detector_misses_stays_and_moves_on() -> None:
     for step, offset in zip(run(found, WALK), WALK, strict=True):
         assert step.people.ids.tolist() == [0]
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
-
-
-def test_one_found_box_explains_one_person() -> None:
-    kept = np.array([[0, 0, 50, 100], [10, 0, 60, 100]], np.float32)
-    assert unexplained(kept, kept[:1]).tolist() == [False, True]
-    assert unexplained(kept, kept).tolist() == [False, False]
-    assert unexplained(kept, kept[:0]).tolist() == [True, True]
 
 
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:

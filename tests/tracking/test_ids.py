@@ -49,6 +49,15 @@ def test_nobody_is_normal() -> None:
     assert match(tracker, people_at(), 0.3) == []
 
 
+def test_an_id_that_is_known_is_kept_and_not_given_to_another() -> None:
+    tracker = IdentityTracker()
+    match(tracker, people_at(standing(100), standing(400)), 0.0)
+    now = people_at(standing(100), standing(700))
+    # Person 0 is told to be far away; whoever stands in the old place is somebody new.
+    ids = tracker.match(now.boxes_frame, now.points_frame, now.scores, 0.1, known=np.array([-1, 0]))
+    assert ids.tolist() == [2, 0]
+
+
 def test_people_who_walk_past_each_other_keep_their_ids() -> None:
     tracker = IdentityTracker()
     for frame in range(40):

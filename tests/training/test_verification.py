@@ -10,7 +10,7 @@ import torch
 from vipnas_cli.data.augment import NO_AUGMENTATION
 from vipnas_cli.data.coco import LabelledImage
 from vipnas_cli.data.crowds import Scene
-from vipnas_cli.inference.people_source import put_right
+from vipnas_cli.inference.second_look import put_right
 from vipnas_cli.metrics.oks import iou
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.pose.geometry import SURROUNDINGS

@@ -15,6 +15,7 @@ import numpy as np
 
 from vipnas_cli.bundle import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
@@ -105,9 +106,10 @@ class WholeRun:
 
     def propagator(self) -> Propagator:
         """Networks loaded once for several runs."""
-        source = DetectorSource(OnnxDetector(self.detector, self.runtime))
+        estimator = OnnxEstimator(self.pipeline, self.runtime)
+        source = DistinctPeople(DetectorSource(OnnxDetector(self.detector, self.runtime)), estimator)
         options = PropagationOptions(max_people=1, detect_every_s=DETECT_EVERY_S)
-        return Propagator(OnnxEstimator(self.pipeline, self.runtime), source, options=options)
+        return Propagator(estimator, source, options=options)
 
     def fps(self, propagator: Propagator, pictures: bool, seconds: float, folder: Path) -> float:
         """Frames per second of the first `seconds` of work, numbers alone or with an overlay, written to `folder`."""

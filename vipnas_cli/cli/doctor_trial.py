@@ -10,6 +10,7 @@ from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
@@ -71,8 +72,9 @@ def _find_people(bundle: Bundle, pipeline: Pipeline) -> Finding:
     if not example_clip().is_file() or bundle.detector is None:
         return Finding("warn", what, "not there", "nothing; it only serves to try the networks")
     _, frames, _ = sample_frames(example_clip())
-    source = DetectorSource(OnnxDetector(bundle.detector, RuntimeOptions(1)))
-    propagator = Propagator(OnnxEstimator(pipeline, RuntimeOptions(1)), source)
+    estimator = OnnxEstimator(pipeline, RuntimeOptions(1))
+    source = DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, RuntimeOptions(1))), estimator)
+    propagator = Propagator(estimator, source)
     found = [propagator.step(frame.image, frame.index, frame.time_s).people for frame in frames]
     if any(len(people) for people in found):
         peak = max(float(people.person_scores.max(initial=0)) for people in found)

@@ -323,6 +323,14 @@ def people(
             rich_help_panel="Model",
         ),
     ] = None,
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct/--no-distinct",
+            help="Doubt boxes that show the pose of another one, as `run` does.",
+            rich_help_panel="Model",
+        ),
+    ] = True,
     threads: Threads = 0,
     provider: Device = Provider.auto,
     json_: Json = False,
@@ -336,4 +344,4 @@ def people(
     from vipnas_cli.cli.eval_people_job import PeopleOptions, people_job
 
     options = EvalOptions(data=data, weights=weights, threads=threads, provider=provider.value, json=json_, quiet=quiet)
-    people_job(options, PeopleOptions(min_height, threshold, detector_size, verify, verifier))
+    people_job(options, PeopleOptions(min_height, threshold, detector_size, verify, verifier, distinct))

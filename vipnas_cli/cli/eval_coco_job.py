@@ -25,6 +25,7 @@ from vipnas_cli.data.coco import read_json
 from vipnas_cli.data.coco_checks import result_problems, truth_problems
 from vipnas_cli.data.detections import read_detections
 from vipnas_cli.evaluation_coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource
 from vipnas_cli.media.outputs import PartialFile, check_outputs
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
@@ -88,7 +89,7 @@ def _read(truth: Truth, options: EvalOptions) -> Outcome:
 
 
 def _predicted(data: DataSet, truth: Truth, model: Model, options: EvalOptions, console: Console) -> Outcome:
-    source = _source(truth, options)
+    source = _source(truth, model, options)
     started = time.perf_counter()
     with counted(console, "images", len(truth["images"])) as on_image:
         settings = StillOptions(workers=options.resolved_workers)
@@ -107,12 +108,12 @@ def read_results(path: Path) -> Results:
     return results
 
 
-def _source(truth: Truth, options: EvalOptions) -> PeopleSource:
+def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
     if options.boxes == "gt":
         return GivenBoxesSource(labelled_people(truth))
     if options.boxes == "detector":
         detector = open_detector(options)
-        return DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold))
+        return DistinctPeople(DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold)), model.estimator)
     return GivenBoxesSource(read_detections(Path(options.boxes), {image["id"] for image in truth["images"]}))
 
 

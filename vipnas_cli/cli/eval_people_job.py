@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.eval_data import WHERE, DataSet, find_data
-from vipnas_cli.cli.eval_model import CHECKPOINT, open_detector
+from vipnas_cli.cli.eval_model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.cli.eval_options import EvalOptions
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.eval_report import SCHEMA, numbers
@@ -24,8 +24,10 @@ from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation_people import PeopleRules, PeopleScores, evaluate_people
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import RuntimeOptions
-from vipnas_cli.inference.people_source import BoxVerifier, CellDetector, DetectorSource
+from vipnas_cli.inference.people_source import CellDetector, DetectorSource
+from vipnas_cli.inference.second_look import BoxVerifier
 
 NAME = "coco"
 # Average precision wants all that a detector has seen; what `run` would show is told at the threshold.
@@ -41,22 +43,25 @@ COLUMNS = {
 @dataclass(frozen=True)
 class PeopleOptions:
     """Which persons are asked for, as a share of the image's height, the score that counts as a detection, the longer
-    side of the picture that the detector sees, whether its boxes are verified, and a checkpoint to verify them with."""
+    side of the picture that the detector sees, whether its boxes are verified, a checkpoint to verify them with, and
+    whether people are doubted who show the pose of another."""
 
     shortest: float = 0.15
     threshold: float | None = None
     size: int | None = None
     verify: bool = True
     verifier: Path | None = None
+    distinct: bool = True
 
 
 def people_job(options: EvalOptions, people: PeopleOptions) -> None:
     """Scores the person detector of a bundle or of a checkpoint on labelled images."""
     console = Console(stderr=True, quiet=options.quiet)
     printer = result_console()
-    source = DetectorSource(_detector(options, people), side=people.size)
-    rules = PeopleRules(source.threshold if people.threshold is None else people.threshold, people.shortest)
-    source.threshold = FLOOR
+    detector = DetectorSource(_detector(options, people), side=people.size)
+    rules = PeopleRules(detector.threshold if people.threshold is None else people.threshold, people.shortest)
+    detector.threshold = FLOOR
+    source = DistinctPeople(detector, _poses(options).estimator) if people.distinct else detector
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
@@ -99,6 +104,12 @@ def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
         detector = _from_checkpoint(options.weights, options)
     verifier = detector.verifier if people.verify else None
     return _Parts(detector, verifier if people.verifier is None else _verifier(people.verifier, options))
+
+
+def _poses(options: EvalOptions) -> Model:
+    """The pipeline that `run` takes by default, of the folder that the detector comes from or of the bundle."""
+    own = options.weights if options.weights is not None and options.weights.suffix != CHECKPOINT else None
+    return open_model(dataclasses.replace(options, weights=own, workers=1))
 
 
 def _from_checkpoint(path: Path, options: EvalOptions) -> CellDetector:

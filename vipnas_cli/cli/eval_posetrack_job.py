@@ -44,6 +44,7 @@ from vipnas_cli.evaluation_posetrack import (
     without_unsure,
 )
 from vipnas_cli.evaluation_scores import SequenceScores, score_sequences
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource
 from vipnas_cli.inference.propagator import PropagationOptions
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
@@ -151,7 +152,7 @@ def _predicted(
     """The predictions of a pipeline, and those of its ablation."""
     settings = RunSettings(
         data.root,
-        _sources(sequences, options),
+        _sources(sequences, model, options),
         PropagationOptions(early_keys=options.early_keys),
         joint_score=options.joint_score,
         workers=min(options.resolved_workers, len(sequences)),
@@ -165,12 +166,12 @@ def _predicted(
     return Outcome(propagation.run.predicted, propagation.scores, model, variants, wall_s)
 
 
-def _sources(sequences: tuple[LabelledSequence, ...], options: EvalOptions) -> Sources:
+def _sources(sequences: tuple[LabelledSequence, ...], model: Model, options: EvalOptions) -> Sources:
     """Where the boxes of a sequence's key frames come from."""
     if options.boxes == "gt":
         return label_source
     if options.boxes == "detector":
-        detector = DetectorSource(open_detector(options))
+        detector = DistinctPeople(DetectorSource(open_detector(options)), model.estimator)
         return lambda _sequence: detector
     boxes = read_detections(Path(options.boxes), {image for sequence in sequences for image in sequence.image_ids})
     return lambda sequence: GivenBoxesSource(boxes_by_image(boxes, sequence))

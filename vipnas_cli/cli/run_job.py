@@ -18,6 +18,7 @@ from vipnas_cli.cli.run_choice import Choice, Workload, choose, default_budget
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
+from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
@@ -90,8 +91,8 @@ def run_job(options: RunOptions) -> int:
     choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
     bundle, pipeline, runtime = _sized(choice.bundle, options), choice.pipeline, choice.runtime
     with open_video(options.video, options.start, options.end) as reader:
-        source = _people_source(options, bundle, runtime)
         estimator = OnnxEstimator(pipeline, runtime)
+        source = _people_source(options, bundle, estimator, runtime)
         propagator = Propagator(
             estimator,
             source,
@@ -105,8 +106,8 @@ def run_job(options: RunOptions) -> int:
             with frame_progress(console, reader.info.frames) as on_frame:
                 statistics = process(reader, propagator, outputs, on_frame)
         detector = bundle.detector if options.boxes is None else None
-        verified = source.verified if isinstance(source, DetectorSource) else 0
-        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider, verified)
+        own = (source.source.verified, source.compared) if isinstance(source, DistinctPeople) else (0, 0)
+        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider, *own)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
@@ -156,7 +157,9 @@ def _propagation(options: RunOptions) -> PropagationOptions:
     return PropagationOptions(max_people=options.max_people, detect_every_s=every_s)
 
 
-def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions) -> PeopleSource:
+def _people_source(
+    options: RunOptions, bundle: Bundle, estimator: OnnxEstimator, runtime: RuntimeOptions
+) -> PeopleSource:
     if options.boxes == "whole":
         return WholeFrameSource()
     if options.boxes is not None:
@@ -167,7 +170,7 @@ def _people_source(options: RunOptions, bundle: Bundle, runtime: RuntimeOptions)
         return GivenBoxesSource(read_boxes(Path(options.boxes)))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")
-    return DetectorSource(OnnxDetector(bundle.detector, runtime))
+    return DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, runtime)), estimator)
 
 
 def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:

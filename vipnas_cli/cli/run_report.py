@@ -12,6 +12,7 @@ from rich.table import Table
 from vipnas_cli.bundle import DetectorFile
 from vipnas_cli.cli.run_choice import Choice
 from vipnas_cli.inference.pipeline import RunStatistics
+from vipnas_cli.inference.second_look import VIEWS
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class RunReport:
     damaged: int
     provider: str
     verified: int = 0
+    compared: int = 0
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -35,11 +37,12 @@ class RunReport:
 
     @property
     def detector_macs_per_frame(self) -> float:
-        """The cost of the detector, and of verifying its boxes, spread over all frames."""
+        """The cost of the detector, and of verifying and comparing its boxes, spread over all frames."""
         if self.detector is None or not self.statistics.frames:
             return 0.0
-        verifying = self.verified * self.detector.verifier.macs if self.detector.verifier else 0
-        return (self.detector.macs * self.statistics.looks + verifying) / self.statistics.frames
+        verifying = self.verified * VIEWS * self.detector.verifier.macs if self.detector.verifier else 0
+        comparing = self.compared * self.choice.pipeline.networks[0].macs
+        return (self.detector.macs * self.statistics.looks + verifying + comparing) / self.statistics.frames
 
     @property
     def fps(self) -> float:
@@ -59,6 +62,7 @@ class RunReport:
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
             "boxes_verified": self.verified,
+            "boxes_compared": self.compared,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
             "wall_s": round(found.wall_s, 3),

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.boxes import BoxesByFrame
+from vipnas_cli.inference.second_look import BoxVerifier, looked_at_again
 from vipnas_cli.metrics.oks import iou
-from vipnas_cli.pose import CropTransform
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -38,21 +38,6 @@ CANDIDATE_OVERLAP = 0.65
 # Below this a detector sees people everywhere.
 LEAST_CANDIDATE = 0.05
 MOST_CANDIDATES = 30
-
-
-class BoxVerifier(Protocol):
-    """A network that looks at crops of boxes and says how likely each means a person, and where exactly that one is."""
-
-    height: int
-    width: int
-    threshold: float
-
-    def verify(self, crops: Image) -> tuple[NDArray[np.float32], Boxes]:
-        """Scores (N,) in 0–1 and places (N, 4) of crops (N, H, W, 3), each of a box and its surroundings.
-
-        Places are xyxy where 0 and 1 are the edges of the box; for the crops see CropTransform.stretched.
-        """
-        ...
 
 
 class CellDetector(Protocol):
@@ -118,13 +103,8 @@ class DetectorSource:
     ) -> tuple[Boxes, NDArray[np.float32]]:
         """Where the verifier finds the people whom the boxes mean, with the scores of both, best first."""
         boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
-        if not len(boxes):
-            return boxes, scores
-        size = verifier.height, verifier.width
-        crops = np.stack([CropTransform.stretched(box, *size).warp(image) for box in boxes])
         self.verified += len(boxes)
-        own_scores, places = verifier.verify(crops)
-        boxes = put_right(boxes, places, image.shape[1], image.shape[0])
+        own_scores, boxes = looked_at_again(verifier, image, boxes)
         together = np.sqrt(scores * own_scores)
         keep = suppress(boxes, together, self.overlap)
         keep = keep[together[keep] >= self.threshold]
@@ -164,13 +144,6 @@ def letterbox(image: Image, side: int) -> tuple[Image, float]:
     bottom, right = -size[1] % 32, -size[0] % 32
     padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
     return np.asarray(padded, np.uint8), scale
-
-
-def put_right(boxes: Boxes, places: Boxes, width: int, height: int) -> Boxes:
-    """The boxes (N, 4) at `places` (N, 4), which are in units of each box, inside a picture of that size."""
-    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    edges = np.clip(np.tile(boxes[:, :2], 2) + places * sides, 0, [width, height] * 2)
-    return np.asarray(edges, np.float32)
 
 
 def suppress(boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> NDArray[np.int64]:

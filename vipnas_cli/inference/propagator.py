@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
+from vipnas_cli.inference.key_people import Candidates, candidates, found_again
 from vipnas_cli.inference.people_source import PeopleSource
-from vipnas_cli.metrics.oks import iou, oks_nms
+from vipnas_cli.metrics.oks import oks_nms
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.sides import SideVote
 
-# Boxes that overlap by this IoU are one person in two frames.
-SAME_BOX = 0.3
 # With fewer trusted joints than this a box stays where it is.
 FEWEST_JOINTS = 4
 # Seconds between two looks for people in a whole run: people are followed well without, and newcomers wait no longer
@@ -135,31 +134,37 @@ class Propagator:
             self.tracker.forget()
             self._sides.reset()
             memory = None
-        kept = np.zeros((0, 4), np.float32) if memory is None else self._carried_boxes(memory)
-        detected = len(found)
-        found = np.concatenate([found, kept[unexplained(kept, found)]])[: self.options.max_people]
-        transforms, heatmaps, people = self._estimate(0, image, found, None)
-        known = iou(found, kept).max(1, initial=0) >= SAME_BOX
-        believed = people.person_scores >= np.where(known, self.options.lost_score, self.options.new_score)
-        distinct = oks_nms(
-            people.points_frame,
-            people.person_scores,
-            _areas(people.boxes_frame),
-            self.estimator.skeleton.sigmas,
-            self.options.same_person_oks,
-            # Two boxes of one person can give poses of opposite sides.
-            self.estimator.skeleton.flip_order,
-        )
-        keep = np.array([index for index in sorted(distinct) if believed[index]], np.int64)
+        carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
+        before = memory.people.ids if memory else np.zeros(0, np.int64)
+        asked = candidates(found, carried, before, self.options.max_people)
+        transforms, heatmaps, people = self._estimate(0, image, asked.boxes_frame, None)
+        again = found_again(asked, people, self.estimator.skeleton)
+        keep = self._believed(people, asked, again)
         people = people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
-        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks)
+        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, again[keep])
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         people, heatmaps = self._settled(people, heatmaps[keep], key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
-        reference = people if memory is None else _updated(memory.key_people, people, keep < detected)
+        reference = people if memory is None else _updated(memory.key_people, people, asked.followed[keep] < 0)
         self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small, detected_s)
         return Step(people, 0, reason, len(transforms), looked)
+
+    def _believed(self, people: People, asked: Candidates, again: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
+        needed = np.where(asked.known | (again >= 0), self.options.lost_score, self.options.new_score)
+        left = np.flatnonzero((people.person_scores >= needed) & ~np.isin(asked.followed, again[again >= 0]))
+        poses, skeleton = people[left], self.estimator.skeleton
+        distinct = oks_nms(
+            poses.points_frame,
+            poses.person_scores,
+            _areas(poses.boxes_frame),
+            skeleton.sigmas,
+            self.options.same_person_oks,
+            # Two boxes of one person can give poses of opposite sides.
+            skeleton.flip_order,
+        )
+        return left[np.sort(distinct)]
 
     def _follows_well(self, memory: _Memory, time_s: float, reason: KeyReason) -> bool:
         """Whether a key frame needs no new boxes: nothing happened, and the last look for people is not long ago."""
@@ -235,16 +240,6 @@ class Propagator:
                 key_pose, now = (key.points_frame[row], weights[0]), (people.points_frame[index], weights[1])
                 rows.append(moved_box(key.boxes_frame[row], key_pose, now))
         return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
-
-
-def unexplained(kept: Boxes, found: Boxes) -> NDArray[np.bool_]:
-    """Which boxes (N,) of people who were there are no found box's own; a found box explains one person only."""
-    free, shared = np.ones(len(kept), bool), iou(kept, found)
-    for column in range(len(found)):
-        overlap = np.where(free, shared[:, column], 0)
-        if overlap.max(initial=0) >= SAME_BOX:
-            free[overlap.argmax()] = False
-    return free
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:

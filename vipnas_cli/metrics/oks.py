@@ -16,12 +16,28 @@ Floats = NDArray[np.float64]
 
 def iou(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4), both xyxy; 0 where both are empty."""
-    a, b = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
-    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
-    areas_a, areas_b = (np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1) for boxes in (a, b))
-    union = areas_a + areas_b - common
+    common = common_areas(boxes_a, boxes_b)
+    areas_a, areas_b = (
+        np.maximum(boxes[:, 2:] - boxes[:, :2], 0).astype(np.float64).prod(1) for boxes in (boxes_a, boxes_b)
+    )
+    union = areas_a[:, None] + areas_b - common
     overlap: Floats = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
     return overlap
+
+
+def common_areas(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
+    """Areas (N, M) that boxes (N, 4) have in common with boxes (M, 4), both xyxy."""
+    a, b = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
+    common: Floats = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
+    return common
+
+
+def covered_shares(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
+    """Which share (N, M) of each box (N, 4) lies in boxes (M, 4), both xyxy; 0 for boxes without area."""
+    areas = np.maximum(boxes_a[:, 2:] - boxes_a[:, :2], 0).astype(np.float64).prod(1)[:, None]
+    common = common_areas(boxes_a, boxes_b)
+    shares: Floats = np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
+    return shares
 
 
 def oks(

@@ -108,6 +108,11 @@ class CropTransform:
         return np.asarray(small, np.uint8), np.column_stack([self.matrix[:, :2] * ratio, offset])
 
 
+def mirrored_places(places: Floats) -> NDArray[np.float32]:
+    """Places (N, 4) xyxy, where 0 and 1 are the edges of a crop or box, as a mirror shows them."""
+    return np.stack([1 - places[:, 2], places[:, 1], 1 - places[:, 0], places[:, 3]], 1).astype(np.float32)
+
+
 def _span(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
     """Where the pixels from `low` to `high` begin and end along an image's side of so many pixels.
 

@@ -97,12 +97,15 @@ class IdentityTracker:
         scores: NDArray[np.float32],
         time_s: float,
         looks: Floats | None = None,
+        known: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         """Ids (M,) of freshly found people: boxes (M, 4), points (M, K, 2), scores (M, K); they are remembered.
 
-        `looks` (M, R, 3), see `look_of`, tell apart those who cross; without them place and motion decide.
+        `looks` (M, R, 3), see `look_of`, tell apart those who cross; without them place and motion decide. `known`
+        (M,) are ids that are certain already, -1 where they are not.
         """
-        ids = np.full(len(boxes_frame), -1, np.int64)
+        ids = np.full(len(boxes_frame), -1, np.int64) if known is None else known.copy()
+        taken = ids[ids >= 0]
         found = People(ids, boxes_frame, points_frame, scores)
         if looks is None:
             looks = np.full((len(found), len(PARTS), 3), np.nan)
@@ -110,7 +113,8 @@ class IdentityTracker:
         # Who was lost in a crowd may be the one in sight, and the one in sight the one who is lost.
         in_sight = memory.last.times_s == self._observed_s
         first = in_sight | (memory.doubtful & _any_known(memory.looks))
-        for group in (memory[first], memory[~first]):
+        open_ids = ~np.isin(memory.ids, taken)
+        for group in (memory[first & open_ids], memory[~first & open_ids]):
             free = np.flatnonzero(ids < 0)
             rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
             ids[free[columns]] = group.ids[rows]

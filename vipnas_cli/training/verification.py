@@ -15,11 +15,11 @@ from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
-from vipnas_cli.metrics.oks import iou
+from vipnas_cli.metrics.oks import covered_shares, iou
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.nets.verifier import placed
-from vipnas_cli.pose import CropTransform
+from vipnas_cli.pose import CropTransform, mirrored_places
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.detection import generalised_iou, pairwise_iou
@@ -140,7 +140,7 @@ def nearest_places(boxes: Floats, people: Floats, mirrored: NDArray[np.bool_]) -
     sides, corner = boxes[:, 2:] - boxes[:, :2], boxes[:, :2]
     nearest = people[iou(boxes, people).argmax(1)]
     places = (nearest - np.tile(corner, 2)) / np.tile(sides, 2)
-    places[mirrored] = np.array([1, 0, 1, 0]) + places[mirrored][:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1])
+    places[mirrored] = mirrored_places(places[mirrored])
     result: Floats = places.astype(np.float32)
     return result
 
@@ -169,10 +169,7 @@ def _covered(boxes: Floats, regions: Floats) -> NDArray[np.bool_]:
     """Which boxes (N,) lie by more than a third in a region to ignore."""
     if not len(regions) or not len(boxes):
         return np.zeros(len(boxes), bool)
-    a, b = boxes[:, None], regions[None]
-    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
-    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
-    return np.asarray((common / areas[:, None]).max(1) > 1 / 3)
+    return np.asarray(covered_shares(boxes, regions).max(1) > 1 / 3)
 
 
 def _one(boxes: Floats, weights: Floats, generator: np.random.Generator) -> Floats:

@@ -1,0 +1,83 @@
+"""A box around a part of someone is doubted; people who are close to each other are not."""
+
+import numpy as np
+
+from vipnas_cli.inference.distinct_people import DistinctPeople, shared_bodies
+from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.people_source import DetectorSource
+from vipnas_cli.pose import Skeleton
+from vipnas_cli.spec import FAST_BASE, Plan
+
+DOTS = Skeleton("dots", ("nose", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1),), (0.05,) * 5)
+POINTS = np.array([[50, 30], [30, 60], [70, 60], [40, 110], [60, 110]], np.float32)
+WHOLE, UPPER = [20, 20, 80, 120], [24, 22, 76, 70]
+
+
+class Told(DetectorSource):
+    """Finds what it is told."""
+
+    def __init__(self, boxes: list[list[int]], scores: list[float], threshold: float = 0.4) -> None:
+        self.told = np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+        self.threshold = threshold
+
+    def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.told
+
+
+def painted(*offsets: tuple[float, float], size: float = 1.0) -> np.ndarray:
+    image = np.zeros((160, 320, 3), np.uint8)
+    for offset in offsets:
+        for keypoint, (x, y) in enumerate((size * POINTS + np.array(offset)).round().astype(int)):
+            image[y - 2 : y + 3, x - 2 : x + 3] = (10 * (keypoint + 1), 255, 0)
+    return image
+
+
+def distinct(source: Told) -> DistinctPeople:
+    return DistinctPeople(source, PaintedEstimator((Plan(FAST_BASE),), DOTS))
+
+
+def test_a_part_of_someone_is_nobody_else() -> None:
+    found = distinct(Told([WHOLE, UPPER], [0.9, 0.8]))
+    boxes, scores = found.boxes(painted((0, 0)), 0)
+    np.testing.assert_array_equal(boxes, [WHOLE])
+    np.testing.assert_array_equal(scores, np.float32([0.9]))
+    assert found.compared == 2
+
+
+def test_with_a_low_threshold_the_part_is_there_with_a_low_score() -> None:
+    boxes, scores = distinct(Told([WHOLE, UPPER], [0.9, 0.8], threshold=0.0)).boxes(painted((0, 0)), 0)
+    np.testing.assert_array_equal(boxes, [WHOLE, UPPER])
+    assert scores[0] == np.float32(0.9)
+    assert scores[1] < 0.4
+
+
+def test_the_surer_one_is_never_doubted() -> None:
+    boxes, scores = distinct(Told([UPPER, WHOLE], [0.9, 0.8])).boxes(painted((0, 0)), 0)
+    # Most of the whole person lies outside the part, so that nothing speaks against either.
+    np.testing.assert_array_equal(boxes, [UPPER, WHOLE])
+    np.testing.assert_array_equal(scores, np.float32([0.9, 0.8]))
+
+
+def test_someone_with_a_pose_of_their_own_stays_in_front_of_another() -> None:
+    child = painted((130, 60), size=0.5)
+    picture = np.maximum(painted((80, 0)), child)
+    boxes, _ = distinct(Told([[100, 20, 180, 125], [140, 68, 172, 118]], [0.9, 0.8])).boxes(picture, 0)
+    assert len(boxes) == 2
+
+
+def test_people_apart_cost_nothing() -> None:
+    found = distinct(Told([WHOLE, [120, 20, 180, 120]], [0.9, 0.8]))
+    boxes, _ = found.boxes(painted((0, 0), (100, 0)), 0)
+    assert len(boxes) == 2
+    assert found.compared == 0
+    assert len(distinct(Told([], [])).boxes(painted(), 0)[0]) == 0
+
+
+def test_a_pose_is_its_own_also_with_sides_mixed_up() -> None:
+    boxes = np.array([WHOLE, WHOLE], np.float32)
+    points = np.stack([POINTS, POINTS[list(DOTS.flip_order)]])
+    np.testing.assert_allclose(shared_bodies(boxes, points, np.ones((2, 5)), DOTS), np.ones((2, 2)))
+    # Only sure keypoints are asked, and those who have none are like nobody.
+    scores = np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    points[1, 1:] += 1000
+    np.testing.assert_allclose(shared_bodies(boxes, points, scores, DOTS), [[1, 1], [0, 0]], atol=1e-6)
