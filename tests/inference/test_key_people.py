@@ -22,6 +22,10 @@ def boxes_at(*columns: float) -> np.ndarray:
     return np.stack([BOX + np.array([x, 0, x, 0], np.float32) for x in columns])
 
 
+def found(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return boxes, np.full(len(boxes), 0.5, np.float32)
+
+
 def poses_at(boxes: np.ndarray, *columns: float) -> People:
     points = np.stack([POINTS + np.array([x, 0], np.float32) for x in columns])
     return People(np.full(len(boxes), NOBODY), boxes, points, np.ones(points.shape[:2], np.float32))
@@ -36,28 +40,29 @@ def test_one_found_box_is_one_persons() -> None:
 
 
 def test_whoever_is_not_found_is_asked_for_where_the_last_poses_lead() -> None:
-    asked = candidates(boxes_at(5), boxes_at(0, 300), np.array([4, 7]), 20)
+    asked = candidates(found(boxes_at(5)), boxes_at(0, 300), np.array([4, 7]), 20)
     np.testing.assert_array_equal(asked.boxes_frame, boxes_at(5, 300))
     assert asked.followed.tolist() == [NOBODY, 7]
     assert asked.newcomers.tolist() == [False, False]
     assert asked.known.tolist() == [True, True]
+    assert asked.surety.tolist() == [0.5, 1.0]
 
 
 def test_no_more_boxes_than_allowed_and_found_ones_first() -> None:
-    asked = candidates(boxes_at(0, 200), boxes_at(500), np.array([3]), 2)
+    asked = candidates(found(boxes_at(0, 200)), boxes_at(500), np.array([3]), 2)
     assert asked.followed.tolist() == [NOBODY, NOBODY]
     assert asked.newcomers.tolist() == [True, True]
 
 
 def test_the_same_body_in_another_box_is_the_same_person() -> None:
     # The carried box stayed behind by most of its width, but the pose in it is on the body that was found.
-    asked = candidates(boxes_at(0, 200), boxes_at(50, 400), np.array([5, 6]), 20)
+    asked = candidates(found(boxes_at(0, 200)), boxes_at(50, 400), np.array([5, 6]), 20)
     poses = poses_at(asked.boxes_frame, 0, 200, 2, 400)
     assert found_again(asked, poses, DOTS).tolist() == [5, NOBODY, NOBODY, NOBODY]
 
 
 def test_left_and_right_may_be_mixed_up() -> None:
-    asked = candidates(boxes_at(0), boxes_at(50), np.array([5]), 20)
+    asked = candidates(found(boxes_at(0)), boxes_at(50), np.array([5]), 20)
     poses = poses_at(asked.boxes_frame, 0, 0)
     turned = People(poses.ids, poses.boxes_frame, poses.points_frame.copy(), poses.scores)
     turned.points_frame[1] = turned.points_frame[1][list(DOTS.flip_order)]
@@ -65,12 +70,12 @@ def test_left_and_right_may_be_mixed_up() -> None:
 
 
 def test_one_body_is_found_again_once() -> None:
-    asked = candidates(boxes_at(0, 4), boxes_at(60), np.array([5]), 20)
+    asked = candidates(found(boxes_at(0, 4)), boxes_at(60), np.array([5]), 20)
     assert found_again(asked, poses_at(asked.boxes_frame, 0, 1, 0), DOTS).tolist() == [5, NOBODY, NOBODY]
 
 
 def test_whoever_was_found_is_nobody_elses_new_box() -> None:
-    asked = candidates(boxes_at(0), boxes_at(0, 60), np.array([5, 6]), 20)
+    asked = candidates(found(boxes_at(0)), boxes_at(0, 60), np.array([5, 6]), 20)
     assert found_again(asked, poses_at(asked.boxes_frame, 0, 0), DOTS).tolist() == [NOBODY, NOBODY]
 
 

@@ -226,3 +226,37 @@ def test_who_is_lost_is_looked_for_at_once() -> None:
     found.step(np.zeros((160, 240, 3), np.uint8), 7, 7 / 30)
     assert source.asked[0] == 0
     assert source.asked[1] in (6, 7)
+
+
+def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
+    far = (130.0, 0.0)
+    found, source = watched(1, {0: box(WALK[0]), 6: box(far)}, 10.0)
+    run(found, WALK[:6])
+    step = found.step(painted(far), 6, 0.2)
+    assert source.asked == [0, 6]
+    assert step.looked
+    np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(far), atol=1.0)
+    # One crop where the person was followed to, then that one again and the box that was found.
+    assert step.crops == 3
+
+
+class UnsureSource(CountedSource):
+    """Boxes of a file, of which the source says how sure it is."""
+
+    surety = 1.0
+
+    def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        """See PeopleSource."""
+        boxes, scores = super().boxes(image, frame_index)
+        return boxes, np.float32(self.surety) * scores
+
+
+def test_who_is_new_needs_a_surer_pose_the_less_sure_the_source_is() -> None:
+    source = UnsureSource({index: box(offset) for index, offset in enumerate(WALK)})
+    found = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS))
+    seen = []
+    for index, surety in enumerate([0.3, 0.6, 0.3]):
+        source.surety = surety
+        seen.append(len(found.step(painted(WALK[index]), index, index / 30).people))
+    # Once known, the pose alone decides.
+    assert seen == [0, 1, 1]

@@ -26,27 +26,30 @@ SAME_BODY = 0.3
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes (N, 4) of one key frame, the found ones first.
+    """Boxes (N, 4) of one key frame, the found ones first, and how sure (N,) their source is that they are people.
 
     followed (N,): the id of the person whose box was carried on, NOBODY for found boxes; newcomers (N,): found boxes
     that are the new box of nobody; known (N,): boxes where somebody was before.
     """
 
     boxes_frame: Boxes
+    surety: NDArray[np.float32]
     followed: Ids
     newcomers: NDArray[np.bool_]
     known: NDArray[np.bool_]
 
 
-def candidates(found: Boxes, carried: Boxes, ids: Ids, most: int) -> Candidates:
-    """At most so many of the found boxes (F, 4) and the carried boxes (P, 4), of people with ids (P,), not found."""
-    owners = owners_of(found, carried)
+def candidates(found: tuple[Boxes, NDArray[np.float32]], carried: Boxes, ids: Ids, most: int) -> Candidates:
+    """At most so many of the found boxes (F, 4) with scores (F,) and the carried boxes (P, 4), of people with ids (P,),
+    not found."""
+    boxes, surety = found
+    owners = owners_of(boxes, carried)
     missed = np.setdiff1d(np.arange(len(carried)), owners)
-    boxes = np.concatenate([found, carried[missed]])
-    followed = np.concatenate([np.full(len(found), NOBODY, np.int64), ids[missed]])
+    followed = np.concatenate([np.full(len(boxes), NOBODY, np.int64), ids[missed]])
     newcomers = np.concatenate([owners == NOBODY, np.zeros(len(missed), bool)])
+    boxes, surety = np.concatenate([boxes, carried[missed]]), np.concatenate([surety, np.ones(len(missed), np.float32)])
     known = iou(boxes, carried).max(1, initial=0) >= SAME_BOX
-    return Candidates(boxes[:most], followed[:most], newcomers[:most], known[:most])
+    return Candidates(boxes[:most], surety[:most], followed[:most], newcomers[:most], known[:most])
 
 
 def owners_of(found: Boxes, carried: Boxes) -> Ids:

@@ -37,16 +37,18 @@ class PropagationOptions:
     """When to trust a pose and when to look again; scores in 0–1.
 
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
-    detectors take other things for people. `falling_factor`: a key frame comes early when a person's score falls
-    below this share of the score at the last key frame. `same_person_oks`: poses closer than this are one person.
-    `steady_sides`: left and right of a person are kept as most key frames saw them. `detect_every_s`: seconds that
-    pass at least between two looks for people, as long as everyone is followed well; 0 looks at every key frame.
+    detectors take other things for people, and `new_evidence` as the product with how sure the source is.
+    `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
+    frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
+    as most key frames saw them. `detect_every_s`: seconds that pass at least between two looks for people, as long as
+    everyone is followed well; 0 looks at every key frame.
     """
 
     max_people: int = 20
     point_score: float = 0.3
     lost_score: float = 0.3
     new_score: float = 0.45
+    new_evidence: float = 0.36
     falling_factor: float = 0.6
     same_person_oks: float = 0.8
     early_keys: bool = True
@@ -80,6 +82,24 @@ class _Memory:
     thumbnail: Thumbnail
     detected_s: float
     next_key: KeyReason | None = None
+
+
+@dataclass(frozen=True)
+class _KeyView:
+    """What the key network sees in the `asked` boxes, and the indices `keep` of those who are surely there; `again`
+    see `found_again`."""
+
+    asked: Candidates
+    transforms: list[CropTransform]
+    heatmaps: Heatmaps
+    people: People
+    again: NDArray[np.int64]
+    keep: NDArray[np.int64]
+
+    @property
+    def loses(self) -> bool:
+        """Whether someone who was asked for is not believed."""
+        return len(self.keep) < len(self.people)
 
 
 @dataclass
@@ -124,36 +144,52 @@ class Propagator:
 
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
-        memory = self._memory
-        found, detected_s, looked = np.zeros((0, 4), np.float32), time_s, True
-        if memory is not None and self._follows_well(memory, time_s, reason):
-            detected_s, looked = memory.detected_s, False
-        else:
-            found, _ = self.source.boxes(image, frame_index)
+        memory, looked = self._memory, True
+        rested = memory is not None and self._follows_well(memory, time_s, reason)
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
             memory = None
-        carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
-        before = memory.people.ids if memory else np.zeros(0, np.int64)
-        asked = candidates(found, carried, before, self.options.max_people)
-        transforms, heatmaps, people = self._estimate(0, image, asked.boxes_frame, None)
-        again = found_again(asked, people, self.estimator.skeleton)
-        keep = self._believed(people, asked, again)
-        people = people[keep]
+        view = self._view(image, frame_index, memory, look=not rested)
+        crops = len(view.transforms)
+        if rested and view.loses:
+            # Where someone goes missing is no time to rest.
+            view = self._view(image, frame_index, memory, look=True)
+            crops += len(view.transforms)
+        elif rested:
+            looked = False
+        keep, asked = view.keep, view.asked
+        people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
-        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, again[keep])
+        known = view.again[keep]
+        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
-        people, heatmaps = self._settled(people, heatmaps[keep], key=True)
+        people, heatmaps = self._settled(people, view.heatmaps[keep], key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if memory is None else _updated(memory.key_people, people, asked.followed[keep] < 0)
-        self._memory = _Memory(0, people, [transforms[i] for i in keep], heatmaps, reference, small, detected_s)
-        return Step(people, 0, reason, len(transforms), looked)
+        detected_s = time_s if looked or memory is None else memory.detected_s
+        transforms = [view.transforms[i] for i in keep]
+        self._memory = _Memory(0, people, transforms, heatmaps, reference, small, detected_s)
+        return Step(people, 0, reason, crops, looked)
+
+    def _view(self, image: Image, frame_index: int, memory: _Memory | None, look: bool) -> _KeyView:
+        """What the key network sees where people were followed to and, after a `look` for people, where they are."""
+        found, surety = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        if look:
+            found, surety = self.source.boxes(image, frame_index)
+        carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
+        before = memory.people.ids if memory else np.zeros(0, np.int64)
+        asked = candidates((found, surety), carried, before, self.options.max_people)
+        transforms, heatmaps, people = self._estimate(0, image, asked.boxes_frame, None)
+        again = found_again(asked, people, self.estimator.skeleton)
+        return _KeyView(asked, transforms, heatmaps, people, again, self._believed(people, asked, again))
 
     def _believed(self, people: People, asked: Candidates, again: NDArray[np.int64]) -> NDArray[np.int64]:
         """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
-        needed = np.where(asked.known | (again >= 0), self.options.lost_score, self.options.new_score)
-        left = np.flatnonzero((people.person_scores >= needed) & ~np.isin(asked.followed, again[again >= 0]))
+        seen_before, scores = asked.known | (again >= 0), people.person_scores
+        needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
+        proven = seen_before | (scores * asked.surety >= self.options.new_evidence)
+        left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
         poses, skeleton = people[left], self.estimator.skeleton
         distinct = oks_nms(
             poses.points_frame,
