@@ -18,6 +18,7 @@ from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.info_networks import read_header
 from vipnas_cli.errors import DataError, InputError, VipnasError, WeightsError
 from vipnas_cli.inference.onnx_backend import OnnxEstimator
+from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader
 from vipnas_cli.pose import People
@@ -148,11 +149,11 @@ def test_results_of_run(tmp_path: Path) -> None:
     people = People(
         np.array([4]), np.ones((1, 4), np.float32), np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32)
     )
-    for sink_type, name in ((CsvSink, "o.csv"), (JsonlSink, "o.jsonl")):
+    for sink_type, name in ((CsvSink, "o.csv"), (JsonlSink, "o.jsonl"), (CocoSink, "o.json")):
         with sink_type(tmp_path / name, OnnxEstimator.skeleton, header) as sink:
             sink.write(FrameResult(0, 0, 0.0, people, True), None)
         found = describe(tmp_path / name)
-        assert "keypoints" in found.kind
+        assert "keypoints" in found.kind or "COCO" in found.kind
         assert (found.facts["pipeline"], found.facts["people"]) == ("a pipeline", 1)
 
 
@@ -169,6 +170,7 @@ def test_everything_else_is_refused_by_name(tmp_path: Path) -> None:
         "notes.txt": "words",
         "a.json": "{}",
         "b.json": "[",
+        "labels.json": '{"images": [], "annotations": [1], "categories": []}',
         "c.csv": "a,b\n1,2\n",
         "d.jsonl": "{}\n",
         "e.toml": "a=1",

@@ -35,7 +35,7 @@ PIPELINES = {pipeline.name: budget_of(pipeline) for pipeline in open_bundle(bund
 def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The results of one run of a bundled pipeline, and its summary in summary.json."""
     path = tmp_path_factory.mktemp("run")
-    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl")
+    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl", "-o", "out.json")
     result = vipnas("run", str(CLIP), "--budget", PIPELINES[request.param], *outputs, "--json", cwd=path)
     (path / "summary.json").write_text(result.stdout)
     return path
@@ -123,6 +123,16 @@ def test_json_lines_agree_with_the_table(folder: Path) -> None:
     rows = rows_by_frame(folder)
     for frame in lines[1:]:
         assert sorted(person["id"] for person in frame["people"]) == sorted(rows.get(frame["frame"], {}))
+
+
+def test_the_coco_file_agrees_with_the_table(folder: Path) -> None:
+    document = json.loads((folder / "out.json").read_text())
+    rows = rows_by_frame(folder)
+    assert [image["frame_id"] for image in document["images"]] == list(range(175))
+    assert len(document["annotations"]) == sum(len(people) for people in rows.values())
+    for row in document["annotations"]:
+        values = np.array(row["keypoints"]).reshape(17, 3)
+        np.testing.assert_allclose(values[:, :2], rows[row["image_id"] - 1][row["track_id"]][:, :2], atol=0.011)
 
 
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:

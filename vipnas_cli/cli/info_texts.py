@@ -13,7 +13,7 @@ from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import Results, read_csv, read_jsonl
 from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
-LARGEST_JSON = 16_000_000
+LARGEST_JSON = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,23 @@ def _temporal_space(data: dict[str, Any]) -> Description:
     return Description("temporal search space", facts)
 
 
-# By the entries that tell the kinds of specification apart; the first that fits counts.
-SPECIFICATIONS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Description]], ...] = (
+def _coco(data: dict[str, Any]) -> Description:
+    images, people, categories = data["images"], data["annotations"], data["categories"]
+    facts = {
+        "source": data.get("info", {}).get("source"),
+        "pipeline": data.get("info", {}).get("pipeline"),
+        "smoothing": data.get("info", {}).get("smoothing"),
+        "images": len(images),
+        "people": len({row["track_id"] for row in people if "track_id" in row}) or None,
+        "annotations": len(people),
+        "keypoints": max((len(row.get("keypoints", ())) for row in categories), default=0),
+    }
+    return Description("labels of images in COCO's layout", facts)
+
+
+# By the entries that tell the kinds of document apart; the first that fits counts.
+DOCUMENTS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Description]], ...] = (
+    (frozenset({"images", "annotations", "categories"}), _coco),
     (frozenset({"plans"}), _schedule),
     (frozenset({"arch", "fusion"}), _plan),
     (frozenset({"key_space"}), _temporal_space),
@@ -97,22 +112,26 @@ SPECIFICATIONS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Descripti
 
 
 def describe_json(path: Path) -> Description:
-    """The facts of a specification: architecture, network, schedule or search space."""
+    """The facts of labels, or of a specification: architecture, network, schedule or search space."""
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise ValueError("it is too large for a specification")
+            raise ValueError("it is too large")
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}", "check the file") from error
-    for names, describe in SPECIFICATIONS:
+    for names, describe in DOCUMENTS:
         if isinstance(data, dict) and names <= data.keys():
             try:
                 return describe(data)
             except SpecError as error:
                 raise DataError(f"{path} is no valid specification: {error.what}", "correct it") from error
+            except (AttributeError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path} looks like labels of images, but is damaged: {error!r}", "correct it"
+                ) from error
     raise InputError(
-        f"{path} is JSON, but no specification that vipnas knows",
-        "known are architectures, networks, schedules and search spaces",
+        f"{path} is JSON, but nothing that vipnas knows",
+        "known are COCO labels, architectures, networks, schedules and search spaces",
     )
 
 

@@ -47,8 +47,9 @@ def run(
             "--out",
             "-o",
             metavar="FILE",
-            help="Where results go, several allowed: .mp4 .mov .mkv draws the poses, .csv and .jsonl hold the numbers, "
-            "- writes CSV to stdout. Default: INPUT_pose.mp4 and INPUT_pose.csv in the current folder.",
+            help="Where results go, several allowed: .mp4 .mov .mkv draws the poses; .csv, .jsonl and .json (COCO "
+            "keypoints) hold the numbers; - writes CSV to stdout. Default: INPUT_pose.mp4 and INPUT_pose.csv in the "
+            "current folder.",
             rich_help_panel="Output",
         ),
     ] = None,

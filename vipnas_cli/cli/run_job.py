@@ -23,6 +23,7 @@ from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, Runti
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.outputs import check_outputs
 from vipnas_cli.media.reader import VideoReader, open_video
@@ -34,6 +35,8 @@ from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 DAMAGED, INTERRUPTED = 5, 130
 STDOUT = Path("-")
+# What holds numbers, by the end of its name.
+TABLES: dict[str, type[CsvSink | JsonlSink | CocoSink]] = {".csv": CsvSink, ".jsonl": JsonlSink, ".json": CocoSink}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def run_job(options: RunOptions) -> int:
 
 def _check_outputs(options: RunOptions) -> None:
     """OutputError before any work if a result cannot be written as named."""
-    known = (*CONTAINERS, ".csv", ".jsonl")
+    known = (*CONTAINERS, *TABLES)
     for path in options.outputs:
         if path != STDOUT and path.suffix.lower() not in known:
             raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
@@ -191,7 +194,7 @@ def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, 
             pictures.append(stack.enter_context(sink))
         else:
             name = "-" if path == STDOUT else path
-            table: CsvSink | JsonlSink = (JsonlSink if suffix == ".jsonl" else CsvSink)(name, skeleton, header)
+            table = TABLES.get(suffix, CsvSink)(name, skeleton, header)
             stack.enter_context(table)
             numbers.append(table)
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures))

@@ -69,7 +69,7 @@ class ResultSink(Protocol):
     ) -> None: ...
 
 
-class _RowFile:
+class RowFile:
     """A text file that is flushed with every write and keeps its partial name until closed; `-` is stdout.
 
     An exception in the `with` block closes it too if any frame was written, so that its rows stay.
@@ -93,6 +93,10 @@ class _RowFile:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}", "Check the space there.") from error
 
+    def _ending(self) -> str:
+        """What stands behind the last frame."""
+        return ""
+
     def close(self) -> None:
         """Give the file its name."""
         self._finish(keep=True)
@@ -109,6 +113,8 @@ class _RowFile:
         if self._closed or self._file is None:
             return
         self._closed = True
+        if keep:
+            self._put(self._ending())
         self._stream.close()
         if keep:
             self._file.keep()
@@ -116,7 +122,7 @@ class _RowFile:
             self._file.discard()
 
 
-class CsvSink(_RowFile):
+class CsvSink(RowFile):
     """One row per frame, person and keypoint; frames without people have none. The header stands in `#` lines."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
@@ -149,7 +155,7 @@ class CsvSink(_RowFile):
         )
 
 
-class JsonlSink(_RowFile):
+class JsonlSink(RowFile):
     """A header object, then one object per frame, with boxes, and also for frames without people."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
@@ -174,23 +180,24 @@ class JsonlSink(_RowFile):
         listed = [
             {"id": person, "box": box, "keypoints": keypoints}
             for person, box, keypoints in zip(
-                people.ids.tolist(), _rounded(people.boxes_frame), _keypoints(people), strict=True
+                people.ids.tolist(), rounded(people.boxes_frame), _keypoints(people), strict=True
             )
         ]
         frame = {"frame": result.frame_index, "pts": result.pts, "time_s": round(result.time_s, 6), "key": result.key}
         self._add_frame(json.dumps({**frame, "people": listed}, separators=(",", ":")) + "\n")
 
 
-def _rounded(pixels: NDArray[np.float32]) -> list[Any]:
-    rounded: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
-    return rounded
+def rounded(pixels: NDArray[np.float32]) -> list[Any]:
+    """Pixels as nested lists with two decimals."""
+    result: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
+    return result
 
 
 def _keypoints(people: People) -> list[list[list[float]]]:
     scores = np.round(people.scores.astype(np.float64), 3).tolist()
     return [
         [[x, y, score] for (x, y), score in zip(pose, peaks, strict=True)]
-        for pose, peaks in zip(_rounded(people.points_frame), scores, strict=True)
+        for pose, peaks in zip(rounded(people.points_frame), scores, strict=True)
     ]
 
 

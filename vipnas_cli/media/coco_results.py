@@ -1,0 +1,104 @@
+"""The poses of a run as a COCO keypoint file, which annotation and analysis tools open: images, people, a skeleton.
+
+COCO counts ids from 1, and boxes are x, y, width, height. One image stands for each frame, by the name that annotation
+tools give the frames of a video; every person carries the id of the run as `track_id`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.media.results import COORDINATES, SCHEMA, SCORE, ResultHeader, RowFile, rounded
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import Skeleton
+
+# COCO's marks: labelled but hidden, and visible. A score below this counts as hidden.
+HIDDEN, VISIBLE = 1, 2
+LEAST_VISIBLE = 0.3
+PERSON = 1
+
+
+class CocoSink(RowFile):
+    """One COCO document; people are written as they come, the list of images when it is closed."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        about = {
+            "description": f"poses of {header.source}",
+            "schema": SCHEMA,
+            "source": header.source,
+            "time_base": str(header.time_base),
+            "pipeline": header.pipeline,
+            "smoothing": header.smoothing,
+            "coordinates": COORDINATES,
+            "score": SCORE,
+        }
+        self._size = {"width": header.width, "height": header.height}
+        self._images: list[str] = []
+        self._people = 0
+        opening = f'{{"info": {json.dumps(about)},\n"categories": [{json.dumps(category(skeleton))}],\n"annotations": ['
+        super().__init__(path, opening)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the people of a frame; the picture is not needed."""
+        image = result.frame_index + 1
+        facts = {
+            "id": image,
+            "file_name": f"frame_{result.frame_index:06d}.jpg",
+            **self._size,
+            "frame_id": result.frame_index,
+            "pts": result.pts,
+            "time_s": round(result.time_s, 6),
+        }
+        self._images.append(json.dumps(facts))
+        rows = person_rows(result.people, image, self._people + 1)
+        text = "".join(f"{',' if self._people + row else ''}\n{json.dumps(each)}" for row, each in enumerate(rows))
+        self._people += len(rows)
+        self._add_frame(text)
+
+    def _ending(self) -> str:
+        return '\n],\n"images": [\n' + ",\n".join(self._images) + "\n]}\n"
+
+
+def category(skeleton: Skeleton) -> dict[str, Any]:
+    """COCO's description of a person with these keypoints; limbs count keypoints from 1."""
+    limbs = [[start + 1, end + 1] for start, end in skeleton.limbs]
+    names = list(skeleton.keypoints)
+    return {"id": PERSON, "name": "person", "supercategory": "person", "keypoints": names, "skeleton": limbs}
+
+
+def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
+    """COCO's rows of the people of an image, their ids counted from `first`."""
+    marks = np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN)
+    sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
+    boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
+    scores = np.round(people.scores.astype(np.float64), 3).tolist()
+    columns = zip(
+        people.ids.tolist(),
+        rounded(people.points_frame),
+        marks.tolist(),
+        scores,
+        boxes,
+        people.person_scores,
+        strict=True,
+    )
+    return [
+        {
+            "id": first + row,
+            "image_id": image,
+            "category_id": PERSON,
+            "track_id": person,
+            "keypoints": [value for (x, y), mark in zip(points, seen, strict=True) for value in (x, y, mark)],
+            "num_keypoints": len(points),
+            "keypoint_scores": peaks,
+            "score": round(float(score), 3),
+            "bbox": box,
+            "area": round(box[2] * box[3], 2),
+            "iscrowd": 0,
+        }
+        for row, (person, points, seen, peaks, box, score) in enumerate(columns)
+    ]
