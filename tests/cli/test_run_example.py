@@ -135,6 +135,25 @@ def test_the_coco_file_agrees_with_the_table(folder: Path) -> None:
         np.testing.assert_allclose(values[:, :2], rows[row["image_id"] - 1][row["track_id"]][:, :2], atol=0.011)
 
 
+def test_the_summary_tells_how_long_everyone_was_seen(folder: Path) -> None:
+    summary, rows = json.loads((folder / "summary.json").read_text()), rows_by_frame(folder)
+    ids = {person for people in rows.values() for person in people}
+    seen = {str(person): sum(person in people for people in rows.values()) for person in ids}
+    assert summary["frames_by_person"] == seen
+    assert summary["people"] == len(seen)
+
+
+def test_a_video_without_people_says_what_to_try(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "empty.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        grey = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 114, np.uint8), format="rgb24")
+        container.mux([*stream.encode(grey), *stream.encode(None)])
+    result = vipnas("run", "empty.mp4", "-o", "out.csv", cwd=tmp_path)
+    assert "--boxes whole" in result.stderr
+    assert not rows_by_frame(tmp_path)
+
+
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
     found = []
     for option in ("--verify", "--no-verify"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from vipnas_cli.bundle import DetectorFile
 from vipnas_cli.cli.run_choice import Choice
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.second_look import VIEWS
+
+LISTED_PEOPLE = 6
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class RunReport:
             "boxes_compared": self.compared,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
+            "frames_by_person": {str(person): count for person, count in sorted(found.people.items())},
             "wall_s": round(found.wall_s, 3),
             "fps": round(self.fps, 2),
             "busy_s": {stage: round(seconds, 3) for stage, seconds in found.busy_s.items()},
@@ -84,7 +88,7 @@ def print_report(report: RunReport, console: Console) -> None:
     early = {reason: count for reason, count in found.reasons.items() if reason != "cycle"}
     note = f" ({', '.join(f'{count} early: {reason}' for reason, count in early.items())})" if early else ""
     table.add_row("frames", f"{found.frames}, {found.key_frames} of them key frames{note}")
-    table.add_row("people", str(len(found.people)))
+    table.add_row("people", _people(found.people))
     table.add_row("speed", f"{report.fps:.1f} fps, {found.wall_s:.1f} s")
     shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
     table.add_row("busy", f"{shares} of the time, side by side")
@@ -98,6 +102,17 @@ def print_report(report: RunReport, console: Console) -> None:
     console.print(table, highlight=False)
     if found.interrupted:
         console.print("Interrupted: the results hold all frames up to here.")
+    if found.frames and not found.people:
+        console.print("Nobody was found. If one person fills the frame, --boxes whole takes all of it.")
+
+
+def _people(frames: Counter[int]) -> str:
+    """How many people there are, and on how many frames each of the first ids is."""
+    ids = sorted(frames)
+    listed = [f"id {person} on {frames[person]} frames" for person in ids[:LISTED_PEOPLE]]
+    if len(ids) > LISTED_PEOPLE:
+        listed.append(f"{len(ids) - LISTED_PEOPLE} more")
+    return f"{len(ids)}{': ' if listed else ''}{', '.join(listed)}"
 
 
 def _threads(choice: Choice) -> str:

@@ -25,13 +25,14 @@ Decoded = tuple[Frame, Thumbnail]
 
 @dataclass
 class RunStatistics:
-    """What a run did: frames, crops per position, looks for people, ids, reasons of key frames, busy seconds."""
+    """What a run did: frames, crops per position, looks for people, frames of each id, reasons of key frames, busy
+    seconds."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
     looks: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    people: set[int] = field(default_factory=set)
+    people: Counter[int] = field(default_factory=Counter)
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     interrupted: bool = False
