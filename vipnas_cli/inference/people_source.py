@@ -112,10 +112,7 @@ class DetectorSource:
 
 
 class GivenBoxesSource:
-    """Boxes that another program found, by frame index; frames without an entry have nobody.
-
-    Whoever gives boxes means them: their scores tell which come first, not whether they are believed.
-    """
+    """Boxes that another program found, by frame index; frames without an entry have nobody."""
 
     def __init__(self, boxes: BoxesByFrame, first_frame: int = 0) -> None:
         """`first_frame` is the index in the file of the first frame that is delivered."""
@@ -126,7 +123,7 @@ class GivenBoxesSource:
         """The boxes of that frame, best first; see PeopleSource."""
         rows = self._boxes.get(frame_index + self._first_frame, np.zeros((0, 5), np.float32))
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
-        return rows[:, :4], np.ones(len(rows), np.float32)
+        return rows[:, :4], rows[:, 4]
 
 
 class WholeFrameSource:

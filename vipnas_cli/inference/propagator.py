@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
 from vipnas_cli.inference.key_people import Candidates, candidates, found_again
-from vipnas_cli.inference.people_source import PeopleSource
+from vipnas_cli.inference.people_source import GivenBoxesSource, PeopleSource
 from vipnas_cli.metrics.oks import oks_nms
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
@@ -177,6 +177,9 @@ class Propagator:
         found, surety = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if look:
             found, surety = self.source.boxes(image, frame_index)
+            if isinstance(self.source, GivenBoxesSource):
+                # Whoever gives boxes means them, whatever their scores.
+                surety = np.ones_like(surety)
         carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
         before = memory.people.ids if memory else np.zeros(0, np.int64)
         asked = candidates((found, surety), carried, before, self.options.max_people)
