@@ -37,7 +37,7 @@ from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.machine import this_machine
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, ResultHeader
@@ -175,7 +175,7 @@ class VipnasLoop:
         estimator = OnnxEstimator(pipeline, runtime)
         source = DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, runtime)), estimator)
         # As `vipnas run` does it.
-        options = PropagationOptions(detect_every_s=DETECT_EVERY_S)
+        options = PropagationOptions(detect_every_s=DETECT_EVERY_S, new_evidence=DETECTED_EVIDENCE)
         return VipnasLoop(bundle, pipeline, Propagator(estimator, source, options=options))
 
     def __call__(self, clip: Path, table: Path) -> tuple[int, int]:

@@ -253,7 +253,8 @@ class UnsureSource(CountedSource):
 
 def test_who_is_new_needs_a_surer_pose_the_less_sure_the_source_is() -> None:
     source = UnsureSource({index: box(offset) for index, offset in enumerate(WALK)})
-    found = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS))
+    options = PropagationOptions(new_evidence=0.5)
+    found = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS), options)
     seen = []
     for index, surety in enumerate([0.3, 0.6, 0.3]):
         source.surety = surety

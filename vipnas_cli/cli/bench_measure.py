@@ -19,7 +19,7 @@ from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.latency import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
@@ -108,7 +108,7 @@ class WholeRun:
         """Networks loaded once for several runs."""
         estimator = OnnxEstimator(self.pipeline, self.runtime)
         source = DistinctPeople(DetectorSource(OnnxDetector(self.detector, self.runtime)), estimator)
-        options = PropagationOptions(max_people=1, detect_every_s=DETECT_EVERY_S)
+        options = PropagationOptions(max_people=1, detect_every_s=DETECT_EVERY_S, new_evidence=DETECTED_EVIDENCE)
         return Propagator(estimator, source, options=options)
 
     def fps(self, propagator: Propagator, pictures: bool, seconds: float, folder: Path) -> float:

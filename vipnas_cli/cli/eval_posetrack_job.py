@@ -46,7 +46,7 @@ from vipnas_cli.evaluation_posetrack import (
 from vipnas_cli.evaluation_scores import SequenceScores, score_sequences
 from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.propagator import DETECTED_EVIDENCE, PropagationOptions
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"
@@ -150,10 +150,11 @@ def _predicted(
     data: DataSet, sequences: tuple[LabelledSequence, ...], model: Model, options: EvalOptions, console: Console
 ) -> Outcome:
     """The predictions of a pipeline, and those of its ablation."""
+    evidence = DETECTED_EVIDENCE if options.boxes == "detector" else 0.0
     settings = RunSettings(
         data.root,
         _sources(sequences, model, options),
-        PropagationOptions(early_keys=options.early_keys),
+        PropagationOptions(early_keys=options.early_keys, new_evidence=evidence),
         joint_score=options.joint_score,
         workers=min(options.resolved_workers, len(sequences)),
     )

@@ -97,7 +97,7 @@ def _coco(data: dict[str, Any]) -> Description:
         "annotations": len(people),
         "keypoints": max((len(row.get("keypoints", ())) for row in categories), default=0),
     }
-    return Description("labels of images in COCO's layout", facts)
+    return Description("keypoints of images in COCO's layout", facts)
 
 
 # By the entries that tell the kinds of document apart; the first that fits counts.

@@ -22,7 +22,7 @@ from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.outputs import check_outputs
@@ -153,11 +153,11 @@ def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
 
 
 def _propagation(options: RunOptions) -> PropagationOptions:
-    """Given boxes are taken at every key frame; looking for people costs time, so it is done less often."""
+    """Given boxes are taken at every key frame and believed; the detector costs time and errs."""
     if options.boxes is not None:
         return PropagationOptions(max_people=options.max_people)
     every_s = DETECT_EVERY_S if options.detect_every_s is None else options.detect_every_s
-    return PropagationOptions(max_people=options.max_people, detect_every_s=every_s)
+    return PropagationOptions(max_people=options.max_people, detect_every_s=every_s, new_evidence=DETECTED_EVIDENCE)
 
 
 def _people_source(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
 from vipnas_cli.inference.key_people import Candidates, candidates, found_again
-from vipnas_cli.inference.people_source import GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.people_source import PeopleSource
 from vipnas_cli.metrics.oks import oks_nms
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
@@ -27,6 +27,9 @@ FEWEST_JOINTS = 4
 # Seconds between two looks for people in a whole run: people are followed well without, and newcomers wait no longer
 # than that. The detector costs as much as a small pose network.
 DETECT_EVERY_S = 0.25
+# What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
+# below, most people are above at one of the first looks.
+DETECTED_EVIDENCE = 0.36
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
@@ -37,7 +40,8 @@ class PropagationOptions:
     """When to trust a pose and when to look again; scores in 0–1.
 
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
-    detectors take other things for people, and `new_evidence` as the product with how sure the source is.
+    detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
+    gives boxes means them).
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them. `detect_every_s`: seconds that pass at least between two looks for people, as long as
@@ -48,7 +52,7 @@ class PropagationOptions:
     point_score: float = 0.3
     lost_score: float = 0.3
     new_score: float = 0.45
-    new_evidence: float = 0.36
+    new_evidence: float = 0.0
     falling_factor: float = 0.6
     same_person_oks: float = 0.8
     early_keys: bool = True
@@ -144,20 +148,18 @@ class Propagator:
 
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
-        memory, looked = self._memory, True
+        memory = self._memory
         rested = memory is not None and self._follows_well(memory, time_s, reason)
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
             memory = None
         view = self._view(image, frame_index, memory, look=not rested)
-        crops = len(view.transforms)
-        if rested and view.loses:
+        crops, looked = len(view.transforms), not rested or view.loses
+        if rested and looked:
             # Where someone goes missing is no time to rest.
             view = self._view(image, frame_index, memory, look=True)
             crops += len(view.transforms)
-        elif rested:
-            looked = False
         keep, asked = view.keep, view.asked
         people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
@@ -177,9 +179,6 @@ class Propagator:
         found, surety = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if look:
             found, surety = self.source.boxes(image, frame_index)
-            if isinstance(self.source, GivenBoxesSource):
-                # Whoever gives boxes means them, whatever their scores.
-                surety = np.ones_like(surety)
         carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
         before = memory.people.ids if memory else np.zeros(0, np.int64)
         asked = candidates((found, surety), carried, before, self.options.max_people)
