@@ -141,10 +141,11 @@ def test_without_early_key_frames_only_the_cycle_costs(sequences: Path, tiny_bun
         for more in ((), ("--no-early-keys",))
     )
     assert (free["early_keys"], fixed["early_keys"]) == (True, False)
-    costs = [found["cost"]["macs_per_person_frame"] for found in (free, fixed)]
-    assert costs[1] <= costs[0]
-    # Five frames of a cycle of three have two key frames each.
-    assert [row["frames"] for row in fixed["ablation"][1]["by_position"]] == [6, 6, 3]
+    frames = [[row["frames"] for row in found["ablation"][1]["by_position"]] for found in (free, fixed)]
+    # Five frames of a cycle of three have two key frames each; looking anew can only add some.
+    assert frames[1] == [6, 6, 3]
+    assert frames[0][0] >= frames[1][0]
+    assert sum(frames[0]) == sum(frames[1])
 
 
 def test_flip_costs_twice_as_much(stills: Path, tiny_bundle: Path) -> None:
