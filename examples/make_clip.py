@@ -22,7 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vipnas_cli.data.synthetic import ClipOptions, SyntheticFrame, render_clip
+from vipnas_cli.synthetic import ClipOptions, SyntheticFrame, render_clip
 
 SEED = 27
 RATE = 25

@@ -20,7 +20,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from vipnas_cli.machine import this_machine
+from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec

@@ -12,7 +12,10 @@ import pytest
 if TYPE_CHECKING:
     from torch import nn
 
-    from vipnas_cli.spec import ArchSpec
+    from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
+    from vipnas_cli.evaluation.cycles import Networks
+    from vipnas_cli.spec import ArchSpec, SearchSpace
+    from vipnas_cli.spec.cycle_space import CycleSpace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,8 +36,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, write_bundle
-    from vipnas_cli.checkpoints import save_checkpoint
+    from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, write_bundle
+    from vipnas_cli.nets.checkpoints import save_checkpoint
     from vipnas_cli.nets.detector import PersonDetector
     from vipnas_cli.nets.posenet import PoseNet
     from vipnas_cli.spec import FusionSpec, Plan
@@ -84,3 +87,71 @@ def randomised(net: nn.Module, seed: int) -> nn.Module:
     for parameter in net.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return net.eval()
+
+
+@pytest.fixture(scope="session")
+def small_space() -> SearchSpace:
+    """Sixteen architectures: two input sizes, two depths, two kernels, two expansions."""
+    from vipnas_cli.spec import SearchSpace
+    from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+
+    fixed = StageChoices((8,), (1,), (3,), (1,), (1,), (False,))
+    free = StageChoices((8,), (1, 2), (3, 5), (1,), (1, 2), (False,))
+    stages = (fixed, fixed, free, fixed, fixed, fixed)
+    return SearchSpace(
+        "fast", ((64, 32), (96, 64)), StemChoices((8,), (3,)), stages, HeadChoices((8,), (2,), (1,), (3,))
+    )
+
+
+@pytest.fixture(scope="session")
+def small_cycles(small_space: SearchSpace) -> CycleSpace:
+    """Cycles of two frames: a fixed key network, 48 followers."""
+    from vipnas_cli.spec import FusionSpec, SearchSpace
+    from vipnas_cli.spec.cycle_space import CycleSpace
+
+    fusions = (FusionSpec(), FusionSpec("add", 2), FusionSpec("cat", 2))
+    return CycleSpace(SearchSpace.of(small_space.largest), small_space, (2,), fusions)
+
+
+@pytest.fixture(scope="session")
+def small_clips() -> ClipSets:
+    """Eight clips of four frames to score on, six to recalibrate with; people are noise."""
+    from vipnas_cli.evaluation.clip_sets import ClipSets
+
+    return ClipSets(_noise(8, 0), _noise(6, 1))
+
+
+@pytest.fixture(scope="session")
+def small_networks(small_space: SearchSpace, small_cycles: CycleSpace) -> Networks:
+    """An untrained network for key frames and an untrained super-network for followers."""
+    torch = pytest.importorskip("torch")
+    from vipnas_cli.evaluation.cycles import Networks
+    from vipnas_cli.nets.supernet import SuperNet
+    from vipnas_cli.spec import SearchSpace
+
+    torch.manual_seed(0)
+    followers = SuperNet(small_space, 17, small_cycles.fusions)
+    for parameter in followers.parameters():
+        parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    key = SuperNet(SearchSpace.of(small_space.largest)).extract(small_space.largest).eval()
+    return Networks(key, followers.eval())
+
+
+def _noise(count: int, seed: int) -> ClipSet:
+    import numpy as np
+
+    from vipnas_cli.data.clips import PersonClip
+    from vipnas_cli.data.people_labels import LabelledPerson
+    from vipnas_cli.evaluation.clip_sets import ClipSet
+
+    generator = np.random.default_rng(seed)
+    clips, pictures = [], {}
+    for number in range(count):
+        frames = []
+        for index in range(4):
+            path = Path(f"noise/{seed}/{number}/{index}")
+            pictures[path] = generator.integers(0, 256, (60, 80, 3), np.uint8)
+            points = generator.uniform(10, 50, (17, 2)).astype(np.float32)
+            frames.append(LabelledPerson(path, np.array([15, 5, 45, 55], np.float32), points, np.ones(17, np.float32)))
+        clips.append(PersonClip(f"noise{number}", tuple(frames)))
+    return ClipSet(tuple(clips), pictures, f"{count} clips of noise")

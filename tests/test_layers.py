@@ -17,18 +17,23 @@ PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
-    **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle_archive"], 2),
-    **dict.fromkeys(["cost", "checkpoints", "bundle", "data"], 3),
-    **dict.fromkeys(["inference", "machine", "training"], 4),
-    **dict.fromkeys(["evaluation", "latency", "latency_table", "export"], 5),
-    **dict.fromkeys(["search", "bundle_writer"], 6),
-    "cli": 7,
+    **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
+    **dict.fromkeys(["cost", "data"], 3),
+    "inference": 4,
+    **dict.fromkeys(["evaluation", "onnx"], 5),
+    **dict.fromkeys(["latency", "export", "training"], 6),
+    "search": 7,
+    "cli": 8,
 }
-WITH_TORCH = {"nets", "training", "cost", "checkpoints", "export", "latency_table", "bundle_writer", "search"}
-TORCH_MODULES = {"inference/torch_backend.py"}
+WITH_TORCH = {"nets", "training", "cost", "distributed", "export", "onnx", "search"}
+TORCH_MODULES = {
+    "inference/torch.py",
+    "evaluation/cycles.py",
+    *(f"latency/{name}.py" for name in ("lanes", "measure", "probe")),
+}
 WITHOUT_TORCH = [
-    *("spec", "pose", "media", "metrics", "tracking", "bundle"),
-    *("inference.onnx_backend", "inference.pipeline", "cli.app"),
+    *("spec", "pose", "media", "metrics", "tracking", "bundle.reader"),
+    *("inference.onnx", "inference.pipeline", "latency.choice", "evaluation.posetrack", "cli.app"),
 ]
 
 
@@ -38,13 +43,8 @@ def name_of(path: Path) -> str:
 
 
 def part_of(path: Path) -> str:
-    """The part of the package that a module belongs to."""
-    return part_named(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-
-
-def part_named(name: str) -> str:
-    """The part that a folder or module on the top level belongs to; some are spread over several files."""
-    return name.split("_")[0] if name.startswith(("evaluation_", "export_")) else name
+    """The part of the package that a module belongs to: a folder or a module on the top level."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -61,7 +61,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def parts_imported(tree: ast.AST) -> set[str]:
     """Parts of this package that a module imports."""
     names = (name.split(".") for name in imports(tree))
-    return {part_named(name[1]) for name in names if name[0] == "vipnas_cli" and len(name) > 1} - {
+    return {name[1] for name in names if name[0] == "vipnas_cli" and len(name) > 1} - {
         "__version__",
         "errors",
     }

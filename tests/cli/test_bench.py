@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.bench_job import BenchOptions, bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
-from vipnas_cli.machine import PipelineTimes, load_memory, memory_file, this_machine
+from vipnas_cli.latency.machine import PipelineTimes, load_memory, memory_file, this_machine
 
 NAME = "fast-192-cycle4"
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"

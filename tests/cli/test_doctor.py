@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vipnas_cli.bundle import bundled_weights
+from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli import doctor_packages, doctor_trial
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.doctor_job import codec_findings, folder_findings

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from vipnas_cli.cli import eval_data
 from vipnas_cli.cli.app import app
-from vipnas_cli.data.posetrack import read_truth
-from vipnas_cli.data.synthetic_sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
+from vipnas_cli.data.files.posetrack import read_truth
+from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError, WeightsError
 
 pytest.importorskip("faster_coco_eval")

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
-from vipnas_cli.data.synthetic_sets import SetSize, write_synthetic_coco
+from vipnas_cli.data.sets import SetSize, write_synthetic_coco
 from vipnas_cli.errors import DataError
 
 
@@ -44,7 +44,7 @@ def test_height_and_threshold_choose_who_counts(stills: Path) -> None:
 
 def test_a_checkpoint_runs_too(stills: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from vipnas_cli.checkpoints import save_checkpoint
+    from vipnas_cli.nets.checkpoints import save_checkpoint
     from vipnas_cli.nets.detector import PersonDetector
     from vipnas_cli.spec.presets import DETECTOR
 
@@ -58,7 +58,7 @@ def test_a_checkpoint_runs_too(stills: Path, tmp_path: Path) -> None:
 
 def test_boxes_are_verified_by_a_checkpoint_or_by_nothing(stills: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from vipnas_cli.checkpoints import save_checkpoint
+    from vipnas_cli.nets.checkpoints import save_checkpoint
     from vipnas_cli.nets.verifier import BoxVerifier
     from vipnas_cli.spec.presets import VERIFIER
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 import vipnas_cli
 from vipnas_cli.cli.app import app
-from vipnas_cli.data.posetrack import FILE_KEYPOINTS
+from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.errors import DataError, UsageError
 
 DATA = os.environ.get("VIPNAS_TEST_DATA")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.data.clips import is_held_back
-from vipnas_cli.data.synthetic_sets import SetSize, write_synthetic_coco
+from vipnas_cli.data.sets import SetSize, write_synthetic_coco
 from vipnas_cli.errors import DataError, UsageError
 
 

@@ -15,12 +15,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
-from vipnas_cli.bundle import open_bundle  # noqa: E402
-from vipnas_cli.checkpoints import load_verifier, save_checkpoint  # noqa: E402
+from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
 from vipnas_cli.cli.export_job import JobOptions, export_job  # noqa: E402
 from vipnas_cli.errors import OutputError, SpecError, UsageError, WeightsError  # noqa: E402
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
-from vipnas_cli.inference.torch_backend import TorchVerifier  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
+from vipnas_cli.nets.checkpoints import load_verifier, save_checkpoint  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.nets.supernet import SuperNet  # noqa: E402
 from vipnas_cli.nets.verifier import BoxVerifier  # noqa: E402
@@ -193,8 +193,8 @@ def test_a_bundle_runs_where_there_is_no_torch(schedule: Path, tmp_path: Path) -
     out = tmp_path / "pose.vipnas"
     export_job(JobOptions((str(schedule),), out, decode=True))
     program = WITHOUT_TORCH + (
-        "import numpy as np; from pathlib import Path; from vipnas_cli.bundle import open_bundle; "
-        "from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions; "
+        "import numpy as np; from pathlib import Path; from vipnas_cli.bundle.reader import open_bundle; "
+        "from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions; "
         f"pipeline = open_bundle(Path({str(out)!r})).pipelines[0]; "
         "found = OnnxEstimator(pipeline, RuntimeOptions(1)).estimate(0, np.zeros((2, 64, 32, 3), np.uint8), None); "
         "print(found.shape)"

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vipnas_cli.bundle import MANIFEST, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.info_networks import read_header
 from vipnas_cli.errors import DataError, InputError, VipnasError, WeightsError
-from vipnas_cli.inference.onnx_backend import OnnxEstimator
+from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-import vipnas_cli.latency_table as tables
+import vipnas_cli.latency.measure as tables
 from vipnas_cli.cli.app import app, main
 from vipnas_cli.cli.latency_table_job import LatencyTableOptions, latency_table_job
 from vipnas_cli.errors import OutputError, UsageError
-from vipnas_cli.latency_table import Agreement, LatencyTable
-from vipnas_cli.machine import this_machine
+from vipnas_cli.latency.machine import this_machine
+from vipnas_cli.latency.table import Agreement, LatencyTable
 from vipnas_cli.spec import Plan
 
 TABLE = LatencyTable(this_machine(), 1, "2026-01-01", 17, {"stem": 0.5})

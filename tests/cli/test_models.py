@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vipnas_cli.bundle import bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
+from vipnas_cli.latency.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
 from vipnas_cli.inference.second_look import VIEWS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

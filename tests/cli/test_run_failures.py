@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle import bundled_weights
+from vipnas_cli.bundle.reader import bundled_weights
 
 
 def vipnas(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 pytest.importorskip("torch")
 import torch
 
-from vipnas_cli.checkpoints import save_checkpoint
 from vipnas_cli.cli import search_job, search_setup
 from vipnas_cli.cli.app import app
 from vipnas_cli.cost import plan_cost
@@ -28,11 +27,12 @@ from vipnas_cli.errors import (
     VipnasError,
     WeightsError,
 )
-from vipnas_cli.latency_table import LatencyTable
-from vipnas_cli.machine import Machine
+from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets, SetSizes
+from vipnas_cli.latency.machine import Machine
+from vipnas_cli.latency.table import LatencyTable
+from vipnas_cli.nets.checkpoints import save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.search.clip_sets import ClipSet, ClipSets, SetSizes
 from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from vipnas_cli.checkpoints import load_checkpoint
 from vipnas_cli.cli.train_job import TrainOptions, list_recipes, train_job
 from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
+from vipnas_cli.nets.checkpoints import load_checkpoint
 from vipnas_cli.training import rehearsal
 from vipnas_cli.training.loop import resume_path
 from vipnas_cli.training.recipe import read_recipe, recipe_names

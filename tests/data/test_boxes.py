@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.data.boxes import read_boxes
+from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import DataError
 
 EXPECTED = {0: [[10, 20, 40, 80, 0.5]], 2: [[1, 2, 4, 6, 1.0]]}

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vipnas_cli.data.coco import picture_file
-from vipnas_cli.data.coco_checks import result_problems, truth_problems
+from vipnas_cli.data.checks.coco import result_problems, truth_problems
+from vipnas_cli.data.files.coco import picture_file
 from vipnas_cli.errors import DataError
 
 FILE = Path("labels.json")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.data.coco import LabelledImage
 from vipnas_cli.data.crowds import (
     Scene,
     SceneOptions,
@@ -20,6 +19,7 @@ from vipnas_cli.data.crowds import (
     with_person,
     with_photo,
 )
+from vipnas_cli.data.files.coco import LabelledImage
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import COCO17
 

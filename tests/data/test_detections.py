@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vipnas_cli.data.detections import read_detections
+from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.errors import DataError
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vipnas_cli.data.label_checks import label_problems, picture_problems
+from vipnas_cli.data.checks.labels import label_problems, picture_problems
 from vipnas_cli.pose import COCO17
 
 FILE = Path("labels.json")

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vipnas_cli.data.posetrack import FILE_KEYPOINTS
-from vipnas_cli.data.posetrack_checks import label_release, prediction_problems, truth_problems
-from vipnas_cli.data.problems import any_fatal
+from vipnas_cli.data.checks.posetrack import label_release, prediction_problems, truth_problems
+from vipnas_cli.data.checks.problems import any_fatal
+from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 
 
 def person(image: int, track: int) -> dict[str, Any]:

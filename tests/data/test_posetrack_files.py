@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vipnas_cli.data.posetrack import FILE_KEYPOINTS, NO_SCORE, read_predictions, read_truth, write_predictions
+from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, NO_SCORE, read_predictions, read_truth, write_predictions
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.metrics.posetrack import PredictedSequence, pose_scores
 from vipnas_cli.pose import POSETRACK15

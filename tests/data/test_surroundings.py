@@ -8,7 +8,7 @@ import pytest
 from vipnas_cli.data.augment import NO_AUGMENTATION, crop_person, draw_transform
 from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
 from vipnas_cli.data.surroundings import FEWEST_LEFT, MOST_HIDDEN, cut_off, with_bystander
-from vipnas_cli.data.synthetic import ClipOptions, render_clip
+from vipnas_cli.synthetic import ClipOptions, render_clip
 
 
 def person(points: np.ndarray) -> LabelledPerson:

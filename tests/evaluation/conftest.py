@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vipnas_cli.data.posetrack import FILE_KEYPOINTS
+from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.pose import COCO17
 from vipnas_cli.pose.conversion import head_ends
 

@@ -8,12 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.bundle import Bundle, open_bundle  # noqa: E402
-from vipnas_cli.bundle_writer import DetectorParts, PipelineParts, write_bundle  # noqa: E402
-from vipnas_cli.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
+from vipnas_cli.bundle.reader import Bundle, open_bundle  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
-from vipnas_cli.inference.torch_backend import TorchEstimator  # noqa: E402
+from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, write_bundle  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.torch import TorchEstimator  # noqa: E402
+from vipnas_cli.nets.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
 from vipnas_cli.nets.detector import PersonDetector  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, FusionSpec, HeadSpec, Plan  # noqa: E402

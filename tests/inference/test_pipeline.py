@@ -10,7 +10,7 @@ import pytest
 
 from vipnas_cli.errors import OutputError, VideoError
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.people_source import WholeFrameSource
+from vipnas_cli.inference.people import WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
 from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame, FrameResult

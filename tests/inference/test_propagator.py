@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.people_source import GivenBoxesSource
+from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.propagator import PropagationOptions, Propagator, moved_box
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.bundle import open_bundle
+from vipnas_cli.bundle.reader import open_bundle
 from vipnas_cli.errors import UsageError
-from vipnas_cli.inference.onnx_backend import PROVIDERS, OnnxEstimator, RuntimeOptions, available_providers
+from vipnas_cli.inference.onnx import PROVIDERS, OnnxEstimator, RuntimeOptions, available_providers
 
-FORMAT_1 = Path(__file__).parents[1] / "data" / "format_1"
+FORMAT_1 = Path(__file__).parents[1] / "bundle" / "format_1"
 
 
 def estimator(provider: str) -> OnnxEstimator:

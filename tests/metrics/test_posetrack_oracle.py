@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.data.posetrack import read_predictions, read_truth
+from vipnas_cli.data.files.posetrack import read_predictions, read_truth
 from vipnas_cli.metrics.clear_mot import tracking_scores
 from vipnas_cli.metrics.posetrack import JointScores, pose_scores
 from vipnas_cli.pose import POSETRACK15

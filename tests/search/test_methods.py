@@ -8,14 +8,15 @@ from random import Random
 import pytest
 
 from vipnas_cli.errors import BudgetError
-from vipnas_cli.search.candidate import Evaluation, Prices, Score
-from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.evaluation.cycles import Score
+from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.team import Alone
 from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 FREE = Budget(1e12, "macs")
 

@@ -9,15 +9,15 @@ from random import Random
 
 import pytest
 
-from vipnas_cli.search.candidate import Evaluation, Prices, Score
-from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.evaluation.cycles import ClipScorer, Score
+from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
-from vipnas_cli.search.scoring import ClipScorer
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.search.team import Alone, Team, team_of, torchrun_rank
 from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 
 class StopError(Exception):

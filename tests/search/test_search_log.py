@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from vipnas_cli.errors import InputError, OutputError, UsageError
-from vipnas_cli.search.candidate import Evaluation, Score
-from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.evaluation.cycles import Score
+from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.log import SearchLog
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 PROBLEM = {"mode": "temporal", "seed": 0, "clips": ["a", "b"]}
 

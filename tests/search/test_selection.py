@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vipnas_cli.search.candidate import Evaluation, Score
-from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.evaluation.cycles import Score
+from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.selection import best_first, crowding, dominated_by, front_of, ranks
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 
 def test_cheaper_and_better_dominates() -> None:

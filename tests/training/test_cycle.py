@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vipnas_cli.bundle_writer import checkpoint_sources
-from vipnas_cli.checkpoints import load_followers, save_checkpoint
 from vipnas_cli.errors import UsageError
+from vipnas_cli.export.bundle_writer import checkpoint_sources
+from vipnas_cli.nets.checkpoints import load_followers, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule
 from vipnas_cli.training.data_sets import Folders

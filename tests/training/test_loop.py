@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
+from vipnas_cli.nets.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
 from vipnas_cli.training.batches import prefetched  # noqa: E402
 from vipnas_cli.training.loop import (  # noqa: E402
     Trainer,

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from vipnas_cli.data.clips import read_clips  # noqa: E402
-from vipnas_cli.data.synthetic_sets import SetSize, write_synthetic_coco, write_synthetic_posetrack  # noqa: E402
+from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack  # noqa: E402
 from vipnas_cli.pose import COCO17  # noqa: E402
 from vipnas_cli.training.data_sets import Folders  # noqa: E402
 from vipnas_cli.training.loop import StepEvent, best_path  # noqa: E402

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vipnas_cli.checkpoints import load_pose_net, save_checkpoint
+from vipnas_cli.nets.checkpoints import load_pose_net, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan

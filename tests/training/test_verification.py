@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from vipnas_cli.data.augment import NO_AUGMENTATION
-from vipnas_cli.data.coco import LabelledImage
 from vipnas_cli.data.crowds import Scene
+from vipnas_cli.data.files.coco import LabelledImage
 from vipnas_cli.inference.second_look import put_right
-from vipnas_cli.metrics.oks import iou
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.pose.geometry import SURROUNDINGS
+from vipnas_cli.pose.oks import iou
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.verification import (

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.bench_measure import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.errors import UsageError
-from vipnas_cli.inference.onnx_backend import RuntimeOptions
-from vipnas_cli.latency import pipeline_times, sample_frames
-from vipnas_cli.machine import (
+from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.latency.clock import pipeline_times, sample_frames
+from vipnas_cli.latency.machine import (
     ByThreads,
     Memory,
     PipelineTimes,

@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from vipnas_cli.bundle import Bundle, DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.bundle.reader import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
-from vipnas_cli.inference.people_source import DetectorSource
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
+from vipnas_cli.inference.people import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
-from vipnas_cli.latency import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
+from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, OverlaySink, ResultHeader

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.bench_measure import Row
-from vipnas_cli.machine import Machine
+from vipnas_cli.latency.machine import Machine
 from vipnas_cli.media.outputs import PartialFile
 
 SCHEMA = 1

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.output import print_json
-from vipnas_cli.data import coco_checks, posetrack_checks
-from vipnas_cli.data.coco import read_json
-from vipnas_cli.data.label_checks import label_problems, picture_problems
-from vipnas_cli.data.posetrack import FILE_KEYPOINTS
-from vipnas_cli.data.problems import Problem
+from vipnas_cli.data.checks import coco as coco_checks
+from vipnas_cli.data.checks import posetrack as posetrack_checks
+from vipnas_cli.data.checks.labels import label_problems, picture_problems
+from vipnas_cli.data.checks.problems import Problem
+from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.errors import DataError
 
 SCHEMA = 1

@@ -65,7 +65,7 @@ def provider_findings() -> Iterator[Finding]:
 
 def folder_findings() -> Iterator[Finding]:
     """Whether results and measurements can be written."""
-    from vipnas_cli.machine import cache_folder, load_memory, memory_file, this_machine
+    from vipnas_cli.latency.machine import cache_folder, load_memory, memory_file, this_machine
 
     here = Path.cwd()
     written = _writable(here)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vipnas_cli.bundle import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people_source import DetectorSource
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import DetectorSource
 from vipnas_cli.inference.propagator import Propagator
-from vipnas_cli.latency import sample_frames
+from vipnas_cli.latency.clock import sample_frames
 
 RESTORE = "install vipnas again, or restore the folder weights"
 # Heatmaps of training peak at 1, and the background is near 0; what lies far outside is no heatmap.

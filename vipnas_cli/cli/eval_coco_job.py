@@ -21,12 +21,12 @@ from vipnas_cli.cli.eval_plots import check_plots, plot_stills
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.eval_report import SCHEMA, cost_json, numbers, shown
 from vipnas_cli.cli.output import print_json, result_console
-from vipnas_cli.data.coco import read_json
-from vipnas_cli.data.coco_checks import result_problems, truth_problems
-from vipnas_cli.data.detections import read_detections
-from vipnas_cli.evaluation_coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
+from vipnas_cli.data.checks.coco import result_problems, truth_problems
+from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.detections import read_detections
+from vipnas_cli.evaluation.coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
 from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource
 from vipnas_cli.media.outputs import PartialFile, check_outputs
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vipnas_cli.bundle import bundled_weights, open_bundle, with_detector
-from vipnas_cli.bundle_archive import is_archive
+from vipnas_cli.bundle.archive import is_archive
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.eval_options import EvalOptions
-from vipnas_cli.cli.run_choice import choose, default_budget
 from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.flip_test import FlipTestEstimator
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.latency import position_ms
+from vipnas_cli.inference.flip import FlipTestEstimator
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.latency.choice import choose, default_budget
+from vipnas_cli.latency.clock import position_ms
 from vipnas_cli.spec import Budget
 
 CHECKPOINT = ".safetensors"
@@ -82,9 +82,9 @@ def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEsti
     try:
         import torch
 
-        from vipnas_cli.checkpoints import load_pose_net
         from vipnas_cli.cost import plan_cost
-        from vipnas_cli.inference.torch_backend import TorchEstimator
+        from vipnas_cli.inference.torch import TorchEstimator
+        from vipnas_cli.nets.checkpoints import load_pose_net
     except ImportError as error:
         raise VipnasError(
             f"{path} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"

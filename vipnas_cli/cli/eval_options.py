@@ -31,7 +31,7 @@ class EvalOptions:
     @property
     def resolved_workers(self) -> int:
         """As many as there are cores, unless said otherwise."""
-        from vipnas_cli.machine import usable_cores
+        from vipnas_cli.latency.machine import usable_cores
 
         return self.workers or usable_cores()
 

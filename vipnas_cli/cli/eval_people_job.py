@@ -21,12 +21,12 @@ from vipnas_cli.cli.eval_options import EvalOptions
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.eval_report import SCHEMA, numbers
 from vipnas_cli.cli.output import print_json, result_console
-from vipnas_cli.data.coco import read_images
+from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.evaluation_people import PeopleRules, PeopleScores, evaluate_people
+from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
 from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.onnx_backend import RuntimeOptions
-from vipnas_cli.inference.people_source import CellDetector, DetectorSource
+from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.people import CellDetector, DetectorSource
 from vipnas_cli.inference.second_look import BoxVerifier
 
 NAME = "coco"
@@ -116,8 +116,8 @@ def _from_checkpoint(path: Path, options: EvalOptions) -> CellDetector:
     with _needing_torch(path):
         import torch
 
-        from vipnas_cli.checkpoints import load_detector
-        from vipnas_cli.inference.torch_backend import TorchDetector
+        from vipnas_cli.inference.torch import TorchDetector
+        from vipnas_cli.nets.checkpoints import load_detector
 
     net = load_detector(path)
     torch.set_num_threads(RuntimeOptions(options.threads).resolved_threads)
@@ -128,8 +128,8 @@ def _verifier(path: Path, options: EvalOptions) -> BoxVerifier:
     with _needing_torch(path):
         import torch
 
-        from vipnas_cli.checkpoints import load_verifier
-        from vipnas_cli.inference.torch_backend import TorchVerifier
+        from vipnas_cli.inference.torch import TorchVerifier
+        from vipnas_cli.nets.checkpoints import load_verifier
 
     net = load_verifier(path)
     torch.set_num_threads(RuntimeOptions(options.threads).resolved_threads)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import OutputError, VipnasError
-from vipnas_cli.evaluation_ablation import Variant
-from vipnas_cli.evaluation_scores import SequenceScores
+from vipnas_cli.evaluation.ablation import Variant
+from vipnas_cli.evaluation.scores import SequenceScores
 from vipnas_cli.media.outputs import PartialFile, check_outputs
 from vipnas_cli.metrics import PredictedSequence, TruthSequence
 from vipnas_cli.metrics.coco import KeypointScores

@@ -28,14 +28,13 @@ from vipnas_cli.cli.eval_report import (
     sequences_json,
 )
 from vipnas_cli.cli.output import print_json, result_console
-from vipnas_cli.cli.run_choice import default_budget
-from vipnas_cli.data.detections import read_detections
-from vipnas_cli.data.posetrack import LabelledSequence, read_predictions, read_truth, write_predictions
-from vipnas_cli.data.posetrack_checks import label_release, prediction_problems, truth_problems
-from vipnas_cli.data.problems import Problem
+from vipnas_cli.data.checks.posetrack import label_release, prediction_problems, truth_problems
+from vipnas_cli.data.checks.problems import Problem
+from vipnas_cli.data.files.detections import read_detections
+from vipnas_cli.data.files.posetrack import LabelledSequence, read_predictions, read_truth, write_predictions
 from vipnas_cli.errors import OutputError
-from vipnas_cli.evaluation_ablation import Variant, ablation, runs_needed
-from vipnas_cli.evaluation_posetrack import (
+from vipnas_cli.evaluation.ablation import Variant, ablation, runs_needed
+from vipnas_cli.evaluation.posetrack import (
     RunSettings,
     Sources,
     boxes_by_image,
@@ -43,10 +42,11 @@ from vipnas_cli.evaluation_posetrack import (
     truth_as_prediction,
     without_unsure,
 )
-from vipnas_cli.evaluation_scores import SequenceScores, score_sequences
+from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
 from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource
+from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource
 from vipnas_cli.inference.propagator import DETECTED_EVIDENCE, PropagationOptions
+from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"

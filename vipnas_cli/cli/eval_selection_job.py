@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle import Pipeline, bundled_weights, open_bundle
-from vipnas_cli.bundle_archive import is_archive
+from vipnas_cli.bundle.archive import is_archive
+from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.eval_report import SCHEMA, number, shown
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
-from vipnas_cli.data.coco import read_people
-from vipnas_cli.data.image_store import read_image
+from vipnas_cli.data.files.coco import read_people
+from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.data.walks import Walks
 from vipnas_cli.errors import DataError, UsageError, WeightsError
-from vipnas_cli.evaluation import ClipScores, evaluate_clips
-from vipnas_cli.inference.onnx_backend import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.evaluation.pck import ClipScores, evaluate_clips
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
 from vipnas_cli.inference.propagator import PropagationOptions
 from vipnas_cli.metrics import PCK_THRESHOLDS
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.bundle import Pipeline, open_bundle
-from vipnas_cli.bundle_writer import (
+from vipnas_cli.bundle.reader import Pipeline, open_bundle
+from vipnas_cli.cli.export_networks import Cycle, find_networks
+from vipnas_cli.errors import UsageError
+from vipnas_cli.export.bundle_writer import (
     DetectorParts,
     PipelineParts,
     VerifierParts,
@@ -19,11 +21,9 @@ from vipnas_cli.bundle_writer import (
     set_detector,
     set_verifier,
 )
-from vipnas_cli.cli.export_networks import Cycle, find_networks
-from vipnas_cli.errors import UsageError
-from vipnas_cli.export import Exported, ExportOptions, WeightStorage
-from vipnas_cli.export_int8 import calibration_people
-from vipnas_cli.export_parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
+from vipnas_cli.onnx.graph import Exported, ExportOptions, WeightStorage
+from vipnas_cli.onnx.int8 import calibration_people
+from vipnas_cli.onnx.parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
 
 SCHEMA = 1
 

@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vipnas_cli.bundle_writer import Source, checkpoint_sources
-from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.errors import UsageError, WeightsError
-from vipnas_cli.export_parity import pose_inputs
+from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
+from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.export.bundle_writer import Source, checkpoint_sources
 from vipnas_cli.nets.batchnorm import recalibrate
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.search.clip_sets import SetSizes, clip_sets
-from vipnas_cli.search.scoring import ClipScorer, Networks
+from vipnas_cli.onnx.parity import pose_inputs
 from vipnas_cli.spec import Plan, Schedule, read_schedule
 
 CHECKPOINT = ".safetensors"

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle import MANIFEST
-from vipnas_cli.bundle_archive import SUFFIX
+from vipnas_cli.bundle.archive import SUFFIX
+from vipnas_cli.bundle.reader import MANIFEST
 from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
 from vipnas_cli.cli.info_texts import Description, describe_json, describe_recipe, describe_results, describe_video
 from vipnas_cli.cli.output import print_json, result_console

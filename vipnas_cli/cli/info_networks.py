@@ -8,11 +8,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle import MANIFEST, DetectorFile, NetworkFile, VerifierFile, open_bundle, read_manifest
+from vipnas_cli.bundle.reader import MANIFEST, DetectorFile, NetworkFile, VerifierFile, open_bundle, read_manifest
 from vipnas_cli.cli.info_texts import Description, arch_line, plan_line
 from vipnas_cli.cli.models_job import size_on_disk
 from vipnas_cli.errors import SpecError, WeightsError
-from vipnas_cli.inference.onnx_backend import RuntimeOptions, open_session, read_metadata
+from vipnas_cli.inference.onnx import RuntimeOptions, open_session, read_metadata
 from vipnas_cli.spec import ArchSpec, Plan, Schedule
 
 # Headers list tensors and a recipe; one of a hundred megabytes is no header but damage.

@@ -14,11 +14,12 @@ from rich.console import Console
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.output import print_json
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
-from vipnas_cli.machine import cache_folder
+from vipnas_cli.latency.machine import cache_folder
 from vipnas_cli.spec.spaces import space_of
 
 if TYPE_CHECKING:
-    from vipnas_cli.latency_table import Agreement, LatencyTable, ProbeOptions
+    from vipnas_cli.latency.probe import ProbeOptions
+    from vipnas_cli.latency.table import Agreement, LatencyTable
 
 SCHEMA = 1
 
@@ -56,7 +57,8 @@ class Found:
 def latency_table_job(options: LatencyTableOptions) -> None:
     """Writes a table, or reads one, and says how well it predicts."""
     try:
-        from vipnas_cli.latency_table import LatencyTable, ProbeOptions
+        from vipnas_cli.latency.probe import ProbeOptions
+        from vipnas_cli.latency.table import LatencyTable
     except ImportError as error:
         raise VipnasError(f"measuring a table needs {error.name}", "pip install 'vipnas[train]'") from error
     _check(options)
@@ -88,7 +90,7 @@ def _check(options: LatencyTableOptions) -> None:
 
 
 def _measure(options: LatencyTableOptions, console: Console) -> tuple[LatencyTable, float]:
-    from vipnas_cli.latency_table import TableOptions, measure_table, table_steps
+    from vipnas_cli.latency.measure import TableOptions, measure_table, table_steps
 
     space = space_of(options.space)
     settings = TableOptions(options.threads, seed=options.seed)
@@ -103,7 +105,8 @@ def _compare(
     table: LatencyTable, options: LatencyTableOptions, probe: ProbeOptions, console: Console
 ) -> Agreement | None:
     """Predictions for random networks, others than the table was fitted to, beside their measurements."""
-    from vipnas_cli.latency_table import OnnxProbe, check_table, random_plans
+    from vipnas_cli.latency.measure import check_table, random_plans
+    from vipnas_cli.latency.probe import OnnxProbe
 
     if not options.check:
         return None

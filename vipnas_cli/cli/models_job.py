@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle import (
+from vipnas_cli.bundle.archive import SUFFIX
+from vipnas_cli.bundle.reader import (
     MANIFEST,
     Bundle,
     DetectorFile,
@@ -23,9 +24,16 @@ from vipnas_cli.bundle import (
     open_bundle,
     with_detector,
 )
-from vipnas_cli.bundle_archive import SUFFIX
 from vipnas_cli.cli.output import print_json, result_console
-from vipnas_cli.machine import Memory, PipelineTimes, cache_folder, load_memory, memory_file, pipeline_key, this_machine
+from vipnas_cli.latency.machine import (
+    Memory,
+    PipelineTimes,
+    cache_folder,
+    load_memory,
+    memory_file,
+    pipeline_key,
+    this_machine,
+)
 
 SCHEMA = 1
 

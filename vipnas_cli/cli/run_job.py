@@ -12,17 +12,17 @@ from typing import TextIO
 
 from rich.console import Console
 
-from vipnas_cli.bundle import Bundle, Pipeline
+from vipnas_cli.bundle.reader import Bundle, Pipeline
 from vipnas_cli.cli.progress import frame_progress
-from vipnas_cli.cli.run_choice import Choice, Workload, choose, default_budget
 from vipnas_cli.cli.run_report import RunReport, print_report
-from vipnas_cli.data.boxes import read_boxes
+from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
 from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.onnx_backend import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people_source import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
+from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.outputs import check_outputs

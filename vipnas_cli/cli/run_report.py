@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle import DetectorFile
-from vipnas_cli.cli.run_choice import Choice
+from vipnas_cli.bundle.reader import DetectorFile
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.second_look import VIEWS
+from vipnas_cli.latency.choice import Choice
 
 LISTED_PEOPLE = 6
 

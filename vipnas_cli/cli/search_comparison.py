@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vipnas_cli.search.candidate import Evaluation, Score
+from vipnas_cli.evaluation.cycles import Score
+from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import Plan, Schedule
 

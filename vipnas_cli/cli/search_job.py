@@ -13,7 +13,6 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vipnas_cli.checkpoints import load_pose_net
 from vipnas_cli.cli.search_comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.cli.search_plots import draw_search
 from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
@@ -29,12 +28,13 @@ from vipnas_cli.cli.search_setup import (
 )
 from vipnas_cli.cost import plan_cost
 from vipnas_cli.errors import OutputError
-from vipnas_cli.latency_table import ProbeOptions, measured_ms
-from vipnas_cli.machine import this_machine
+from vipnas_cli.evaluation.cycles import ClipScorer
+from vipnas_cli.latency.machine import this_machine
+from vipnas_cli.latency.probe import ProbeOptions, measured_ms
+from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.log import Problem, SearchLog
 from vipnas_cli.search.predictor import held_out_correlation
-from vipnas_cli.search.scoring import ClipScorer
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.search.team import team_of, torchrun_rank

@@ -10,19 +10,20 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.bundle import bundled_weights
-from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
+from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.errors import BudgetError, UsageError, WeightsError
-from vipnas_cli.latency_table import LatencyTable, ProbeOptions, measured_ms
+from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
+from vipnas_cli.evaluation.cycles import Networks
+from vipnas_cli.latency.probe import ProbeOptions, measured_ms
+from vipnas_cli.latency.table import LatencyTable
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
-from vipnas_cli.search.clip_sets import ClipSets, SetSizes, clip_sets
-from vipnas_cli.search.cycles import CycleSpace
-from vipnas_cli.search.scoring import Networks
 from vipnas_cli.search.task import SearchPlan
 from vipnas_cli.spec import PRESETS, Budget, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.cycle_space import CycleSpace
 from vipnas_cli.spec.presets import DETECTOR
 
 CALIBRATION = 32

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from rich.console import Console
 from rich.markup import escape
 
-from vipnas_cli.bundle import bundled_weights
+from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.train_report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
@@ -62,8 +62,8 @@ def train_job(options: TrainOptions) -> None:
     _check_extra()
     import torch
 
+    from vipnas_cli.distributed import process_group
     from vipnas_cli.training.devices import chosen_device
-    from vipnas_cli.training.distributed import process_group
     from vipnas_cli.training.recipe import read_recipe
 
     recipe = read_recipe(options.recipe)
@@ -137,7 +137,7 @@ def _bundled_detector() -> Path:
 
 def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
     """The plan of a rehearsal; its key network is trained first if it needs one."""
-    from vipnas_cli.training.distributed import together
+    from vipnas_cli.distributed import together
     from vipnas_cli.training.rehearsal import rehearsal, rehearsal_key
 
     console.print(
@@ -195,8 +195,8 @@ def _events(plan: RunPlan) -> Iterator[Generator[StepEvent, None, None]]:
 
 
 def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
-    from vipnas_cli.search.validation import clip_validation
-    from vipnas_cli.training.distributed import any_rank, ranks
+    from vipnas_cli.distributed import any_rank, ranks
+    from vipnas_cli.training.cycle_validation import clip_validation
 
     plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None)
     plan.out.parent.mkdir(parents=True, exist_ok=True)

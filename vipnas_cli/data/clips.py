@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.data.coco import inside, read_json
+from vipnas_cli.data.files.coco import inside, read_json
 from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.errors import DataError
 from vipnas_cli.pose import COCO17

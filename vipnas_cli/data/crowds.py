@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.coco import LabelledImage
+from vipnas_cli.data.files.coco import LabelledImage
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.pose import COCO17
 

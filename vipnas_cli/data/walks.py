@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.clips import PersonClip
-from vipnas_cli.data.image_store import read_image
+from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 
 Floats = NDArray[np.float64]

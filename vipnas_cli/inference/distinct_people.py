@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.inference.estimator import PoseEstimator, key_poses
-from vipnas_cli.inference.people_source import Boxes, DetectorSource, Image
-from vipnas_cli.metrics.oks import covered_shares, oks
+from vipnas_cli.inference.people import Boxes, DetectorSource, Image
 from vipnas_cli.pose import Skeleton
+from vipnas_cli.pose.oks import covered_shares, oks
 
 Floats = NDArray[np.floating]
 # Boxes of which less than this share lies in another one's cannot be parts of the same person.

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
-from vipnas_cli.inference.key_people import Candidates, candidates, found_again
-from vipnas_cli.inference.people_source import PeopleSource
-from vipnas_cli.metrics.oks import oks_nms
+from vipnas_cli.inference.keyframe import Candidates, candidates, found_again
+from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker

@@ -8,19 +8,12 @@ from typing import Any
 
 from vipnas_cli.cost import schedule_macs
 from vipnas_cli.errors import BudgetError
-from vipnas_cli.search.cycles import CycleSpace
+from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 JsonObject = dict[str, Any]
 PlanMs = Callable[[Plan], float]
-
-
-@dataclass(frozen=True)
-class Score:
-    """PCK@0.1 in percent: the mean over the cycle, and at each position."""
-
-    mean: float
-    positions: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vipnas_cli.search.candidate import Evaluation, Prices, Score
+from vipnas_cli.evaluation.cycles import Score
+from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Method
 from vipnas_cli.search.team import Team
 from vipnas_cli.spec import Schedule

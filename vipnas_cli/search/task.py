@@ -8,16 +8,17 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from vipnas_cli.latency_table import LatencyTable, ProbeOptions, measured_ms
+from vipnas_cli.evaluation.clip_sets import ClipSets
+from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.latency.probe import ProbeOptions, measured_ms
+from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
-from vipnas_cli.search.clip_sets import ClipSets
-from vipnas_cli.search.cycles import CycleSpace
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import hopeful
 from vipnas_cli.search.runner import OnEvaluation, Runner
-from vipnas_cli.search.scoring import ClipScorer, Networks
 from vipnas_cli.search.team import Team
 from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 MethodName = Literal["evolution", "random"]
 UNIFORM = "uniform"

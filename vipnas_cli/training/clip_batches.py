@@ -15,11 +15,11 @@ from torch import Tensor
 from vipnas_cli.data.augment import Augmentation, crop_person, vary_look
 from vipnas_cli.data.deformation import moving_limbs
 from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.realign import realignment_weights
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import ClipSource, StillSource
-from vipnas_cli.training.distributed import own_rows
 
 Arrays = tuple[NDArray[np.generic], ...]
 

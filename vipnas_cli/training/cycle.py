@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, shared_places
 from vipnas_cli.errors import UsageError
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, shared_places
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import Schedule, read_schedule
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
-from vipnas_cli.data.coco import LabelledImage, read_images, read_people
 from vipnas_cli.data.crowds import can_be_cut_out
-from vipnas_cli.data.image_store import ImageStore, read_image
+from vipnas_cli.data.files.coco import LabelledImage, read_images, read_people
+from vipnas_cli.data.files.image_store import ImageStore, read_image
 from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
-from vipnas_cli.data.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
-from vipnas_cli.data.synthetic.motion import Motion
+from vipnas_cli.distributed import one_first
 from vipnas_cli.errors import DataError
-from vipnas_cli.training.distributed import one_first
+from vipnas_cli.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
+from vipnas_cli.synthetic.motion import Motion
 from vipnas_cli.training.recipe import DataShare, Recipe
 
 Image = NDArray[np.uint8]

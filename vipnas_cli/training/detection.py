@@ -16,10 +16,10 @@ from torch import Tensor
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, SceneOptions, empty_scene, windows, with_group, with_person, with_photo
 from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.distributed import mean_over_ranks, own_rows
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances, cell_centres
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
-from vipnas_cli.training.distributed import mean_over_ranks, own_rows
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vipnas_cli.data.augment import Look, crop_labels, draw_look, draw_transform
+from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.geometry import SHRINK_BELOW
 from vipnas_cli.training.batches import Batch, StillBatches, stacked
 from vipnas_cli.training.data_sets import StillSource
-from vipnas_cli.training.distributed import own_rows
 
 Floats = NDArray[np.float32]
 # Images may take this share of the device's free memory; the network needs the rest.

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from vipnas_cli.distributed import local_rank
 from vipnas_cli.errors import UsageError
-from vipnas_cli.training.distributed import local_rank
 
 Anything = TypeVar("Anything")
 MOST_LOADERS = 8

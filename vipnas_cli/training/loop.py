@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.checkpoints import load_checkpoint, save_checkpoint
+from vipnas_cli.distributed import average_over_ranks, mean_over_ranks, ranks, same_everywhere
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.nets.batchnorm import set_synced
+from vipnas_cli.nets.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
 from vipnas_cli.training.devices import loader_threads, on_device
-from vipnas_cli.training.distributed import average_over_ranks, mean_over_ranks, ranks, same_everywhere
 from vipnas_cli.training.options import LoopOptions
 
 

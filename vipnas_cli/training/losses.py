@@ -6,8 +6,8 @@ Shapes: B batch, K keypoints, h, w heatmap cells.
 import torch
 from torch import Tensor
 
+from vipnas_cli.distributed import mean_over_ranks
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW
-from vipnas_cli.training.distributed import mean_over_ranks
 
 
 def gaussian_targets(points_crop: Tensor, rows: int, columns: int) -> Tensor:

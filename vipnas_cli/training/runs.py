@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vipnas_cli.checkpoints import load_detector, load_pose_net
+from vipnas_cli.nets.checkpoints import load_detector, load_pose_net
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.verifier import BoxVerifier

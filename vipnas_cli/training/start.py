@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.checkpoints import load_checkpoint, load_pose_net, load_super_net
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net
 from vipnas_cli.nets.grafting import graft
 from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet

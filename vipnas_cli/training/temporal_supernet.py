@@ -15,7 +15,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from vipnas_cli.checkpoints import load_pose_net
+from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import Plan, TemporalSpace

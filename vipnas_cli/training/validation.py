@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vipnas_cli.data.augment import crop_person
-from vipnas_cli.data.coco import read_people
-from vipnas_cli.data.image_store import read_image
+from vipnas_cli.data.files.coco import read_people
+from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError
 from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck

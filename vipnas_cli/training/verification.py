@@ -15,15 +15,15 @@ from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
-from vipnas_cli.metrics.oks import covered_shares, iou
+from vipnas_cli.distributed import own_rows
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.nets.verifier import placed
 from vipnas_cli.pose import CropTransform, mirrored_places
+from vipnas_cli.pose.oks import covered_shares, iou
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.detection import generalised_iou, pairwise_iou
-from vipnas_cli.training.distributed import own_rows
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

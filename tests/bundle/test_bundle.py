@@ -1,0 +1,92 @@
+"""Bundles: what is bundled is whole, budgets choose by score, and foreign manifests are refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+
+FORMAT_1 = Path(__file__).parent / "format_1"
+EXPECTED = [[0.0117967, 0.0109274], [0.0031207, 0.0029824]]
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return open_bundle(bundled_weights())
+
+
+def test_every_bundled_file_has_its_checksum(bundle: Bundle) -> None:
+    assert bundle.detector is not None
+    assert bundle.detector.read()
+    for pipeline in bundle.pipelines:
+        for network in pipeline.networks:
+            assert network.read()
+
+
+def test_at_least_three_pipelines_lie_between_a_tenth_and_seven_tenths_of_a_gflop(bundle: Bundle) -> None:
+    costs = [pipeline.macs_per_person_frame for pipeline in bundle.pipelines]
+    assert sum(0.1e9 <= cost <= 0.7e9 for cost in costs) >= 3
+    assert [p.macs_per_person_frame for p in bundle.by_cost] == sorted(costs)
+
+
+def test_a_budget_takes_the_best_pipeline_within_it(bundle: Bundle) -> None:
+    best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
+    assert bundle.within(1e12) == best
+    cheapest = bundle.by_cost[0]
+    assert bundle.within(cheapest.macs_per_person_frame) == cheapest
+    with pytest.raises(BudgetError) as caught:
+        bundle.within(cheapest.macs_per_person_frame - 1)
+    assert cheapest.name in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 99}, "format"),
+        ({"networks": {}}, "incomplete"),
+        ({"pipelines": []}, "incomplete"),
+        ({"detector": {"file": "../outside.onnx", "sha256": "", "macs": 1, "side": 320, "threshold": 0.3}}, "outside"),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+    manifest = json.loads((bundled_weights() / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(WeightsError, match=words):
+        open_bundle(tmp_path)
+
+
+def test_a_bundle_of_format_1_stays_readable() -> None:
+    pipeline = open_bundle(FORMAT_1).pipelines[0]
+    assert pipeline.scores == {"selection": 1.0}
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), np.uint8)
+    heatmaps = OnnxEstimator(pipeline, RuntimeOptions(1)).estimate(0, crops, None)
+    # What vipnas 0.1.0 computed when it wrote this bundle.
+    assert heatmaps.shape == (2, 17, 16, 8)
+    np.testing.assert_allclose(heatmaps[:, 3, 5:7, 4], EXPECTED, rtol=1e-3)
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
+    manifest = json.loads((FORMAT_1 / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "format": 2}))
+    with pytest.raises(WeightsError, match="format 2") as caught:
+        open_bundle(tmp_path)
+    assert caught.value.hint == "pip install -U vipnas"
+
+
+def test_a_bad_plan_is_a_fault_of_the_weights(tmp_path: Path) -> None:
+    manifest = json.loads((bundled_weights() / "manifest.json").read_text())
+    for network in manifest["networks"].values():
+        network["plan"]["arch"]["family"] = "transformer"
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(WeightsError, match="transformer"):
+        open_bundle(tmp_path)
+
+
+def test_a_detector_at_its_own_size_is_itself_and_costs_more_at_a_larger_one(bundle: Bundle) -> None:
+    assert bundle.detector is not None
+    assert bundle.detector.at(bundle.detector.side) == bundle.detector
+    assert bundle.detector.at(2 * bundle.detector.side).macs == 4 * bundle.detector.macs

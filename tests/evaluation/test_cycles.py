@@ -1,0 +1,128 @@
+"""Scores of schedules: repeatable, cut to the cycle, from networks as they are handed out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.evaluation.clip_sets import ClipSets
+from vipnas_cli.evaluation.cycles import (
+    KEPT_KEYS,
+    ClipScorer,
+    Networks,
+    carried_boxes,
+    inputs_of,
+    limb_pck,
+    seen_by,
+)
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.cycle_space import CycleSpace
+
+
+@pytest.fixture
+def cycles(small_cycles: CycleSpace) -> CycleSpace:
+    return replace(small_cycles, lengths=(4,))
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(
+    cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
+) -> None:
+    rng = Random(0)
+    schedules = [cycles.sample(rng) for _ in range(3)]
+    one, other = ClipScorer(small_networks, small_clips), ClipScorer(small_networks, small_clips)
+    scores = [one(schedule) for schedule in schedules]
+    assert [other(schedule) for schedule in reversed(schedules)] == scores[::-1]
+    assert all(len(score.positions) == 4 and score.mean == np.mean(score.positions) for score in scores)
+
+
+def test_a_shorter_cycle_scores_as_the_beginning_of_a_longer_one(
+    cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
+) -> None:
+    schedule, score = cycles.sample(Random(1)), ClipScorer(small_networks, small_clips)
+    whole = score(schedule)
+    for length in (1, 2, 3):
+        assert score(Schedule(schedule.plans[:length])).positions == whole.positions[:length]
+
+
+def test_key_networks_of_a_super_network_are_recalibrated_and_kept(
+    small_space: SearchSpace, small_clips: ClipSets
+) -> None:
+    torch.manual_seed(1)
+    supernet = SuperNet(small_space).eval()
+    score, rng = ClipScorer(Networks(supernet), small_clips), Random(0)
+    archs = {small_space.sample(rng) for _ in range(KEPT_KEYS + 2)}
+    first = {arch: score.run(Schedule((Plan(arch),))) for arch in archs}
+    assert {arch: score(Schedule((Plan(arch),))) for arch in reversed(list(archs))} == {
+        arch: found[0] for arch, found in first.items()
+    }
+    for arch, (_, (net,)) in first.items():
+        assert net.arch == arch
+        stored = supernet.extract(arch)
+        assert not torch.equal(net.stem[1].running_mean, stored.stem[1].running_mean)
+        assert torch.equal(net.stem[0].weight, stored.stem[0].weight)
+
+
+def test_a_finished_key_network_stays_as_it_is(
+    cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
+) -> None:
+    assert isinstance(small_networks.key, PoseNet)
+    before = {name: tensor.clone() for name, tensor in small_networks.key.state_dict().items()}
+    _, nets = ClipScorer(small_networks, small_clips).run(cycles.sample(Random(0)))
+    assert nets[0] is small_networks.key
+    assert all(torch.equal(tensor, before[name]) for name, tensor in nets[0].state_dict().items())
+
+
+def test_handed_out_networks_see_what_was_scored(
+    cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
+) -> None:
+    schedule = Schedule((cycles.sample(Random(0)).plans[0], Plan(cycles.follower_space.largest, FusionSpec("cat", 2))))
+    score, (key, follower) = ClipScorer(small_networks, small_clips).run(schedule)
+    clips = small_clips.scored
+    boxes = np.stack([person.box_frame for person in clips.frames(0)])
+    first = seen_by(key, inputs_of(clips, 0, schedule.plan(0), boxes, None))
+    inputs = inputs_of(clips, 1, schedule.plan(1), carried_boxes(first, first), first)
+    assert inputs.previous is not None
+    second = seen_by(follower, inputs)
+    assert limb_pck(clips.frames(1), second.points_frame) == score.positions[1]
+    with torch.no_grad():
+        plain = torch.cat([follower(*batch) for batch in inputs.batches()]).numpy()
+    np.testing.assert_allclose(second.heatmaps, plain, atol=1e-5)
+
+
+def test_followers_are_recalibrated_on_what_the_position_before_makes(
+    cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
+) -> None:
+    plan = Plan(cycles.follower_space.largest, FusionSpec("cat", 2))
+    key = cycles.sample(Random(0)).plans[0]
+    _, nets = ClipScorer(small_networks, small_clips).run(Schedule((key, plan, plan)))
+    first, second = (net.stages[2][0].expand[1].running_mean for net in nets[1:])
+    assert not torch.equal(first, second)
+
+
+def test_every_frame_of_a_network_is_scored_from_the_clips_own_boxes(
+    small_networks: Networks, small_clips: ClipSets
+) -> None:
+    score = ClipScorer(small_networks, small_clips)
+    assert isinstance(small_networks.key, PoseNet)
+    every = score.every_frame(small_networks.key, 3)
+    assert len(every.positions) == 3
+    assert every.positions[0] == score(Schedule((Plan(small_networks.key.arch),))).mean
+
+
+def test_pck_counts_surely_labelled_limbs(small_clips: ClipSets) -> None:
+    people: list[LabelledPerson] = small_clips.scored.frames(0)
+    points = np.stack([person.points_frame for person in people])
+    assert limb_pck(people, points) == 100
+    assert limb_pck(people, points + 1000) == 0
+    wrong = points.copy()
+    wrong[:, 9] += 1000
+    assert limb_pck(people, wrong) == pytest.approx(100 * 11 / 12)
+    doubted = [replace(person, weights=np.where(np.arange(17) == 9, 0.3, 1)) for person in people]
+    assert limb_pck(doubted, wrong) == 100

@@ -1,0 +1,100 @@
+"""Threads and measured budgets: an option wins, then what bench remembers, then the default or a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.latency.choice import Workload, choose
+from vipnas_cli.latency.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
+from vipnas_cli.spec import Budget
+
+CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+OPEN, ONE = RuntimeOptions(0), RuntimeOptions(1)
+MACS = Budget(0.2e9, "macs")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """The bundled pipelines, with a memory of this test's own."""
+    monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path))
+    return open_bundle(bundled_weights())
+
+
+def remember_all(bundle: Bundle) -> None:
+    """Invented times with 3 threads, which are said to be the fastest: 1, 2, … ms from cheap to dear."""
+    measured = {}
+    for index, pipeline in enumerate(bundle.by_cost):
+        times = PipelineTimes(index + 1, index + 1, index + 1, 100.0, 50.0)
+        slower = replace(times, network_ms=times.network_ms + 100, numbers_fps=10.0, video_fps=10.0)
+        measured[pipeline_key(pipeline, bundle.detector)] = {1: slower, 3: times}
+    remember(memory_file(), this_machine(), measured)
+
+
+def test_an_option_wins_then_the_memory_then_the_default(bundle: Bundle) -> None:
+    assert choose(None, MACS, OPEN).threads_from == "default"
+    remember_all(bundle)
+    found = choose(None, MACS, OPEN)
+    assert (found.runtime.threads, found.threads_from) == (3, "bench")
+    found = choose(None, MACS, ONE)
+    assert (found.runtime.threads, found.threads_from) == (1, "option")
+
+
+def test_a_remembered_budget_in_milliseconds_is_not_measured_again(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_all(bundle)
+    monkeypatch.setattr("vipnas_cli.latency.choice.network_ms", lambda *_: pytest.fail("measured"))
+    affordable = bundle.by_cost[:2]
+    found = choose(None, Budget(2.5, "ms"), OPEN)
+    assert found.pipeline == max(affordable, key=lambda pipeline: pipeline.scores["selection"])
+    assert found.figure is not None
+    assert found.figure.source == "bench"
+    assert found.figure.value == bundle.by_cost.index(found.pipeline) + 1
+    with pytest.raises(BudgetError) as caught:
+        choose(None, Budget(2.5, "ms"), ONE)
+    assert bundle.by_cost[0].name in caught.value.hint
+    assert "101.0 ms" in caught.value.hint
+
+
+def test_what_is_not_remembered_is_measured(bundle: Bundle) -> None:
+    best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
+    found = choose(None, Budget(10_000, "ms"), ONE)
+    assert found.pipeline == best
+    assert found.figure is not None
+    assert found.figure.source == "measured now"
+    assert 0 < found.figure.value <= 10_000
+    assert found.to_json()["measured"]["unit"] == "ms"
+
+
+def test_frames_per_second_count_reading_and_writing_the_video(bundle: Bundle) -> None:
+    remember_all(bundle)
+    numbers = choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, pictures=False))
+    assert numbers.figure is not None
+    pictures = choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, pictures=True))
+    assert pictures.figure is not None
+    # The memory says 4 ms at most for poses, so more than 250 fps would leave out the video.
+    assert 0 < pictures.figure.value <= numbers.figure.value <= 1000
+    with pytest.raises(BudgetError, match="1e\\+06 fps"):
+        choose(None, Budget(1e6, "fps"), OPEN, Workload(CLIP, None, pictures=False))
+    with pytest.raises(BudgetError, match="video"):
+        choose(None, Budget(60, "fps"), OPEN)
+
+
+def test_a_damaged_memory_is_left_aside_with_a_note(bundle: Bundle) -> None:
+    memory_file().write_text("{")
+    found = choose(None, MACS, OPEN)
+    assert found.threads_from == "default"
+    assert str(memory_file()) in found.note
+
+
+def test_an_exported_network_is_taken_as_it_is_and_a_missing_one_refused(bundle: Bundle, tmp_path: Path) -> None:
+    network = bundle.by_cost[0].networks[0].path
+    assert choose(network, MACS, ONE).pipeline.name == network.stem
+    with pytest.raises(WeightsError, match="nothing here"):
+        choose(tmp_path / "nothing here", MACS, ONE)

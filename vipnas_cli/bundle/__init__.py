@@ -1,0 +1,1 @@
+"""Pipelines on disk: read and checked, from a folder or from one file."""

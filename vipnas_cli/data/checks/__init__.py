@@ -1,0 +1,1 @@
+"""Looks through data before it is used, and tells all that is wrong."""

@@ -1,0 +1,1 @@
+"""Label, box and picture files."""

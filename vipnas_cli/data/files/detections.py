@@ -1,0 +1,48 @@
+"""Reads person boxes by image id: the format in which detectors publish results for COCO and PoseTrack.
+
+Shapes: N boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.data.checks.problems import finite_numbers
+from vipnas_cli.data.files.boxes import BoxesByFrame
+from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.errors import DataError
+
+PERSON = 1
+_HINT = 'use a .json list of {"image_id": …, "category_id": 1, "bbox": [x, y, width, height], "score": …}'
+
+
+def read_detections(path: Path, image_ids: Collection[int]) -> BoxesByFrame:
+    """Rows (N, 5) of x0, y0, x1, y1, score by image id, best first; other categories than persons are left out.
+
+    DataError names the entry that cannot be used, or says that not one box is for an image of `image_ids`.
+    """
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise DataError(f"{path} is no list of detections", _HINT)
+    found: dict[int, list[list[float]]] = {}
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not isinstance(row.get("image_id"), int):
+            raise DataError(f"{path}, entry {number}: no image id", _HINT)
+        if row.get("category_id", PERSON) != PERSON:
+            continue
+        box, score = row.get("bbox"), row.get("score", 1.0)
+        if not finite_numbers(box, 4) or not finite_numbers([score], 1):
+            raise DataError(f"{path}, entry {number}: box {box} with score {score} is impossible", _HINT)
+        if min(box[2:]) > 0:
+            found.setdefault(row["image_id"], []).append([box[0], box[1], box[0] + box[2], box[1] + box[3], score])
+    if found and found.keys().isdisjoint(image_ids):
+        raise DataError(f"{path} has boxes for other images only, such as {min(found)}", "name boxes for these labels")
+    return {image: _sorted(np.asarray(boxes, np.float32)) for image, boxes in found.items()}
+
+
+def _sorted(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return boxes[np.argsort(-boxes[:, 4], kind="stable")]

@@ -1,0 +1,1 @@
+"""Scores of pipelines and of schedules, from predictions to numbers."""

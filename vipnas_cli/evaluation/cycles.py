@@ -1,0 +1,195 @@
+"""Scores of schedules: networks extracted from super-networks, recalibrated, and run over fixed clips as `run` does.
+
+Key frames get the boxes of the clips, which err as a detector's do. Followers get what a video gets: the key frame's
+box moved as the pose was found to move, and the previous heatmaps re-aligned to it. Batch norms of followers are
+recalibrated in the order of the cycle, each on the heatmaps that the position before it makes; there boxes err too.
+Shapes: C clips, K keypoints, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.evaluation.clip_sets import LIMBS, ClipSet, ClipSets
+from vipnas_cli.inference.propagator import FEWEST_JOINTS, PropagationOptions, moved_box
+from vipnas_cli.metrics import limb_sizes, pck
+from vipnas_cli.nets.batchnorm import recalibrate
+from vipnas_cli.nets.folding import fold_batch_norm
+from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.pose import CropTransform, HeatmapCodec
+from vipnas_cli.pose.realign import realign
+from vipnas_cli.spec import ArchSpec, Plan, Schedule
+
+Boxes = NDArray[np.float32]
+BATCH = 16
+# Key networks whose heatmaps are kept; a search with a fixed key network needs one.
+KEPT_KEYS = 4
+PCK_THRESHOLD = 0.1
+
+
+@dataclass(frozen=True)
+class Score:
+    """PCK@0.1 in percent: the mean over the cycle, and at each position."""
+
+    mean: float
+    positions: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where networks come from: super-networks or finished networks, of followers one for each position.
+
+    Followers are never asked for where every cycle has one frame.
+    """
+
+    key: SuperNet | PoseNet
+    followers: SuperNet | tuple[PoseNet, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a position gets of all clips: crops, their transforms, previous heatmaps (C, K, h, w) for a fusion."""
+
+    crops: NDArray[np.uint8]
+    transforms: list[CropTransform]
+    boxes_frame: Boxes
+    previous: NDArray[np.float32] | None = None
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Network inputs, batch by batch."""
+        for first in range(0, len(self.crops), BATCH):
+            rows = slice(first, first + BATCH)
+            images = network_input(torch.from_numpy(self.crops[rows]))
+            yield images, None if self.previous is None else torch.from_numpy(self.previous[rows])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a position made of its inputs: heatmaps (C, K, h, w), points_frame (C, K, 2), scores (C, K)."""
+
+    inputs: Inputs
+    heatmaps: NDArray[np.float32]
+    points_frame: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@dataclass
+class ClipScorer:
+    """PCK@0.1 of the limbs on fixed clips; the same schedule always gets the same score."""
+
+    networks: Networks
+    clips: ClipSets
+    _keys: dict[ArchSpec, tuple[PoseNet, Seen, Seen]] = field(default_factory=dict)
+
+    def __call__(self, schedule: Schedule) -> Score:
+        """The score of a schedule, on clips cut to the length of its cycle."""
+        return self.run(schedule)[0]
+
+    def run(self, schedule: Schedule) -> tuple[Score, list[PoseNet]]:
+        """The score of a schedule, and its networks with batch-norm statistics of their own."""
+        net, calibration, first = self._key(schedule.plan(0).arch)
+        seen, nets, found = first, [net], [self._pck(0, first)]
+        for position, plan in enumerate(schedule.plans[1:], 1):
+            source = self.networks.followers
+            assert source is not None, "a search for followers has their super-network"
+            if isinstance(source, tuple):
+                net = source[position - 1].eval()
+            else:
+                net = source.extract(plan.arch, plan.fusion).eval()
+                boxes = np.stack([person.box_frame for person in self.clips.calibration.frames(position)])
+                inputs = inputs_of(self.clips.calibration, position, plan, boxes, calibration)
+                recalibrate(net, inputs.batches())
+                if position + 1 < len(schedule):
+                    calibration = seen_by(net, inputs)
+            boxes = carried_boxes(first, seen)
+            seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
+            found.append(self._pck(position, seen))
+            nets.append(net)
+        return Score(float(np.mean(found)), tuple(found)), nets
+
+    def every_frame(self, net: PoseNet, frames: int) -> Score:
+        """The score of a finished network that sees every frame anew, with boxes that err as a detector's do."""
+        plan, found = Plan(net.arch), []
+        for position in range(frames):
+            boxes = np.stack([person.box_frame for person in self.clips.scored.frames(position)])
+            found.append(self._pck(position, seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, None))))
+        return Score(float(np.mean(found)), tuple(found))
+
+    def _key(self, arch: ArchSpec) -> tuple[PoseNet, Seen, Seen]:
+        """The key network and what it made of the calibration clips and of the scored ones."""
+        if arch not in self._keys:
+            if len(self._keys) >= KEPT_KEYS:
+                del self._keys[next(iter(self._keys))]
+            self._keys[arch] = self._new_key(arch)
+        return self._keys[arch]
+
+    def _new_key(self, arch: ArchSpec) -> tuple[PoseNet, Seen, Seen]:
+        source, inputs = self.networks.key, []
+        for clips in (self.clips.calibration, self.clips.scored):
+            boxes = np.stack([person.box_frame for person in clips.frames(0)])
+            inputs.append(inputs_of(clips, 0, Plan(arch), boxes, None))
+        if isinstance(source, PoseNet):
+            net = source.eval()
+        else:
+            net = source.extract(arch).eval()
+            recalibrate(net, inputs[0].batches())
+        return net, seen_by(net, inputs[0]), seen_by(net, inputs[1])
+
+    def _pck(self, position: int, seen: Seen) -> float:
+        return limb_pck(self.clips.scored.frames(position), seen.points_frame)
+
+
+def inputs_of(clips: ClipSet, position: int, plan: Plan, boxes_frame: Boxes, before: Seen | None) -> Inputs:
+    """The crops of boxes (C, 4) at a position, and for a fusion the heatmaps of the position before, re-aligned."""
+    height, width = plan.arch.height, plan.arch.width
+    transforms = [CropTransform.from_box(box, height, width) for box in boxes_frame]
+    people = clips.frames(position)
+    crops = [t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)]
+    previous = None
+    if plan.fusion.operation != "none" and before is not None:
+        previous = realign(before.heatmaps, before.inputs.transforms, transforms)
+    return Inputs(np.stack(crops), transforms, boxes_frame, previous)
+
+
+@torch.no_grad()
+def seen_by(net: PoseNet, inputs: Inputs) -> Seen:
+    """What a network makes of inputs."""
+    # Batch norms alone take a third of the time, and images come with their channels last.
+    folded = deepcopy(net)
+    fold_batch_norm(folded)
+    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts = [folded(images, previous).contiguous().numpy() for images, previous in inputs.batches()]
+    heatmaps = np.concatenate(parts)
+    points_crop, scores = HeatmapCodec(net.arch.height, net.arch.width).decode(heatmaps)
+    points = [t.to_frame(p) for t, p in zip(inputs.transforms, points_crop, strict=True)]
+    return Seen(inputs, heatmaps, np.stack(points), scores)
+
+
+def carried_boxes(key: Seen, before: Seen) -> Boxes:
+    """Boxes (C, 4) for the next position: those of the key frame, moved as the poses were since then."""
+    trusted, rows = PropagationOptions().point_score, []
+    for clip, box in enumerate(key.inputs.boxes_frame):
+        weights = [np.where(seen.scores[clip] >= trusted, seen.scores[clip], 0) for seen in (key, before)]
+        if (np.minimum(*weights) > 0).sum() < FEWEST_JOINTS:
+            rows.append(before.inputs.boxes_frame[clip])
+        else:
+            poses = [(seen.points_frame[clip], weight) for seen, weight in zip((key, before), weights, strict=True)]
+            rows.append(moved_box(box, *poses))
+    return np.stack(rows)
+
+
+def limb_pck(people: Sequence[LabelledPerson], points_frame: NDArray[np.float32]) -> float:
+    """PCK@0.1 in percent of surely labelled limbs; points_frame (C, K, 2)."""
+    truth = np.stack([person.points_frame for person in people])[:, LIMBS]
+    labelled = np.stack([person.weights == 1 for person in people])[:, LIMBS]
+    sizes = limb_sizes(truth, labelled)
+    return float(pck(truth, points_frame[:, LIMBS], labelled, sizes, (PCK_THRESHOLD,))[0])

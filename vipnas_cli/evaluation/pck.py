@@ -1,0 +1,71 @@
+"""Scores of a pipeline on labelled images and clips, on the boxes of the labels.
+
+Shapes: P people, K keypoints, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.data.clips import PersonClip
+from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.image_store import read_image
+from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.people import GivenBoxesSource
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
+from vipnas_cli.metrics.pck import LIMB_JOINTS, PCK_THRESHOLDS, limb_sizes, pck
+from vipnas_cli.pose import HeatmapCodec
+
+
+def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
+    """OKS scores of the key network on the labelled boxes of a COCO file (images lie in `../images`)."""
+    truth = read_json(annotations)
+    source = GivenBoxesSource(labelled_people(truth))
+    results = predict_people(estimator, truth, annotations, source, StillOptions(codec=codec))
+    return evaluate_coco(truth, results)
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """PCK in percent at 0.2, 0.1, 0.05 of the limb box, PCK@0.1 by position in the cycle, and the frames counted."""
+
+    pck: tuple[float, ...]
+    pck_by_position: tuple[float, ...]
+    frames: int
+
+
+def evaluate_clips(
+    estimator: PoseEstimator,
+    clips: Sequence[PersonClip],
+    options: PropagationOptions,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
+) -> ClipScores:
+    """PCK of the whole propagation on clips of one person; boxes of the labels are given on key frames."""
+    limbs = [estimator.skeleton.index(name) for name in LIMB_JOINTS]
+    truth, found, labelled, positions = [], [], [], []
+    for clip in clips:
+        rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
+        propagator = Propagator(estimator, GivenBoxesSource(rows), options=options)
+        for index, frame in enumerate(clip.frames):
+            step = propagator.step(read(frame.image), index, index / 30)
+            points = step.people.points_frame
+            found.append(points[0] if len(points) else np.full_like(frame.points_frame, np.nan))
+            truth.append(frame.points_frame)
+            labelled.append(frame.weights > 0)
+            positions.append(step.position)
+    true, predicted = np.stack(truth)[:, limbs], np.stack(found)[:, limbs]
+    seen, where = np.stack(labelled)[:, limbs], np.asarray(positions)
+    sizes = limb_sizes(true, seen)
+    by_position = [
+        float(pck(true[where == p], predicted[where == p], seen[where == p], sizes[where == p], (0.1,))[0])
+        for p in range(len(estimator.schedule))
+    ]
+    total = pck(true, predicted, seen, sizes, PCK_THRESHOLDS)
+    return ClipScores(tuple(float(v) for v in total), tuple(by_position), len(true))

@@ -1,0 +1,1 @@
+"""Trained networks into bundles; needs torch."""

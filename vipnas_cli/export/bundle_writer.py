@@ -1,0 +1,265 @@
+"""Writes a bundle: every distinct network once as ONNX, then the manifest that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli import __version__
+from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
+from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
+from vipnas_cli.cost import detector_cost, plan_cost, verifier_cost
+from vipnas_cli.errors import OutputError, WeightsError
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net, load_verifier
+from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.onnx.graph import (
+    OPSET,
+    PLAIN,
+    Exported,
+    ExportOptions,
+    WeightStorage,
+    export_detector,
+    export_pose,
+    export_verifier,
+)
+from vipnas_cli.pose import COCO17
+from vipnas_cli.spec import Plan, Schedule
+
+LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network to export: `origin` says where its weights come from, `training` how they were made."""
+
+    net: PoseNet
+    origin: str
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """Its place in a schedule."""
+        return Plan(self.net.arch, self.net.fusion_spec)
+
+
+@dataclass(frozen=True)
+class PipelineParts:
+    """A name, one checkpoint or network per position of the cycle, and the scores to record."""
+
+    name: str
+    cycle: tuple[Path | Source, ...]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DetectorParts:
+    """The detector's checkpoint, its score threshold, and the scores to record."""
+
+    checkpoint: Path
+    threshold: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class VerifierParts:
+    """The verifier's checkpoint, the threshold for detector and verifier together, and the scores to record."""
+
+    checkpoint: Path
+    threshold: float
+    scores: dict[str, float]
+
+
+@contextmanager
+def bundle_folder(out: Path) -> Iterator[Path]:
+    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file."""
+    if out.suffix != SUFFIX:
+        if out.is_file():
+            raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
+        yield out
+        return
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        folder = Path(name)
+        if out.exists():
+            read_manifest(out)
+            unpack(out, folder)
+        yield folder
+        write_archive(folder, out)
+
+
+def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PLAIN) -> tuple[Exported, ...]:
+    """Exports the networks of a pipeline to `folder` and names it in the manifest, in place of one of that name.
+
+    Networks that are there already are kept, those that no pipeline uses any more are removed. Returns what was
+    written.
+    """
+    manifest = _manifest(folder)
+    found = {
+        part: (part,) if isinstance(part, Source) else checkpoint_sources(part) for part in dict.fromkeys(parts.cycle)
+    }
+    sources = [source for part in parts.cycle for source in found[part]]
+    # Raises before anything is written if the first network is a follower.
+    Schedule(tuple(source.plan for source in sources))
+    scores = parts.scores if len(sources) == 1 else None
+    names: dict[Source, str] = {}
+    written = []
+    for source in dict.fromkeys(sources):
+        names[source] = _name(source, options)
+        known = manifest["networks"].get(names[source])
+        if known is None or not _whole(folder, known) or scores not in (None, known.get("scores")):
+            exported = _export(folder, names[source], source, scores or {}, options)
+            manifest["networks"][names[source]] = _row(source, scores or {}, exported, options)
+            written.append(exported)
+    others = [row for row in manifest["pipelines"] if row["name"] != parts.name]
+    cycle = [names[source] for source in sources]
+    manifest["pipelines"] = [*others, {"name": parts.name, "cycle": cycle, "scores": parts.scores}]
+    used = {name for row in manifest["pipelines"] for name in row["cycle"]}
+    unused = [manifest["networks"].pop(name) for name in set(manifest["networks"]) - used]
+    _write(folder, manifest)
+    for row in unused:
+        (folder / row["file"]).unlink(missing_ok=True)
+    return tuple(written)
+
+
+def set_detector(folder: Path, parts: DetectorParts, weights: WeightStorage = "fp32") -> Exported:
+    """Exports the person detector to `folder` and names it in the manifest."""
+    manifest = _manifest(folder)
+    row, exported = _detector(folder, parts, weights)
+    # A verifier judges boxes, whoever found them.
+    verifier = (manifest["detector"] or {}).get("verifier")
+    _write(folder, {**manifest, "detector": {**row, **({"verifier": verifier} if verifier else {})}})
+    return exported
+
+
+def set_verifier(folder: Path, parts: VerifierParts, weights: WeightStorage = "fp32") -> Exported:
+    """Exports the verifier to `folder` and names it in the manifest with the detector, which must be there."""
+    manifest = _manifest(folder)
+    if not manifest["detector"]:
+        raise WeightsError(f"{folder} holds no person detector to verify", "export one with --detector first")
+    _, header = load_checkpoint(parts.checkpoint)
+    net = load_verifier(parts.checkpoint)
+    cost, training = verifier_cost(net.arch), header.get("training", {})
+    facts = {"macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores, "training": training}
+    exported = export_verifier(net, folder / "verifier.onnx", {"licence": LICENCE, **facts}, weights)
+    size = {"height": net.arch.height, "width": net.arch.width, "threshold": parts.threshold}
+    _write(folder, {**manifest, "detector": {**manifest["detector"], "verifier": {**_file(exported), **facts, **size}}})
+    return exported
+
+
+def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: DetectorParts) -> None:
+    """Exports a detector and pipelines to `folder`."""
+    set_detector(folder, detector)
+    for parts in pipelines:
+        add_pipeline(folder, parts)
+
+
+def checkpoint_sources(path: Path) -> tuple[Source, ...]:
+    """The pose network of a checkpoint, or all followers of a trained cycle in their order."""
+    _, header = load_checkpoint(path)
+    nets = load_followers(path)[1] if header.get("kind") == "cycle" else [load_pose_net(path)]
+    # A network that has several places in the cycle is one source.
+    sources = {net: Source(net, "checkpoint", header.get("training", {})) for net in nets}
+    return tuple(sources[net] for net in nets)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, or one that names nothing yet."""
+    empty = {
+        "format": FORMAT,
+        "skeleton": COCO17.name,
+        "licence": LICENCE,
+        "detector": None,
+        "networks": {},
+        "pipelines": [],
+    }
+    return {**(read_manifest(folder) if (folder / MANIFEST).exists() else empty), "vipnas": __version__}
+
+
+def _write(folder: Path, manifest: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST)
+
+
+def _name(source: Source, options: ExportOptions) -> str:
+    """What a network is called: equal weights that are written alike have one name, all others differ."""
+    found = hashlib.sha256(f"{source.plan.key} {options.key} {OPSET} {__version__}".encode())
+    for tensor in source.net.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    arch, fusion = source.plan.arch, source.plan.fusion
+    fused = f"-{fusion.operation}{fusion.stage}" if fusion.stage else ""
+    return f"{arch.family}-{arch.height}x{arch.width}{fused}-{found.hexdigest()[:6]}"
+
+
+def _whole(folder: Path, row: dict[str, Any]) -> bool:
+    try:
+        read_checked(folder / row["file"], row["sha256"])
+    except WeightsError:
+        return False
+    return True
+
+
+def _export(folder: Path, name: str, source: Source, scores: dict[str, float], options: ExportOptions) -> Exported:
+    about = {
+        "licence": LICENCE,
+        "skeleton": COCO17.name,
+        "keypoints": list(COCO17.keypoints),
+        "origin": source.origin,
+        "training": source.training,
+        "scores": scores,
+    }
+    return export_pose(source.net, folder / f"{name}.onnx", about, options)
+
+
+def _row(source: Source, scores: dict[str, float], exported: Exported, options: ExportOptions) -> dict[str, Any]:
+    """What the manifest says of a network."""
+    cost = plan_cost(source.plan, source.net.final.out_channels)
+    return {
+        **_file(exported),
+        "macs": cost.macs,
+        "parameters": cost.parameters,
+        "plan": source.plan.to_json(),
+        "origin": source.origin,
+        "training": source.training,
+        "scores": scores,
+        "decoded": options.decode,
+    }
+
+
+def _file(exported: Exported) -> dict[str, Any]:
+    """What the manifest says of any file."""
+    return {
+        "file": exported.path.name,
+        "sha256": exported.sha256,
+        "weights": exported.weights,
+        "difference_from_torch": exported.difference,
+        "moved_by_rounding_px": exported.rounding.usually,
+    }
+
+
+def _detector(folder: Path, parts: DetectorParts, weights: WeightStorage) -> tuple[dict[str, Any], Exported]:
+    _, header = load_checkpoint(parts.checkpoint)
+    net = load_detector(parts.checkpoint)
+    cost = detector_cost(net.arch)
+    about = {"licence": LICENCE, "macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores}
+    about["training"] = header.get("training", {})
+    exported = export_detector(net, folder / "detector.onnx", about, weights)
+    row = {
+        **_file(exported),
+        "macs": cost.macs,
+        "parameters": cost.parameters,
+        "side": net.arch.height,
+        "threshold": parts.threshold,
+        "scores": parts.scores,
+        "training": header.get("training", {}),
+    }
+    return row, exported

@@ -1,0 +1,200 @@
+"""ONNX Runtime back end.
+
+Shapes: P people, K keypoints, H, W pixels, h, w cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from vipnas_cli.bundle.reader import DetectorFile, NetworkFile, Pipeline, VerifierFile
+from vipnas_cli.errors import UsageError, WeightsError
+from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.pose import COCO17, Skeleton
+from vipnas_cli.spec import Plan, Schedule
+
+METADATA = "vipnas"
+# Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
+# stay in the cache, and eight people take a sixth longer.
+PIXELS_AT_ONCE = 256 * 192
+# What the runtime raises for data that is no network, or one that it cannot run.
+_LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+
+
+CPU = "CPUExecutionProvider"
+PROVIDERS = {
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding.
+
+    `provider` is auto, cpu, cuda, openvino or coreml; auto takes CUDA where it works and the CPU elsewhere.
+    """
+
+    threads: int = 0
+    provider: str = "auto"
+
+    @property
+    def resolved_threads(self) -> int:
+        """Threads per network: one of three cores is left to decoding, drawing and encoding."""
+        # Only Linux tells which cores a process may use.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or max(1, min(8, (cores * 2 + 2) // 3))
+
+
+def available_providers() -> tuple[str, ...]:
+    """The providers that this build of ONNX Runtime has, by the names of RuntimeOptions."""
+    built = ort.get_available_providers()
+    return tuple(name for name, long in PROVIDERS.items() if long in built)
+
+
+def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.InferenceSession:
+    """A session; WeightsError if the file is no ONNX network that this runtime can load.
+
+    UsageError if the provider is not there or cannot start.
+    """
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.resolved_threads
+    settings.inter_op_num_threads = 1
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Spinning workers would starve the decoding and encoding threads.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 4
+    wanted = _provider(options.provider)
+    try:
+        session = ort.InferenceSession(data, settings, providers=list(dict.fromkeys([wanted, CPU])))
+    except _LOAD_ERRORS as error:
+        raise WeightsError(
+            f"{name} is not a network that ONNX Runtime can load", "restore or export it again"
+        ) from error
+    # Where a provider's libraries are missing the runtime takes the next one without a word.
+    if options.provider != "auto" and session.get_providers()[0] != wanted:
+        raise UsageError(f"the provider {options.provider} cannot start here", "check its libraries, or use cpu")
+    return session
+
+
+def _provider(name: str) -> str:
+    """The runtime's name of a provider; UsageError names those that can be had."""
+    available = available_providers()
+    if name == "auto":
+        return PROVIDERS["cuda" if "cuda" in available else "cpu"]
+    if name not in available:
+        raise UsageError(f"the provider {name} is not available here", f"use {', '.join(available)} or auto")
+    return PROVIDERS[name]
+
+
+def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
+    """What the network says of itself; WeightsError if it was not exported by vipnas."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    if text is None:
+        raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def pipeline_from_onnx(path: Path) -> Pipeline:
+    """A pipeline of one exported image network; WeightsError if it is foreign or needs previous heatmaps."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    facts = read_metadata(open_session(data, str(path), RuntimeOptions(1)), str(path))
+    if "plan" not in facts:
+        raise WeightsError(f"{path} is no pose network", "name a pose network or a folder of pipelines")
+    plan = Plan.from_json(facts["plan"])
+    if plan.fusion.operation != "none":
+        raise WeightsError(f"{path} is a follower and cannot start a cycle", "name a folder of pipelines")
+    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts["macs"], facts["parameters"], plan)
+    return Pipeline(path.stem, (file,), {})
+
+
+class OnnxEstimator:
+    """The networks of a pipeline; a network that serves several positions is loaded once."""
+
+    skeleton: Skeleton = COCO17
+
+    def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
+        self.schedule: Schedule = pipeline.schedule
+        sessions: dict[NetworkFile, ort.InferenceSession] = {}
+        for network in pipeline.networks:
+            if network not in sessions:
+                sessions[network] = open_session(network.read(), str(network.path), options)
+        self._sessions = [sessions[network] for network in pipeline.networks]
+        # What is not asked for, such as points that the graph decodes, is not computed.
+        self._only_asked = ort.RunOptions()
+        self._only_asked.only_execute_path_to_fetches = True
+        self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads if self.provider == CPU else sys.maxsize
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the provider in use."""
+        name: str = self._sessions[0].get_providers()[0]
+        return name
+
+    def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
+        """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
+        session = self._sessions[position % len(self._sessions)]
+        inputs: dict[str, NDArray[np.generic]] = {"images": crops}
+        if self.schedule.plan(position).fusion.operation != "none":
+            if previous is None:
+                raise WeightsError(
+                    f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
+                )
+            inputs["previous_heatmaps"] = previous
+        at_once = max(1, self._pixels_at_once // (crops.shape[1] * crops.shape[2]))
+        if len(crops) <= at_once:
+            return self._run(session, inputs)
+        parts = range(0, len(crops), at_once)
+        return np.concatenate(
+            [self._run(session, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
+        )
+
+    def _run(self, session: ort.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
+        heatmaps: Heatmaps = session.run(["heatmaps"], inputs, self._only_asked)[0]
+        return heatmaps
+
+
+class OnnxDetector:
+    """The person detector of a bundle, with its verifier if it has one."""
+
+    def __init__(self, file: DetectorFile, options: RuntimeOptions) -> None:
+        self.side = file.side
+        self.threshold = file.threshold
+        self.verifier = None if file.verifier is None else OnnxVerifier(file.verifier, options)
+        self._session = open_session(file.read(), str(file.path), options)
+
+    def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
+        scores, boxes = self._session.run(["scores", "boxes"], {"images": picture[None]})
+        return scores[0], boxes[0]
+
+
+class OnnxVerifier:
+    """The network of a bundle that verifies the detector's boxes; see BoxVerifier."""
+
+    def __init__(self, file: VerifierFile, options: RuntimeOptions) -> None:
+        self.height, self.width = file.height, file.width
+        self.threshold = file.threshold
+        self._session = open_session(file.read(), str(file.path), options)
+
+    def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
+        scores, places = self._session.run(["scores", "places"], {"images": crops})
+        return scores, places

@@ -1,0 +1,157 @@
+"""Which pipeline a budget buys on this machine, with how many threads, and where that is known from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from vipnas_cli.bundle.archive import is_archive
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.latency.clock import (
+    MediaTimes,
+    best_within,
+    loop_fps,
+    network_ms,
+    pipeline_times,
+    sample_frames,
+    write_time,
+)
+from vipnas_cli.latency.machine import (
+    Memory,
+    PipelineTimes,
+    load_memory,
+    memory_file,
+    pipeline_key,
+    this_machine,
+    usable_cores,
+)
+from vipnas_cli.spec import Budget
+
+DEFAULT_BUDGET = "0.2GFLOPs"
+ThreadsFrom = Literal["option", "bench", "default"]
+FigureFrom = Literal["bench", "measured now"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a pipeline does on this machine in the unit of the budget, ms or fps, and where that is known from."""
+
+    value: float
+    unit: str
+    source: FigureFrom
+
+    def __str__(self) -> str:
+        known = "remembered from vipnas bench" if self.source == "bench" else self.source
+        return f"{self.value:.1f} {self.unit} on this machine, {known}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A pipeline of a bundle and how it is run; `figure` belongs to budgets in ms and fps."""
+
+    bundle: Bundle
+    pipeline: Pipeline
+    runtime: RuntimeOptions
+    threads_from: ThreadsFrom
+    figure: Figure | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entries of the summary's JSON document."""
+        figure = self.figure
+        measured = None if figure is None else {"value": figure.value, "unit": figure.unit, "source": figure.source}
+        return {"threads": self.runtime.resolved_threads, "threads_from": self.threads_from, "measured": measured}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The video that is to be run from `start_s` on, and whether a video is written (`pictures`)."""
+
+    video: Path
+    start_s: float | None
+    pictures: bool
+
+
+def default_budget(weights: Path | None) -> str:
+    """0.2 GFLOPs, or what the cheapest pipeline costs if the user's own weights hold none as cheap."""
+    if weights is None or not (weights.is_dir() or is_archive(weights)):
+        return DEFAULT_BUDGET
+    cheapest = open_bundle(weights).by_cost[0].macs_per_person_frame
+    if cheapest <= Budget.parse(DEFAULT_BUDGET).value:
+        return DEFAULT_BUDGET
+    # Rounded up, so that the pipeline is within what is printed.
+    return f"{math.ceil(cheapest / 1e6) / 1e3:g}GFLOPs"
+
+
+def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, workload: Workload | None = None) -> Choice:
+    """The best pipeline within the budget; an exported network is taken as it is.
+
+    Threads that `runtime` leaves open are those that `vipnas bench` found fastest. Budgets in ms and fps take what it
+    remembered and measure the rest; those in fps need the workload.
+    """
+    memory = load_memory(memory_file(), this_machine(runtime.provider))
+    if weights is not None and weights.is_file() and not is_archive(weights):
+        return _chosen(open_bundle(bundled_weights()), pipeline_from_onnx(weights), runtime, memory)
+    if weights is not None and not weights.exists():
+        raise WeightsError(f"{weights} does not exist", "name pipelines, or an exported .onnx network")
+    bundle = with_detector(open_bundle(weights or bundled_weights()))
+    pictures = workload is not None and workload.pictures
+    if budget.unit == "macs":
+        return _chosen(bundle, bundle.within(budget.value), runtime, memory, pictures)
+    figures = _figures(bundle, budget, runtime, memory, workload)
+    found = {name: figure.value for name, figure in figures.items()}
+    pipeline = best_within(bundle.pipelines, found, budget)
+    return replace(_chosen(bundle, pipeline, runtime, memory, pictures), figure=figures[pipeline.name])
+
+
+def _chosen(
+    bundle: Bundle, pipeline: Pipeline, runtime: RuntimeOptions, memory: Memory, pictures: bool = False
+) -> Choice:
+    """The choice with its threads: those asked for, those remembered, or the default."""
+    if runtime.threads:
+        return Choice(bundle, pipeline, runtime, "option", note=memory.note)
+    threads = memory.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures)
+    if threads is None:
+        return Choice(bundle, pipeline, runtime, "default", note=memory.note)
+    return Choice(bundle, pipeline, replace(runtime, threads=threads), "bench", note=memory.note)
+
+
+def _figures(
+    bundle: Bundle, budget: Budget, runtime: RuntimeOptions, memory: Memory, workload: Workload | None
+) -> dict[str, Figure]:
+    """What each pipeline does in the budget's unit, by its name."""
+    pictures = workload is not None and workload.pictures
+    in_unit = _fps(bundle, workload) if budget.unit == "fps" else _ms
+    found = {}
+    for pipeline in bundle.pipelines:
+        chosen = _chosen(bundle, pipeline, runtime, memory, pictures).runtime
+        known = memory.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
+        value = in_unit(pipeline, chosen, known)
+        found[pipeline.name] = Figure(value, budget.unit, "bench" if known else "measured now")
+    return found
+
+
+def _ms(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
+    """Milliseconds of the networks per person and frame."""
+    return known.network_ms if known else network_ms(pipeline, runtime)
+
+
+def _fps(
+    bundle: Bundle, workload: Workload | None
+) -> Callable[[Pipeline, RuntimeOptions, PipelineTimes | None], float]:
+    """A function like `_ms` for frames per second; what reading and writing take is always measured on the video."""
+    if workload is None:
+        raise BudgetError("a budget in fps is one for running a video", "state it in GFLOPs or ms here")
+    info, frames, decode = sample_frames(workload.video, workload.start_s)
+    media = MediaTimes(decode, write_time(info, frames)) if workload.pictures else MediaTimes(decode)
+    images = [frame.image for frame in frames]
+
+    def fps(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
+        return loop_fps(known or pipeline_times(pipeline, bundle.detector, runtime, images), media, usable_cores())
+
+    return fps

@@ -1,0 +1,203 @@
+"""How long the networks of a pipeline, and a whole run, take on this machine.
+
+Shapes: H, W frame pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.bundle.reader import DetectorFile, Pipeline
+from vipnas_cli.errors import BudgetError
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import Boxes, DetectorSource, Image
+from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.latency.machine import PipelineTimes
+from vipnas_cli.media.drawing import draw_people
+from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
+from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.results import OverlaySink
+from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.pose import COCO17, People
+from vipnas_cli.spec import Budget
+
+# Frames of a clip that stand for the rest of it.
+SAMPLE = 24
+# Nobody is lost or found, so that every frame has the cost of its position.
+ALWAYS_ONE = PropagationOptions(
+    max_people=1, lost_score=0, new_score=0, falling_factor=0, early_keys=False, detect_every_s=DETECT_EVERY_S
+)
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Milliseconds per frame: by the clock, and on all cores together."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
+class MediaTimes:
+    """What a run does besides poses: reading the video, and drawing and encoding if a video is written."""
+
+    decode: StageTime
+    write: StageTime = StageTime(0.0, 0.0)
+
+
+def position_ms(estimator: PoseEstimator, repeats: int = 15) -> tuple[float, ...]:
+    """Milliseconds of one crop at each position of the cycle, by the median; equal plans are measured once."""
+    plans = estimator.schedule.plans
+    measured = {
+        plan: median(times_ms(network_call(estimator, plans.index(plan), people=1), repeats)) for plan in set(plans)
+    }
+    return tuple(measured[plan] for plan in plans)
+
+
+def network_ms(pipeline: Pipeline, runtime: RuntimeOptions) -> float:
+    """Mean milliseconds of the networks per person and frame over one cycle."""
+    return mean(position_ms(OnnxEstimator(pipeline, runtime)))
+
+
+def network_call(estimator: PoseEstimator, position: int, people: int) -> Callable[[], object]:
+    """A call of the network at a position of the cycle with so many crops."""
+    plan = estimator.schedule.plan(position)
+    keypoints = len(estimator.skeleton.keypoints)
+    crops = np.zeros((people, plan.arch.height, plan.arch.width, 3), np.uint8)
+    previous = np.zeros((people, keypoints, plan.arch.height // 4, plan.arch.width // 4), np.float32)
+    return lambda: estimator.estimate(position, crops, previous)
+
+
+def times_ms(call: Callable[[], object], repeats: int, seconds: float = math.inf) -> list[float]:
+    """Milliseconds of each of `repeats` calls, fewer if that takes longer than `seconds`, but at least three."""
+    # The first two find cold caches.
+    call()
+    call()
+    found: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(found) < repeats and (len(found) < 3 or time.perf_counter() < end):
+        started = time.perf_counter()
+        call()
+        found.append(1000 * (time.perf_counter() - started))
+    return found
+
+
+class _AlwaysOnePerson:
+    """Asks the detector for its time and answers with one person in the middle of the frame."""
+
+    def __init__(self, detector: DetectorSource | None) -> None:
+        self._detector = detector
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
+        """One box (1, 4) xyxy; see PeopleSource."""
+        if self._detector is not None:
+            self._detector.boxes(image, frame_index)
+        height, width = image.shape[:2]
+        box = [width / 2 - height / 6, height / 10, width / 2 + height / 6, 9 * height / 10]
+        return np.array([box], np.float32), np.ones(1, np.float32)
+
+
+def pipeline_times(
+    pipeline: Pipeline, detector: DetectorFile | None, runtime: RuntimeOptions, images: Sequence[Image]
+) -> PipelineTimes:
+    """What a pipeline takes for one person in RGB frames (H, W, 3), measured in a second or less."""
+    estimator = OnnxEstimator(pipeline, runtime)
+    source = _AlwaysOnePerson(None if detector is None else DetectorSource(OnnxDetector(detector, runtime)))
+    propagator = Propagator(estimator, source, options=ALWAYS_ONE)
+    cycle = len(pipeline.networks)
+    cycles = 1 + max(3, math.ceil(16 / cycle))
+    steps: defaultdict[tuple[int, bool], list[StageTime]] = defaultdict(list)
+    for index in range(cycles * cycle):
+        image = images[index % len(images)]
+        wall, cpu = time.perf_counter(), time.process_time()
+        step = propagator.step(image, index, index / 25)
+        took = StageTime(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
+        # The first cycle finds cold caches.
+        if index >= cycle:
+            steps[step.position, step.looked].append(took)
+    # Steps of a kind are alike, so their median holds for all of them.
+    count = sum(map(len, steps.values()))
+    return PipelineTimes(
+        mean(position_ms(estimator, 7)),
+        sum(median(took.wall_ms for took in kind) * len(kind) for kind in steps.values()) / count,
+        sum(median(took.cpu_ms for took in kind) * len(kind) for kind in steps.values()) / count,
+    )
+
+
+def sample_frames(video: Path, start_s: float | None = None) -> tuple[VideoInfo, list[Frame], StageTime]:
+    """The first frames of a video and the time that each takes to decode."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    with open_video(video, start_s) as reader:
+        frames = list(islice(reader, SAMPLE))
+        return reader.info, frames, _since(wall, cpu, len(frames))
+
+
+def draw_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
+    """The time that drawing one person into a frame takes."""
+    someone = _someone(info)
+    pictures = [frame.image.copy() for frame in frames]
+    wall, cpu = time.perf_counter(), time.process_time()
+    for picture in pictures:
+        draw_people(picture, someone, COCO17)
+    return _since(wall, cpu, len(frames))
+
+
+def write_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
+    """The time that drawing one person into a frame and encoding it takes."""
+    someone = _someone(info)
+    with tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
+        wall, cpu = time.perf_counter(), time.process_time()
+        with OverlaySink(VideoWriter(Path(folder) / "sample.mp4", info), COCO17) as sink:
+            for frame in frames:
+                sink.write(FrameResult(frame.index, frame.pts, frame.time_s, someone, False), frame.image)
+        return _since(wall, cpu, len(frames))
+
+
+def _someone(info: VideoInfo) -> People:
+    """One person whose keypoints lie about the frame."""
+    keypoints, size = len(COCO17.keypoints), np.array([info.width, info.height], np.float32)
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (1, keypoints, 2)).astype(np.float32) * size
+    box = np.concatenate([0.2 * size, 0.8 * size])[None].astype(np.float32)
+    return People(np.ones(1, np.int64), box, points, np.ones((1, keypoints), np.float32))
+
+
+def loop_fps(times: PipelineTimes, media: MediaTimes, cores: int) -> float:
+    """Frames per second of a whole run with one person.
+
+    Reading, poses and writing go on side by side: the slowest of them sets the pace, unless the cores do.
+    """
+    stages = (media.decode, StageTime(times.step_ms, times.step_cpu_ms), media.write)
+    return 1000 / max(*(stage.wall_ms for stage in stages), sum(stage.cpu_ms for stage in stages) / cores)
+
+
+def best_within(pipelines: Sequence[Pipeline], figures: Mapping[str, float], budget: Budget) -> Pipeline:
+    """The best pipeline whose figure, by its name, meets a budget in ms or fps; BudgetError names the fastest."""
+    at_most = budget.unit == "ms"
+    slowness = {name: figure if at_most else -figure for name, figure in figures.items()}
+    limit = budget.value if at_most else -budget.value
+    affordable = [pipeline for pipeline in pipelines if slowness[pipeline.name] <= limit]
+    if not affordable:
+        fastest = min(slowness, key=lambda name: slowness[name])
+        what = "takes at most {} per person and frame" if at_most else "reaches {} with one person"
+        raise BudgetError(
+            f"no pipeline {what.format(budget)} here",
+            f"the fastest is {fastest} with {figures[fastest]:.1f} {budget.unit}",
+        )
+    return max(affordable, key=lambda pipeline: (pipeline.scores.get("selection", 0.0), -slowness[pipeline.name]))
+
+
+def _since(wall: float, cpu: float, frames: int) -> StageTime:
+    """Milliseconds per frame since two clocks were read."""
+    return StageTime(1000 * (time.perf_counter() - wall) / frames, 1000 * (time.process_time() - cpu) / frames)

@@ -1,0 +1,181 @@
+"""What this machine is, and what `vipnas bench` measured on it: a small JSON file in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from vipnas_cli.bundle.reader import DetectorFile, Pipeline
+from vipnas_cli.errors import OutputError
+
+SCHEMA = 1
+LARGEST_FILE = 4_000_000
+# A setting within this share of the best is as good: runs differ by as much.
+NEARLY = 0.95
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides how long a network takes; `cores` are those that this process may use.
+
+    `runtime` is the version of ONNX Runtime, `provider` where it is told to compute.
+    """
+
+    cpu: str
+    cores: int
+    system: str
+    runtime: str
+    provider: str = "auto"
+
+    @property
+    def key(self) -> str:
+        """A short name that differs where measurements must not be carried over."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PipelineTimes:
+    """How long a pipeline takes for one person with so many threads per network; 0 is not measured.
+
+    `network_ms` are the networks alone, `step_ms` all that inference does with a frame, the detector of key frames
+    included, both by the clock and as a mean over one cycle; `step_cpu_ms` is the latter's time on all cores together.
+    `numbers_fps` and `video_fps` are frames per second of a whole run on the example clip without and with an overlay.
+    """
+
+    network_ms: float
+    step_ms: float
+    step_cpu_ms: float
+    numbers_fps: float = 0.0
+    video_fps: float = 0.0
+
+    def fps(self, pictures: bool) -> float:
+        """Frames per second of a whole run, with an overlay video or with numbers only."""
+        return self.video_fps if pictures else self.numbers_fps
+
+
+ByThreads = dict[int, PipelineTimes]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered of this machine, by the key of a pipeline; `note` tells why a file was left aside."""
+
+    pipelines: dict[str, ByThreads] = field(default_factory=dict)
+    note: str = ""
+
+    def times(self, key: str, threads: int) -> PipelineTimes | None:
+        """What was measured with so many threads."""
+        return self.pipelines.get(key, {}).get(threads)
+
+    def fastest_threads(self, key: str, pictures: bool) -> int | None:
+        """The thread setting with most frames per second in a whole run, or a smaller one that is nearly as fast."""
+        measured = {threads: times.fps(pictures) for threads, times in self.pipelines.get(key, {}).items()}
+        enough = NEARLY * max(measured.values(), default=0.0)
+        return min((threads for threads, fps in measured.items() if fps >= enough), default=None)
+
+
+def this_machine(provider: str = "auto") -> Machine:
+    """The machine that this runs on."""
+    system = f"{platform.system()} {platform.machine()}"
+    return Machine(_cpu_name(), usable_cores(), system, onnxruntime.__version__, provider)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Where measurements are kept: VIPNAS_CACHE, or `vipnas` in the user's cache folder."""
+    named = os.environ.get("VIPNAS_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipnas"
+
+
+def memory_file() -> Path:
+    """The file that measurements are remembered in."""
+    return cache_folder() / "measurements.json"
+
+
+def pipeline_key(pipeline: Pipeline, detector: DetectorFile | None) -> str:
+    """A short name that only pipelines of the same networks and the same detector share."""
+    parts = [*(network.sha256 for network in pipeline.networks), "" if detector is None else detector.sha256]
+    if detector is not None and detector.verifier is not None:
+        parts.append(detector.verifier.sha256)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def load_memory(path: Path, machine: Machine) -> Memory:
+    """What is remembered of a machine; a missing file is an empty memory, a damaged or foreign one too, with a note."""
+    try:
+        data = _read(path)
+        row = data["machines"].get(machine.key, {"pipelines": {}})
+        return Memory({key: _by_threads(row["pipelines"][key]) for key in row["pipelines"]})
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Memory(note=f"{path} holds no measurements that can be read ({error}) and is left aside")
+
+
+def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> None:
+    """Adds measurements to the file, in place of older ones of the same pipeline and threads; OutputError if it cannot.
+
+    A file that cannot be read is replaced.
+    """
+    try:
+        data = _read(path)
+        machines = dict(data["machines"])
+    except (OSError, ValueError, KeyError, TypeError):
+        machines = {}
+    known = load_memory(path, machine).pipelines
+    merged = {key: {**known.get(key, {}), **measured.get(key, {})} for key in {*known, *measured}}
+    rows = {
+        key: {str(threads): asdict(times) for threads, times in by_threads.items()}
+        for key, by_threads in sorted(merged.items())
+    }
+    machines[machine.key] = {**asdict(machine), "date": date.today().isoformat(), "pipelines": rows}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"schema": SCHEMA, "machines": machines}, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", "name a folder in the environment variable VIPNAS_CACHE"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError("it is too large")
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
+    return data
+
+
+def _by_threads(rows: dict[str, Any]) -> ByThreads:
+    names = [field.name for field in fields(PipelineTimes)]
+    found = {int(threads): PipelineTimes(*(float(row[name]) for name in names)) for threads, row in rows.items()}
+    for threads, times in found.items():
+        if threads < 1 or not all(math.isfinite(value) and value >= 0 for value in asdict(times).values()):
+            raise ValueError("a measurement is no time")
+    return found
+
+
+def _cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

@@ -1,0 +1,203 @@
+"""A latency table: what each part of a network costs on one machine, and what whole networks cost by it. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import InputError, OutputError
+from vipnas_cli.latency.machine import Machine, this_machine
+from vipnas_cli.latency.units import Unit, plan_units
+from vipnas_cli.spec import Plan, Schedule
+
+KIND = "vipnas latency table"
+SCHEMA = 1
+MAKE_ONE = "make one with `vipnas latency-table`"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Milliseconds of a network from those of its parts: their sum times `scale`, and `fixed` once per call.
+
+    `scale` holds what passes between the nodes of a graph. `fixed` is below 0 where small networks are quicker than
+    their parts, because they stay in the processor's caches; it never takes off more than half.
+    """
+
+    scale: float = 1.0
+    fixed: float = 0.0
+
+    def apply(self, parts_ms: Sequence[float]) -> float:
+        """Milliseconds of a network."""
+        scaled = self.scale * sum(parts_ms)
+        return max(scaled + self.fixed, scaled / 2)
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Milliseconds of units by their key, measured on `machine` with `threads` for one crop."""
+
+    machine: Machine
+    threads: int
+    date: str
+    keypoints: int
+    unit_ms: Mapping[str, float]
+    correction: Correction = Correction()
+
+    def parts_ms(self, plan: Plan) -> list[float]:
+        """Milliseconds of each part of a network; InputError for one that was not measured."""
+        return [self._ms(unit) for unit in plan_units(plan, self.keypoints)]
+
+    def predict(self, plan: Plan) -> float:
+        """Milliseconds of one position of a cycle for one crop; InputError if a part of it was not measured."""
+        return self.correction.apply(self.parts_ms(plan))
+
+    def predict_schedule(self, schedule: Schedule) -> float:
+        """Mean milliseconds per person and frame over one cycle."""
+        return mean(self.predict(plan) for plan in schedule.plans)
+
+    def check_machine(self, threads: int | None = None, machine: Machine | None = None) -> None:
+        """InputError unless the table holds for this machine (or the given one) and, if told, so many threads.
+
+        How many cores a process may use is left aside: it says nothing about a network on a fixed number of threads.
+        """
+        here = machine or this_machine()
+        differences = [
+            f"{name} {there!r} instead of {own!r}"
+            for name, there, own in (
+                ("processor", self.machine.cpu, here.cpu),
+                ("system", self.machine.system, here.system),
+                ("ONNX Runtime", self.machine.runtime, here.runtime),
+                ("threads", self.threads, threads or self.threads),
+            )
+            if there != own
+        ]
+        if differences:
+            raise InputError(f"the latency table was measured elsewhere: {', '.join(differences)}", MAKE_ONE)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` turns back into an equal table."""
+        return {
+            "kind": KIND,
+            "schema": SCHEMA,
+            "machine": asdict(self.machine),
+            "threads": self.threads,
+            "date": self.date,
+            "keypoints": self.keypoints,
+            "correction": asdict(self.correction),
+            "unit_ms": dict(self.unit_ms),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> LatencyTable:
+        """The table of a JSON object; ValueError, KeyError or TypeError tell what is wrong with it."""
+        if data["kind"] != KIND:
+            raise ValueError(f"its kind is {data['kind']!r}")
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
+        unit_ms = {str(key): float(value) for key, value in data["unit_ms"].items()}
+        correction = Correction(**data["correction"])
+        if not unit_ms or not all(math.isfinite(value) and value > 0 for value in unit_ms.values()):
+            raise ValueError("it lists no times above 0")
+        if not (math.isfinite(correction.fixed) and math.isfinite(correction.scale) and correction.scale > 0):
+            raise ValueError("its correction is no number")
+        threads, keypoints = int(data["threads"]), int(data["keypoints"])
+        return LatencyTable(Machine(**data["machine"]), threads, str(data["date"]), keypoints, unit_ms, correction)
+
+    @staticmethod
+    def read(path: Path) -> LatencyTable:
+        """The table of a file; InputError if it is missing, damaged or something else."""
+        try:
+            return LatencyTable.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise InputError(f"the latency table {path} does not exist", MAKE_ONE) from error
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is no latency table: {error}", MAKE_ONE) from error
+
+    def write(self, path: Path) -> None:
+        """Writes the table under a temporary name, then renames it; OutputError if that is impossible."""
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}", "choose another name with -o") from error
+
+    def _ms(self, unit: Unit) -> float:
+        try:
+            return self.unit_ms[unit.key]
+        except KeyError:
+            raise InputError(
+                f"the latency table lacks a part of this network: {unit.key}", f"{MAKE_ONE} for its search space"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well predicted milliseconds meet measured ones, network by network."""
+
+    predicted: tuple[float, ...]
+    measured: tuple[float, ...]
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """Prediction over measurement, less one."""
+        return tuple(p / m - 1 for p, m in zip(self.predicted, self.measured, strict=True))
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error."""
+        return max(abs(error) for error in self.errors)
+
+    @property
+    def mean_error(self) -> float:
+        """The mean size of the relative errors."""
+        return mean(abs(error) for error in self.errors)
+
+    @property
+    def r2(self) -> float:
+        """The share of the measurements' variance that the predictions explain."""
+        measured = np.array(self.measured)
+        spread = float(((measured - measured.mean()) ** 2).sum())
+        missed = float(((measured - np.array(self.predicted)) ** 2).sum())
+        return 1 - missed / spread if spread else math.nan
+
+    @property
+    def spearman(self) -> float:
+        """The correlation of the ranks."""
+        if len(set(self.measured)) < 2 or len(set(self.predicted)) < 2:
+            return math.nan
+        predicted, measured = (np.argsort(np.argsort(values)) for values in (self.predicted, self.measured))
+        return float(np.corrcoef(predicted.astype(np.float64), measured.astype(np.float64))[0, 1])
+
+
+def fit_correction(parts_ms: Sequence[Sequence[float]], measured: Sequence[float]) -> Correction:
+    """The correction with the smallest relative errors; nothing but the scale where there are fewer than 4 networks."""
+    wanted = np.array(measured)
+    columns = np.stack([np.array([sum(parts) for parts in parts_ms]), np.ones(len(wanted))], 1) / wanted[:, None]
+    if len(wanted) >= 4:
+        scale, fixed = _least_deviations(columns)
+        if scale > 0:
+            return Correction(float(scale), float(fixed))
+    return Correction(float(_least_deviations(columns[:, :1])[0]))
+
+
+def _least_deviations(columns: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Factors (C,) that bring the sum of columns (N, C) to 1, so that a few disturbed rows of N hardly matter."""
+    weights = np.ones(len(columns))
+    for _ in range(20):
+        # Reweighted least squares: the squares of errors, each over its own size.
+        root = np.sqrt(weights)
+        found: NDArray[np.floating[Any]] = np.linalg.lstsq(columns * root[:, None], root, rcond=None)[0]
+        weights = 1 / np.maximum(np.abs(columns @ found - 1), 1e-3)
+    return found

@@ -1,0 +1,1 @@
+"""Torch networks into ONNX files that give the same answers."""
