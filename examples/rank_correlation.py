@@ -18,11 +18,11 @@ from random import Random
 import torch
 from scipy.stats import kendalltau
 
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.nets.checkpoints import load_pose_net, load_super_net
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.cost import plan_cost
 from vipnas_cli.training.data_sets import Folders
 from vipnas_cli.training.options import LoopOptions
 from vipnas_cli.training.recipe import Recipe, read_recipe

@@ -18,22 +18,23 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
-    **dict.fromkeys(["cost", "data"], 3),
+    "data": 3,
     "inference": 4,
     **dict.fromkeys(["evaluation", "onnx"], 5),
     **dict.fromkeys(["latency", "export", "training"], 6),
     "search": 7,
     "cli": 8,
 }
-WITH_TORCH = {"nets", "training", "cost", "distributed", "export", "onnx", "search"}
+WITH_TORCH = {"nets", "training", "distributed", "export", "onnx"}
 TORCH_MODULES = {
     "inference/torch.py",
     "evaluation/cycles.py",
+    "search/team.py",
     *(f"latency/{name}.py" for name in ("lanes", "measure", "probe")),
 }
 WITHOUT_TORCH = [
-    *("spec", "pose", "media", "metrics", "tracking", "bundle.reader"),
-    *("inference.onnx", "inference.pipeline", "latency.choice", "evaluation.posetrack", "cli.app"),
+    *("spec.cost", "pose", "media", "metrics", "tracking", "bundle.reader"),
+    *("inference.onnx", "inference.pipeline", "latency.choice", "latency.table", "evaluation.posetrack", "cli.app"),
 ]
 
 

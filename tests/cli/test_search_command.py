@@ -15,7 +15,6 @@ import torch
 
 from vipnas_cli.cli import search_job, search_setup
 from vipnas_cli.cli.app import app
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import (
@@ -35,6 +34,7 @@ from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+from vipnas_cli.spec.cost import plan_cost
 
 FUSIONS = (FusionSpec("add", 2), FusionSpec("cat", 2))
 

@@ -7,33 +7,34 @@ from dataclasses import dataclass
 
 import pytest
 
-from vipnas_cli.latency.units import Unit, plan_units
 from vipnas_cli.spec import Plan, SearchSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+from vipnas_cli.spec.layers import Layer
+from vipnas_cli.spec.networks import plan_layers
 
 
 @dataclass(frozen=True)
 class SizeProbe:
-    """Takes a unit's milliseconds from its sizes, and a network's from its units by a rule of its own."""
+    """Takes a layer's milliseconds from its sizes, and a network's from its layers by a rule of its own."""
 
     scale: float = 1.0
     fixed: float = 0.0
 
-    def one_ms(self, unit: Unit) -> float:
-        """Grows with every number of the unit."""
-        return sum(value for value in vars(unit).values() if isinstance(value, int)) / 1000
+    def one_ms(self, layer: Layer) -> float:
+        """Grows with every number of the layer."""
+        return sum(value for value in vars(layer).values() if isinstance(value, int)) / 1000
 
-    def unit_ms(self, units: Sequence[Unit], on_unit: Callable[[], None]) -> list[float]:
+    def layer_ms(self, layers: Sequence[Layer], on_layer: Callable[[], None]) -> list[float]:
         """See Probe."""
-        for _ in units:
-            on_unit()
-        return [self.one_ms(unit) for unit in units]
+        for _ in layers:
+            on_layer()
+        return [self.one_ms(layer) for layer in layers]
 
     def plan_ms(self, plans: Sequence[Plan], on_plan: Callable[[], None]) -> list[float]:
         """See Probe."""
         found = []
         for plan in plans:
-            found.append(self.scale * sum(self.one_ms(unit) for unit in plan_units(plan)) + self.fixed)
+            found.append(self.scale * sum(self.one_ms(layer) for layer in plan_layers(plan)) + self.fixed)
             on_plan()
         return found
 

@@ -15,9 +15,9 @@ import pytest
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.latency.measure import TableOptions, check_table, measure_table, random_plans, table_steps
-from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, fit_correction
-from vipnas_cli.latency.units import plan_units
-from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, fit_correction, layer_key
+from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, Plan, Schedule, SearchSpace, preset
+from vipnas_cli.spec.networks import plan_layers
 
 if TYPE_CHECKING:
     from vipnas_cli.latency.probe import Probe
@@ -30,7 +30,7 @@ def table(space: SearchSpace, probe: Probe) -> LatencyTable:
 
 def test_a_prediction_is_the_corrected_sum_of_the_parts(space: SearchSpace, table: LatencyTable) -> None:
     for plan in random_plans(space, 10, Random(3)):
-        parts = [table.unit_ms[unit.key] for unit in plan_units(plan)]
+        parts = [table.layer_ms[layer_key(layer)] for layer in plan_layers(plan)]
         fitted = table.correction
         assert table.predict(plan) == pytest.approx(fitted.scale * sum(parts) + fitted.fixed)
 
@@ -96,6 +96,24 @@ def test_a_part_that_was_not_measured_is_named(space: SearchSpace, table: Latenc
     with pytest.raises(InputError, match="stem fast 8 3 128 32") as caught:
         table.predict(Plan(arch))
     assert "vipnas latency-table" in caught.value.hint
+
+
+def test_layers_keep_the_names_that_they_have_in_tables() -> None:
+    follower = Plan(preset("s-vipnet-res50"), FusionSpec("cat", 2))
+    keys = {layer_key(layer) for plan in (Plan(FAST_BASE), follower) for layer in plan_layers(plan)}
+    assert keys > {
+        "stem fast 32 3 256 192",
+        "stem resnet 48 7 256 192",
+        "conv 32 32 3 1 32 relu6 False False 128 96",
+        "conv 144 24 1 1 1 linear False True 64 48",
+        "conv 96 96 5 1 96 relu6 False False 64 48",
+        "tail 80 80 True 64 48",
+        "upsampling 96 4 96 8 6",
+        "deconvolutions 608 144 4 16 8 6",
+        "last 96 17 softmax 64 48",
+        "last 144 17 linear 64 48",
+        "fusion cat 17 160 2 32 24",
+    }
 
 
 def test_a_file_gives_the_table_back(table: LatencyTable, tmp_path: Path) -> None:

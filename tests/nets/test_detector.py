@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from vipnas_cli.cost import detector_cost
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, PersonDetector, boxes_from_distances, cell_centres
+from vipnas_cli.spec.cost import detector_cost
 from vipnas_cli.spec.presets import DETECTOR
 
 

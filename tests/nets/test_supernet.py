@@ -7,12 +7,12 @@ from random import Random
 import pytest
 import torch
 
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.errors import SpecError
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, SearchSpace, TemporalSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
+from vipnas_cli.spec.cost import plan_cost
 from vipnas_cli.spec.spaces import SPACES
 
 BOTH = (False, True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vipnas_cli.cost import verifier_cost
 from vipnas_cli.nets.verifier import BoxVerifier, placed
+from vipnas_cli.spec.cost import verifier_cost
 from vipnas_cli.spec.presets import FAST_BASE, VERIFIER
 
 

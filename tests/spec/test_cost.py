@@ -8,41 +8,56 @@ from random import Random
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vipnas_cli.cost import plan_cost, schedule_macs
+from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.spec import ArchSpec, FusionSpec, HeadSpec, Plan, Schedule, StageSpec, StemSpec, preset
+from vipnas_cli.spec.cost import Cost, detector_cost, plan_cost, schedule_macs, verifier_cost
+from vipnas_cli.spec.presets import DETECTOR, VERIFIER
 from vipnas_cli.spec.spaces import SPACES, space_of
 
 STAGES = tuple(StageSpec(width, 2, 3, 2, 2, False) for width in (8, 16, 24, 32, 40, 48))
 FAST = ArchSpec("fast", 64, 32, StemSpec(16, 3), STAGES, HeadSpec(16, 2, 1, refine=3))
 
 
-def counted_by_torch(plan: Plan, keypoints: int = 17) -> tuple[int, int]:
-    """Multiply-accumulates and parameters of the built network; torch counts a multiply-accumulate twice."""
-    arch, counter = plan.arch, FlopCounterMode(display=False)
+def counted_by_torch(build: Callable[[], nn.Module], *shapes: tuple[int, ...]) -> Cost:
+    """What torch counts in a network for inputs of these shapes; it counts a multiply-accumulate twice."""
+    counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
-        net = PoseNet(arch, keypoints, plan.fusion).eval()
-        net(torch.empty(1, 3, arch.height, arch.width), torch.empty(1, keypoints, arch.height // 4, arch.width // 4))
-    return counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters())
+        net = build().eval()
+        net(*map(torch.empty, shapes))
+    return Cost(counter.get_total_flops() // 2, sum(p.numel() for p in net.parameters()))
+
+
+def counted_plan(plan: Plan, keypoints: int = 17) -> Cost:
+    """What torch counts in a pose network with previous heatmaps."""
+    height, width = plan.arch.height, plan.arch.width
+    shapes = (1, 3, height, width), (1, keypoints, height // 4, width // 4)
+    return counted_by_torch(lambda: PoseNet(plan.arch, keypoints, plan.fusion), *shapes)
 
 
 @pytest.mark.parametrize("family", SPACES)
 def test_what_is_counted_is_what_torch_counts_in_the_built_network(family: str) -> None:
     rng = Random(0)
-    for fusion in (
-        FusionSpec(),
-        FusionSpec("add", 1),
-        FusionSpec("mul", 2),
-        FusionSpec("cat", 3),
-        FusionSpec("cat", 4),
-    ):
+    fusions = FusionSpec("add", 1), FusionSpec("mul", 2), FusionSpec("cat", 3), FusionSpec("cat", 4)
+    for fusion in (FusionSpec(), *fusions):
         plan = Plan(space_of(family).sample(rng), fusion)
-        cost = plan_cost(plan)
-        assert (cost.macs, cost.parameters) == counted_by_torch(plan)
+        assert plan_cost(plan) == counted_plan(plan)
     plan = Plan(space_of(family).smallest)
-    assert (plan_cost(plan, 3).macs, plan_cost(plan, 3).parameters) == counted_by_torch(plan, 3)
+    assert plan_cost(plan, 3) == counted_plan(plan, 3)
+
+
+@pytest.mark.parametrize("height", [64, 320])
+@pytest.mark.parametrize("arch", [DETECTOR, VERIFIER, FAST], ids=["detector", "verifier", "small"])
+@pytest.mark.parametrize("refine", [0, 5])
+def test_detector_and_verifier_cost_what_torch_counts(arch: ArchSpec, height: int, refine: int) -> None:
+    arch = replace(arch, height=height, head=replace(arch.head, refine=refine))
+    shape = (1, 3, arch.height, arch.width)
+    assert detector_cost(arch) == counted_by_torch(lambda: PersonDetector(arch), shape)
+    assert verifier_cost(arch) == counted_by_torch(lambda: BoxVerifier(arch), shape)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEsti
     try:
         import torch
 
-        from vipnas_cli.cost import plan_cost
         from vipnas_cli.inference.torch import TorchEstimator
         from vipnas_cli.nets.checkpoints import load_pose_net
+        from vipnas_cli.spec.cost import plan_cost
     except ImportError as error:
         raise VipnasError(
             f"{path} is a checkpoint, and torch to run it is not installed", "pip install 'vipnas[train]'"

@@ -121,7 +121,7 @@ def _document(options: LatencyTableOptions, found: Found) -> dict[str, Any]:
         "schema": SCHEMA,
         "table": str(options.path),
         "space": options.space,
-        "entries": len(table.unit_ms),
+        "entries": len(table.layer_ms),
         "threads": table.threads,
         "date": table.date,
         "machine": asdict(table.machine),
@@ -145,7 +145,7 @@ def _agreement_json(agreement: Agreement) -> dict[str, Any]:
 
 def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
     table, agreement = found.table, found.agreement
-    what = f"{len(table.unit_ms)} parts of networks, {table.threads} thread(s), ONNX Runtime {table.machine.runtime}"
+    what = f"{len(table.layer_ms)} parts of networks, {table.threads} thread(s), ONNX Runtime {table.machine.runtime}"
     console.print(what, highlight=False)
     if agreement is not None:
         fastest, slowest = min(agreement.measured), max(agreement.measured)

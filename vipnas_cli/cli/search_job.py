@@ -26,7 +26,6 @@ from vipnas_cli.cli.search_setup import (
     search_plan,
     space_of_networks,
 )
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.errors import OutputError
 from vipnas_cli.evaluation.cycles import ClipScorer
 from vipnas_cli.latency.machine import this_machine
@@ -39,6 +38,7 @@ from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.search.team import team_of, torchrun_rank
 from vipnas_cli.spec import Plan
+from vipnas_cli.spec.cost import plan_cost
 
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
 

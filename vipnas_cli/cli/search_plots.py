@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipnas_cli.cli.search_report import SearchResult
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.media.outputs import PartialFile
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import S_VIPNET_MOBILENETV3, S_VIPNET_RES50, Plan
+from vipnas_cli.spec.cost import plan_cost
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,12 +15,12 @@ from rich.table import Table
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.cli.search_comparison import Checked, Entry, Level, levels_of
 from vipnas_cli.cli.search_setup import Files, SearchOptions
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.media.outputs import PartialFile
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import ArchSpec, Budget, Plan
+from vipnas_cli.spec.cost import plan_cost
 
 SCHEMA = 1
 

@@ -14,7 +14,6 @@ from typing import Any
 from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
-from vipnas_cli.cost import detector_cost, plan_cost, verifier_cost
 from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net, load_verifier
 from vipnas_cli.nets.posenet import PoseNet
@@ -30,6 +29,7 @@ from vipnas_cli.onnx.graph import (
 )
 from vipnas_cli.pose import COCO17
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.cost import detector_cost, plan_cost, verifier_cost
 
 LICENCE = "Apache-2.0"
 

@@ -1,6 +1,6 @@
-"""Units as small torch networks, side by side in one graph; each stands between convolutions that are not counted.
+"""Layers as small torch networks, side by side in one graph; each stands between convolutions that are not counted.
 
-The convolutions around a unit give it the surroundings that it has in a network: ONNX Runtime computes most
+The convolutions around a layer give it the surroundings that it has in a network: ONNX Runtime computes most
 convolutions in a blocked memory layout, and what it converts, and what it merges, depends on the neighbours.
 """
 
@@ -15,12 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vipnas_cli.latency.units import Conv, Deconvolutions, Fusion, Last, Stem, Tail, Unit, Upsampling
 from vipnas_cli.nets.blocks import ConvNorm, GlobalContext, SqueezeExcite, activation, convolution, upsampling
 from vipnas_cli.nets.fusion import TemporalFusion
 from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.spec.families import FAMILIES, Activation
+from vipnas_cli.spec.layers import (
+    BottleneckEnd,
+    Convolution,
+    Deconvolutions,
+    FinalConvolution,
+    Fusion,
+    Layer,
+    Stem,
+    Upsampling,
+)
 
 OPSET = 17
 # Fewer channels than a block of the blocked layout, so that nothing converts the input of a graph.
@@ -30,15 +39,15 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Feature:
-    """An input that a convolution makes: channels, height, columns."""
+    """An input that a convolution makes: channels, height and width in pixels."""
 
     channels: int
     height: int
-    columns: int
+    width: int
 
 
 class Lane(nn.Module):
-    """One unit: `before` and `skip` make its inputs, `body` is what counts, `after` takes its output."""
+    """One layer: `before` and `skip` make its inputs, `body` is what counts, `after` takes its output."""
 
     def __init__(
         self, body: nn.Module, features: Sequence[Feature], outputs: int, extra: Sequence[Tensor] = ()
@@ -46,14 +55,14 @@ class Lane(nn.Module):
         """`outputs` 0 ends the graph with the body; `extra` inputs go into the body as they are."""
         super().__init__()
         self.body = body
-        self.inputs = (*(torch.rand(1, FEW, f.height, f.columns) for f in features), *extra)
+        self.inputs = (*(torch.rand(1, FEW, f.height, f.width) for f in features), *extra)
         self.before = nn.Conv2d(FEW, features[0].channels, 1) if features else None
         # Without the rectifier the runtime would merge a sum into this convolution instead of the body's.
         self.skip = nn.Sequential(nn.Conv2d(FEW, features[1].channels, 1), nn.ReLU()) if len(features) > 1 else None
         self.after = nn.Conv2d(outputs, FEW, 1) if outputs else None
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What comes out after the unit."""
+        """What comes out after the layer."""
         made = [*inputs]
         if self.before is not None:
             made[0] = self.before(made[0])
@@ -96,11 +105,11 @@ class Lanes(nn.Module):
 class _Stem(nn.Module):
     """From bytes to the first stage."""
 
-    def __init__(self, unit: Stem) -> None:
+    def __init__(self, layer: Stem) -> None:
         super().__init__()
-        rules = FAMILIES[unit.family]
-        conv = convolution(3, unit.width, unit.kernel, 2)
-        self.conv = ConvNorm(conv, unit.width, EPS, rules.stem_activation)
+        rules = FAMILIES[layer.family]
+        conv = convolution(3, layer.outputs, layer.kernel, 2)
+        self.conv = ConvNorm(conv, layer.outputs, EPS, rules.stem_activation)
         self.pool = nn.MaxPool2d(3, 2, 1) if rules.stem_pool else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -123,66 +132,82 @@ class _Sum(nn.Module):
         return out
 
 
-class _Last(nn.Module):
+class _Final(nn.Module):
     """From the head's output to heatmaps."""
 
-    def __init__(self, unit: Last) -> None:
+    def __init__(self, layer: FinalConvolution) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(unit.width, unit.keypoints, 1)
-        self.output = unit.output
+        self.conv = nn.Conv2d(layer.inputs, layer.outputs, 1)
+        self.output = layer.output
 
     def forward(self, features: Tensor) -> Tensor:
         """Heatmaps."""
         return heatmaps_from_raw(self.conv(features), self.output)
 
 
-def lane_of(unit: Unit) -> Lane:
-    """The lane that measures a unit."""
-    match unit:
+def lane_of(layer: Layer) -> Lane:
+    """The lane that measures a layer."""
+    match layer:
         case Stem():
-            images = torch.randint(0, 256, (1, unit.height, unit.columns, 3), dtype=torch.uint8)
-            return Lane(_Stem(unit), (), unit.width, (images,))
-        case Conv():
-            return _conv_lane(unit)
-        case Tail():
-            context = GlobalContext(unit.outputs) if unit.attention else nn.Identity()
-            conv = ConvNorm(convolution(unit.inputs, unit.outputs, 1), unit.outputs, EPS)
-            sizes = (Feature(c, unit.height, unit.columns) for c in (unit.inputs, unit.outputs))
-            return Lane(_Sum(nn.Sequential(conv, context), "relu"), tuple(sizes), unit.outputs)
+            images = torch.randint(0, 256, (1, layer.height, layer.width, 3), dtype=torch.uint8)
+            return Lane(_Stem(layer), (), layer.outputs, (images,))
+        case Convolution():
+            return _convolution_lane(layer)
+        case BottleneckEnd():
+            return _bottleneck_end_lane(layer)
         case Upsampling():
-            deconvolution = upsampling(unit.width, unit.width, unit.kernel, unit.groups)
-            coarse = Feature(unit.width, unit.height, unit.columns)
-            finer = Feature(unit.width, 2 * unit.height, 2 * unit.columns)
-            return Lane(_Sum(ConvNorm(deconvolution, unit.width, EPS), "relu6"), (coarse, finer), unit.width)
+            return _upsampling_lane(layer)
         case Deconvolutions():
-            widths = (unit.inputs, unit.width, unit.width)
-            layers = [
-                ConvNorm(upsampling(inputs, unit.width, unit.kernel, unit.groups), unit.width, EPS, "relu")
-                for inputs in widths
-            ]
-            return Lane(nn.Sequential(*layers), (Feature(unit.inputs, unit.height, unit.columns),), unit.width)
-        case Last():
-            return Lane(_Last(unit), (Feature(unit.width, unit.height, unit.columns),), 0)
+            return _deconvolutions_lane(layer)
+        case FinalConvolution():
+            return Lane(_Final(layer), (Feature(layer.inputs, layer.height, layer.width),), 0)
         case Fusion():
-            heatmaps = torch.rand(1, unit.keypoints, unit.height * unit.pooling, unit.columns * unit.pooling)
-            # The stage decides nothing in the module itself.
-            spec = FusionSpec(unit.operation, 1)  # type: ignore[arg-type]
-            fusion = TemporalFusion(spec, unit.keypoints, unit.width)
-            return Lane(fusion, (Feature(unit.width, unit.height, unit.columns),), unit.width, (heatmaps,))
-    raise TypeError(f"no lane for {unit!r}")
+            return _fusion_lane(layer)
+    raise TypeError(f"no lane for {layer!r}")
 
 
-def _conv_lane(unit: Conv) -> Lane:
-    act: Activation | None = None if unit.activation == "linear" else unit.activation  # type: ignore[assignment]
-    conv = convolution(unit.inputs, unit.outputs, unit.kernel, unit.stride, unit.groups)
-    body: nn.Module = ConvNorm(conv, unit.outputs, EPS, act)
-    if unit.attention:
-        body = nn.Sequential(body, SqueezeExcite(unit.outputs))
-    features = [Feature(unit.inputs, unit.height, unit.columns)]
-    if unit.shortcut:
+def _convolution_lane(layer: Convolution) -> Lane:
+    act: Activation | None = None if layer.activation == "linear" else layer.activation  # type: ignore[assignment]
+    conv = convolution(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.groups)
+    body: nn.Module = ConvNorm(conv, layer.outputs, EPS, act)
+    if layer.squeeze_excite:
+        body = nn.Sequential(body, SqueezeExcite(layer.outputs))
+    features = [Feature(layer.inputs, layer.height, layer.width)]
+    if layer.shortcut:
         body = _Sum(body)
-        features.append(Feature(unit.outputs, unit.height, unit.columns))
-    return Lane(body, features, unit.outputs)
+        features.append(Feature(layer.outputs, layer.height, layer.width))
+    return Lane(body, features, layer.outputs)
+
+
+def _bottleneck_end_lane(layer: BottleneckEnd) -> Lane:
+    context = GlobalContext(layer.outputs) if layer.global_context else nn.Identity()
+    conv = ConvNorm(convolution(layer.inputs, layer.outputs, 1), layer.outputs, EPS)
+    features = [Feature(channels, layer.height, layer.width) for channels in (layer.inputs, layer.outputs)]
+    return Lane(_Sum(nn.Sequential(conv, context), "relu"), features, layer.outputs)
+
+
+def _upsampling_lane(layer: Upsampling) -> Lane:
+    channels = layer.channels
+    deconvolution = ConvNorm(upsampling(channels, channels, layer.kernel, layer.groups), channels, EPS)
+    coarse, finer = (Feature(channels, scale * layer.height, scale * layer.width) for scale in (1, 2))
+    return Lane(_Sum(deconvolution, "relu6"), (coarse, finer), channels)
+
+
+def _deconvolutions_lane(layer: Deconvolutions) -> Lane:
+    deconvolutions = [
+        ConvNorm(upsampling(inputs, layer.outputs, layer.kernel, layer.groups), layer.outputs, EPS, "relu")
+        for inputs in (layer.inputs, layer.outputs, layer.outputs)
+    ]
+    features = (Feature(layer.inputs, layer.height, layer.width),)
+    return Lane(nn.Sequential(*deconvolutions), features, layer.outputs)
+
+
+def _fusion_lane(layer: Fusion) -> Lane:
+    heatmaps = torch.rand(1, layer.keypoints, layer.height * layer.pooling, layer.width * layer.pooling)
+    # The stage decides nothing in the module itself.
+    spec = FusionSpec(layer.operation, 1)  # type: ignore[arg-type]
+    fusion = TemporalFusion(spec, layer.keypoints, layer.channels)
+    return Lane(fusion, (Feature(layer.channels, layer.height, layer.width),), layer.channels, (heatmaps,))
 
 
 def drop_norms(net: nn.Module) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 from random import Random
 
 from vipnas_cli.errors import InputError
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import OnnxProbe, Probe, ProbeOptions
-from vipnas_cli.latency.table import Agreement, LatencyTable, fit_correction
-from vipnas_cli.latency.units import Unit, plan_units, space_units
-from vipnas_cli.spec import FusionSpec, Plan, SearchSpace, TemporalSpace
+from vipnas_cli.latency.table import Agreement, LatencyTable, fit_correction, layer_key
+from vipnas_cli.spec import FusionSpec, HeadSpec, Plan, SearchSpace, StageSpec, StemSpec, TemporalSpace
+from vipnas_cli.spec.arch import middle_widths
+from vipnas_cli.spec.layers import Layer
+from vipnas_cli.spec.networks import (
+    Size,
+    fusion_layers,
+    head_layers,
+    plan_layers,
+    stage_layers,
+    stem_layer,
+    stem_stride,
+)
 
 # Whole networks that the sum of parts is fitted to, beside the smallest and the largest.
 FITTED = 16
@@ -39,8 +50,8 @@ def _silent() -> None:
 
 def table_steps(what: SearchSpace | Sequence[Plan], options: TableOptions = TableOptions()) -> int:
     """How many measurements `measure_table` will take."""
-    units, plans = _units(what, options), _fitted(what, options)
-    return len(units) + len(plans)
+    layers, plans = _layers(what, options), _fitted(what, options)
+    return len(layers) + len(plans)
 
 
 def measure_table(
@@ -54,12 +65,12 @@ def measure_table(
     `on_step` is called after each of `table_steps` measurements.
     """
     probe = probe or OnnxProbe(options.probe)
-    units, plans = _units(what, options), _fitted(what, options)
-    unit_ms = {unit.key: ms for unit, ms in zip(units, probe.unit_ms(units, on_step), strict=True)}
-    draft = LatencyTable(this_machine("cpu"), options.threads, date.today().isoformat(), options.keypoints, unit_ms)
+    layers, plans = _layers(what, options), _fitted(what, options)
+    layer_ms = {layer_key(layer): ms for layer, ms in zip(layers, probe.layer_ms(layers, on_step), strict=True)}
+    draft = LatencyTable(this_machine("cpu"), options.threads, date.today().isoformat(), options.keypoints, layer_ms)
     measured = probe.plan_ms(plans, on_step)
-    correction = fit_correction([draft.parts_ms(plan) for plan in plans], measured)
-    return LatencyTable(draft.machine, draft.threads, draft.date, draft.keypoints, unit_ms, correction)
+    correction = fit_correction([draft.layers_ms(plan) for plan in plans], measured)
+    return LatencyTable(draft.machine, draft.threads, draft.date, draft.keypoints, layer_ms, correction)
 
 
 def random_plans(space: SearchSpace, count: int, rng: Random) -> list[Plan]:
@@ -81,10 +92,10 @@ def check_table(
     return Agreement(predicted, tuple(probe.plan_ms(plans, on_step)))
 
 
-def _units(what: SearchSpace | Sequence[Plan], options: TableOptions) -> list[Unit]:
+def _layers(what: SearchSpace | Sequence[Plan], options: TableOptions) -> list[Layer]:
     if isinstance(what, SearchSpace):
-        return space_units(what, all_fusions(what), options.keypoints)
-    return list(dict.fromkeys(unit for plan in what for unit in plan_units(plan, options.keypoints)))
+        return space_layers(what, all_fusions(what), options.keypoints)
+    return list(dict.fromkeys(layer for plan in what for layer in plan_layers(plan, options.keypoints)))
 
 
 def _fitted(what: SearchSpace | Sequence[Plan], options: TableOptions) -> list[Plan]:
@@ -96,3 +107,48 @@ def _fitted(what: SearchSpace | Sequence[Plan], options: TableOptions) -> list[P
     if not what:
         raise InputError("there are no networks to measure", "name at least one")
     return rng.sample(list(what), min(options.fitted, len(what)))
+
+
+def space_layers(space: SearchSpace, fusions: Sequence[FusionSpec], keypoints: int = 17) -> list[Layer]:
+    """Every layer that some network of the space has, once."""
+    found = (layer for size in space.sizes for layer in _size_layers(space, size, fusions, keypoints))
+    return list(dict.fromkeys(found))
+
+
+def _size_layers(space: SearchSpace, size: Size, fusions: Sequence[FusionSpec], keypoints: int) -> Iterator[Layer]:
+    """The layers of all networks of one input size; repeats some."""
+    for width, kernel in product(space.stem.widths, space.stem.kernels):
+        yield stem_layer(space.rules, StemSpec(width, kernel), size)
+    yield from _stages_layers(space, size)
+    for taps in product(*(space.stages[tap].widths for tap in space.rules.taps)):
+        for head in _heads(space, taps[3]):
+            yield from head_layers(space.rules, head, taps, size, keypoints)
+        for fusion in fusions:
+            yield from fusion_layers(fusion, taps, size, keypoints)
+
+
+def _stages_layers(space: SearchSpace, size: Size) -> Iterator[Layer]:
+    """The layers of every stage with every choice, for an input of `size`."""
+    rules, inputs, stride = space.rules, space.stem.widths, stem_stride(space.rules)
+    for index, choices in enumerate(space.stages):
+        at = (size[0] // stride, size[1] // stride)
+        # A third block repeats the second one.
+        depth = min(2, max(choices.depths))
+        drafts = product(choices.widths, choices.kernels, choices.group_widths, choices.expansions, choices.attention)
+        for width, kernel, group_width, expansion, attention in drafts:
+            stage = StageSpec(width, depth, kernel, group_width, expansion, attention)
+            for before in inputs:
+                if all(middle % group_width == 0 for middle in middle_widths(rules, before, stage)):
+                    yield from stage_layers(rules, index, before, stage, at)
+        inputs, stride = choices.widths, stride * rules.strides[index]
+
+
+def _heads(space: SearchSpace, last: int) -> Iterator[HeadSpec]:
+    """Every head that fits a last stage of `last` channels."""
+    choices = space.head
+    for width, kernel, group_width, refine in product(
+        choices.widths, choices.kernels, choices.group_widths, choices.refines
+    ):
+        fits = width % group_width == 0 and (space.rules.lateral or last % (width // group_width) == 0)
+        if fits:
+            yield HeadSpec(width, kernel, group_width, refine)

@@ -1,4 +1,4 @@
-"""Times units and whole networks with random weights in ONNX Runtime."""
+"""Times layers and whole networks with random weights in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from torch import Tensor, nn
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of, to_onnx
-from vipnas_cli.latency.units import Unit
+from vipnas_cli.latency.table import layer_key
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet, network_input
 from vipnas_cli.spec import Plan
+from vipnas_cli.spec.layers import Layer
 
-# Lanes of one graph, and graphs that take turns, so that a slow moment of the machine meets many units a little.
+# Lanes of one graph, and graphs that take turns, so that a slow moment of the machine meets many layers a little.
 LANES, GRAPHS = 32, 4
 WARM_UP = 2
 # A low quantile: other processes make some runs slower and none faster.
 QUANTILE = 0.1
-# A unit that takes longer is timed once more by the processor's own clock.
+# A layer that takes longer is timed once more by the processor's own clock.
 LONG_MS, LONG_ROUNDS = 1.5, 3
 _IDLE = "/idle/"
 _SCOPE = re.compile(r"lanes\.(\d+)/(before|skip|body|after)")
@@ -40,11 +41,11 @@ _SCOPE = re.compile(r"lanes\.(\d+)/(before|skip|body|after)")
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How to measure: threads of ONNX Runtime, runs of each unit, and rounds × runs of each whole network."""
+    """How to measure: threads of ONNX Runtime, runs of each layer, and rounds × runs of each whole network."""
 
     threads: int = 1
     keypoints: int = 17
-    unit_runs: int = 24
+    layer_runs: int = 24
     rounds: int = 15
     runs: int = 5
 
@@ -52,8 +53,8 @@ class ProbeOptions:
 class Probe(Protocol):
     """Something that knows times; tests have one without a clock."""
 
-    def unit_ms(self, units: Sequence[Unit], on_unit: Callable[[], None]) -> list[float]:
-        """Milliseconds of each unit; `on_unit` is called once for each."""
+    def layer_ms(self, layers: Sequence[Layer], on_layer: Callable[[], None]) -> list[float]:
+        """Milliseconds of each layer; `on_layer` is called once for each."""
         ...
 
     def plan_ms(self, plans: Sequence[Plan], on_plan: Callable[[], None]) -> list[float]:
@@ -67,36 +68,36 @@ class OnnxProbe:
 
     options: ProbeOptions = ProbeOptions()
 
-    def unit_ms(self, units: Sequence[Unit], on_unit: Callable[[], None]) -> list[float]:
+    def layer_ms(self, layers: Sequence[Layer], on_layer: Callable[[], None]) -> list[float]:
         """See Probe."""
         found: list[float] = []
         step = LANES * GRAPHS
-        for start in range(0, len(units), step):
-            block = units[start : start + step]
+        for start in range(0, len(layers), step):
+            block = layers[start : start + step]
             with tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
                 graphs = [
                     _ProfiledGraph(block[first : first + LANES], Path(folder), self.options.threads)
                     for first in range(0, len(block), LANES)
                 ]
-                for _ in range(self.options.unit_runs + WARM_UP):
+                for _ in range(self.options.layer_runs + WARM_UP):
                     for graph in graphs:
                         graph.run()
                 profiled = [ms for graph in graphs for ms in graph.finish()]
-            for unit, ms in zip(block, profiled, strict=True):
-                found.append(min(ms, self._most_ms(unit)) if ms > LONG_MS else ms)
-                on_unit()
+            for layer, ms in zip(block, profiled, strict=True):
+                found.append(min(ms, self._most_ms(layer)) if ms > LONG_MS else ms)
+                on_layer()
         return found
 
-    def _most_ms(self, unit: Unit) -> float:
-        """What a unit takes at most: its whole lane, by a clock that leaves out other processes where there is one.
+    def _most_ms(self, layer: Layer) -> float:
+        """What a layer takes at most: its whole lane, by a clock that leaves out other processes where there is one.
 
         The runtime's profile goes by the wall clock, so that a node of several milliseconds is rarely left in peace.
         """
         with _own_randomness():
-            net = Lanes([lane_of(unit)])
+            net = Lanes([lane_of(layer)])
             drop_norms(net)
         data, inputs = _graph(net)
-        session = open_session(data, unit.key, RuntimeOptions(self.options.threads, "cpu"))
+        session = open_session(data, layer_key(layer), RuntimeOptions(self.options.threads, "cpu"))
         return min(_median_ms(lambda: session.run(None, inputs), self.options) for _ in range(LONG_ROUNDS))
 
     def plan_ms(self, plans: Sequence[Plan], on_plan: Callable[[], None]) -> list[float]:
@@ -178,12 +179,12 @@ def _graph(net: Lanes) -> tuple[bytes, dict[str, NDArray[Any]]]:
 class _ProfiledGraph:
     """Lanes in one session that records how long each of its nodes takes."""
 
-    def __init__(self, units: Sequence[Unit], folder: Path, threads: int) -> None:
+    def __init__(self, layers: Sequence[Layer], folder: Path, threads: int) -> None:
         with _own_randomness():
-            net = Lanes([lane_of(unit) for unit in units])
+            net = Lanes([lane_of(layer) for layer in layers])
             drop_norms(net)
         data, self._inputs = _graph(net)
-        self._count = len(units)
+        self._count = len(layers)
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.inter_op_num_threads = 1
@@ -199,15 +200,15 @@ class _ProfiledGraph:
         self._session.run(None, self._inputs)
 
     def finish(self) -> list[float]:
-        """Milliseconds of each unit over all runs but the first."""
+        """Milliseconds of each layer over all runs but the first."""
         path = Path(self._session.end_profiling())
         events = json.loads(path.read_text(encoding="utf-8"))
         path.unlink()
         nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
-        return unit_times([(event["name"], event["dur"]) for event in nodes], self._count)
+        return layer_times([(event["name"], event["dur"]) for event in nodes], self._count)
 
 
-def unit_times(nodes: Sequence[tuple[str, int]], count: int) -> list[float]:
+def layer_times(nodes: Sequence[tuple[str, int]], count: int) -> list[float]:
     """Milliseconds of each of `count` lanes from the names and microseconds of all nodes of several equal runs."""
     names = [name for name, _ in nodes]
     runs = names.count(names[0])

@@ -15,12 +15,37 @@ from numpy.typing import NDArray
 
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.latency.machine import Machine, this_machine
-from vipnas_cli.latency.units import Unit, plan_units
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.layers import (
+    BottleneckEnd,
+    Convolution,
+    Deconvolutions,
+    FinalConvolution,
+    Fusion,
+    Layer,
+    Stem,
+    Upsampling,
+)
+from vipnas_cli.spec.networks import plan_layers
 
 KIND = "vipnas latency table"
 SCHEMA = 1
 MAKE_ONE = "make one with `vipnas latency-table`"
+# Written in tables, so they stay as they are.
+KINDS: dict[type[Layer], str] = {
+    Stem: "stem",
+    Convolution: "conv",
+    BottleneckEnd: "tail",
+    Upsampling: "upsampling",
+    Deconvolutions: "deconvolutions",
+    FinalConvolution: "last",
+    Fusion: "fusion",
+}
+
+
+def layer_key(layer: Layer) -> str:
+    """Kind and sizes in one line, the name of a layer in a table; equal layers have equal keys."""
+    return " ".join([KINDS[type(layer)], *map(str, vars(layer).values())])
 
 
 @dataclass(frozen=True)
@@ -34,30 +59,30 @@ class Correction:
     scale: float = 1.0
     fixed: float = 0.0
 
-    def apply(self, parts_ms: Sequence[float]) -> float:
+    def apply(self, layers_ms: Sequence[float]) -> float:
         """Milliseconds of a network."""
-        scaled = self.scale * sum(parts_ms)
+        scaled = self.scale * sum(layers_ms)
         return max(scaled + self.fixed, scaled / 2)
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Milliseconds of units by their key, measured on `machine` with `threads` for one crop."""
+    """Milliseconds of layers by their key, measured on `machine` with `threads` for one crop."""
 
     machine: Machine
     threads: int
     date: str
     keypoints: int
-    unit_ms: Mapping[str, float]
+    layer_ms: Mapping[str, float]
     correction: Correction = Correction()
 
-    def parts_ms(self, plan: Plan) -> list[float]:
-        """Milliseconds of each part of a network; InputError for one that was not measured."""
-        return [self._ms(unit) for unit in plan_units(plan, self.keypoints)]
+    def layers_ms(self, plan: Plan) -> list[float]:
+        """Milliseconds of each layer of a network; InputError for one that was not measured."""
+        return [self._ms(layer) for layer in plan_layers(plan, self.keypoints)]
 
     def predict(self, plan: Plan) -> float:
         """Milliseconds of one position of a cycle for one crop; InputError if a part of it was not measured."""
-        return self.correction.apply(self.parts_ms(plan))
+        return self.correction.apply(self.layers_ms(plan))
 
     def predict_schedule(self, schedule: Schedule) -> float:
         """Mean milliseconds per person and frame over one cycle."""
@@ -92,7 +117,7 @@ class LatencyTable:
             "date": self.date,
             "keypoints": self.keypoints,
             "correction": asdict(self.correction),
-            "unit_ms": dict(self.unit_ms),
+            "unit_ms": dict(self.layer_ms),
         }
 
     @staticmethod
@@ -102,14 +127,14 @@ class LatencyTable:
             raise ValueError(f"its kind is {data['kind']!r}")
         if data["schema"] != SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
-        unit_ms = {str(key): float(value) for key, value in data["unit_ms"].items()}
+        layer_ms = {str(key): float(value) for key, value in data["unit_ms"].items()}
         correction = Correction(**data["correction"])
-        if not unit_ms or not all(math.isfinite(value) and value > 0 for value in unit_ms.values()):
+        if not layer_ms or not all(math.isfinite(value) and value > 0 for value in layer_ms.values()):
             raise ValueError("it lists no times above 0")
         if not (math.isfinite(correction.fixed) and math.isfinite(correction.scale) and correction.scale > 0):
             raise ValueError("its correction is no number")
         threads, keypoints = int(data["threads"]), int(data["keypoints"])
-        return LatencyTable(Machine(**data["machine"]), threads, str(data["date"]), keypoints, unit_ms, correction)
+        return LatencyTable(Machine(**data["machine"]), threads, str(data["date"]), keypoints, layer_ms, correction)
 
     @staticmethod
     def read(path: Path) -> LatencyTable:
@@ -133,13 +158,13 @@ class LatencyTable:
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}", "choose another name with -o") from error
 
-    def _ms(self, unit: Unit) -> float:
-        try:
-            return self.unit_ms[unit.key]
-        except KeyError:
+    def _ms(self, layer: Layer) -> float:
+        key = layer_key(layer)
+        if key not in self.layer_ms:
             raise InputError(
-                f"the latency table lacks a part of this network: {unit.key}", f"{MAKE_ONE} for its search space"
-            ) from None
+                f"the latency table lacks a part of this network: {key}", f"{MAKE_ONE} for its search space"
+            )
+        return self.layer_ms[key]
 
 
 @dataclass(frozen=True)
@@ -181,10 +206,10 @@ class Agreement:
         return float(np.corrcoef(predicted.astype(np.float64), measured.astype(np.float64))[0, 1])
 
 
-def fit_correction(parts_ms: Sequence[Sequence[float]], measured: Sequence[float]) -> Correction:
+def fit_correction(layers_ms: Sequence[Sequence[float]], measured: Sequence[float]) -> Correction:
     """The correction with the smallest relative errors; nothing but the scale where there are fewer than 4 networks."""
     wanted = np.array(measured)
-    columns = np.stack([np.array([sum(parts) for parts in parts_ms]), np.ones(len(wanted))], 1) / wanted[:, None]
+    columns = np.stack([np.array([sum(parts) for parts in layers_ms]), np.ones(len(wanted))], 1) / wanted[:, None]
     if len(wanted) >= 4:
         scale, fixed = _least_deviations(columns)
         if scale > 0:

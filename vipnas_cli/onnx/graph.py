@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vipnas_cli import __version__
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.onnx import METADATA, RuntimeOptions, open_session
@@ -51,6 +50,7 @@ from vipnas_cli.onnx.parity import (
 from vipnas_cli.onnx.weights import rounded, store_half
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.spec import Plan
+from vipnas_cli.spec.cost import plan_cost
 
 OPSET = 17
 FACTS_FORMAT = 1

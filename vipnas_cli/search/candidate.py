@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vipnas_cli.cost import schedule_macs
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec.cost import schedule_macs
 from vipnas_cli.spec.cycle_space import CycleSpace
 
 JsonObject = dict[str, Any]

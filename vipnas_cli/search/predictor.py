@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from vipnas_cli.cost import plan_cost
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.cost import plan_cost
 
 Floats = NDArray[np.float64]
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
