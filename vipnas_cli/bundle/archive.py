@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.files import make_parent, whole_file, write_bytes
 
 SUFFIX = ".vipnas"
 MOST_MEMBERS = 1000
@@ -35,16 +36,15 @@ def read_member(archive: Path, name: str) -> bytes:
 
 
 def write_archive(folder: Path, archive: Path) -> None:
-    """Writes the files of a folder as one archive under a temporary name, then renames it."""
-    partial = archive.with_name(f".{archive.name}.partial")
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
-            for path in sorted(folder.iterdir()):
-                file.writestr(zipfile.ZipInfo(path.name, _DATE), path.read_bytes())
-        partial.replace(archive)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes the files of a folder as one archive that appears whole; OutputError if that is impossible."""
+    make_parent(archive)
+    with (
+        whole_file(archive, durable=True) as whole,
+        whole.bytes() as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file,
+    ):
+        for path in sorted(folder.iterdir()):
+            file.writestr(zipfile.ZipInfo(path.name, _DATE), path.read_bytes())
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -52,7 +52,7 @@ def unpack(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         names = file.namelist()
     for name in names:
-        (folder / name).write_bytes(read_member(archive, name))
+        write_bytes(folder / name, read_member(archive, name))
 
 
 def _check(archive: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -14,6 +14,7 @@ from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, wri
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.errors import UsageError
+from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.latency.clock import pipeline_times, sample_frames
 from vipnas_cli.latency.machine import (
@@ -27,7 +28,6 @@ from vipnas_cli.latency.machine import (
     this_machine,
     usable_cores,
 )
-from vipnas_cli.media.outputs import check_outputs
 
 
 @dataclass(frozen=True)

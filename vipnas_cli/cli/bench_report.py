@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.bench_measure import Row
+from vipnas_cli.files import whole_file
 from vipnas_cli.latency.machine import Machine
-from vipnas_cli.media.outputs import PartialFile
 
 SCHEMA = 1
 # Below these shares of a core the figures are doubtful, or of no use for later runs.
@@ -72,20 +72,14 @@ class BenchReport:
 def write_csv(report: BenchReport, path: Path) -> None:
     """All figures as a table, each row with what it depends on; the file appears whole."""
     facts = report.facts()
-    file = PartialFile(path)
-    try:
-        with file.partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            names = [field.name for field in fields(Row)]
-            writer.writerow([*facts, *names])
-            for row in report.rows:
-                values = (getattr(row, name) for name in names)
-                shown = (f"{value:.3f}" if isinstance(value, float) else value for value in values)
-                writer.writerow([*facts.values(), *shown])
-    except BaseException:
-        file.discard()
-        raise
-    file.keep()
+    with whole_file(path) as file, file.text() as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        names = [field.name for field in fields(Row)]
+        writer.writerow([*facts, *names])
+        for row in report.rows:
+            values = (getattr(row, name) for name in names)
+            shown = (f"{value:.3f}" if isinstance(value, float) else value for value in values)
+            writer.writerow([*facts.values(), *shown])
 
 
 def print_bench(report: BenchReport, console: Console) -> None:

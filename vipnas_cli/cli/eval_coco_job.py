@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -25,9 +24,9 @@ from vipnas_cli.data.checks.coco import result_problems, truth_problems
 from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.evaluation.coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
+from vipnas_cli.files import check_outputs, write_json
 from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource
-from vipnas_cli.media.outputs import PartialFile, check_outputs
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 
 NAME = "coco"
@@ -62,7 +61,7 @@ def coco_job(options: EvalOptions) -> None:
         report_problems(truth_problems(data.labels, truth, images=model is not None))
         outcome = _predicted(data, truth, model, options, console) if model else _read(truth, options)
     if options.out is not None:
-        _write(options.out, outcome.results)
+        write_json(options.out, outcome.results, indent=None)
     if options.plots is not None:
         plot_stills(options.plots, outcome.scores, precision_at_recall(truth, outcome.results))
     document = _document(data, truth, outcome, options)
@@ -115,12 +114,6 @@ def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
         detector = open_detector(options)
         return DistinctPeople(DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold)), model.estimator)
     return GivenBoxesSource(read_detections(Path(options.boxes), {image["id"] for image in truth["images"]}))
-
-
-def _write(path: Path, results: Results) -> None:
-    file = PartialFile(path)
-    file.partial.write_text(json.dumps(results), encoding="utf-8")
-    file.keep()
 
 
 def _document(data: DataSet, truth: Truth, outcome: Outcome, options: EvalOptions) -> dict[str, Any]:

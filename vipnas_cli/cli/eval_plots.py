@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vipnas_cli.errors import OutputError, VipnasError
 from vipnas_cli.evaluation.ablation import Variant
 from vipnas_cli.evaluation.scores import SequenceScores
-from vipnas_cli.media.outputs import PartialFile, check_outputs
+from vipnas_cli.files import check_outputs, whole_file
 from vipnas_cli.metrics import PredictedSequence, TruthSequence
 from vipnas_cli.metrics.coco import KeypointScores
 from vipnas_cli.metrics.posetrack import GROUPS, PrecisionRecall, precision_recall
@@ -124,8 +124,7 @@ def _finish_curves(axes: Axes) -> None:
 
 
 def _saved(figure: Figure, path: Path) -> Path:
-    file = PartialFile(path)
     options: dict[str, Any] = {"dpi": 120, "format": "png", "metadata": {"Software": None}}
-    figure.savefig(file.partial, **options)
-    file.keep()
+    with whole_file(path) as file, file.bytes() as stream:
+        figure.savefig(stream, **options)
     return path

@@ -17,6 +17,7 @@ from vipnas_cli.cli.progress import frame_progress
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
+from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
@@ -25,7 +26,6 @@ from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, P
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.outputs import check_outputs
 from vipnas_cli.media.reader import VideoReader, open_video
 from vipnas_cli.media.results import CsvSink, JsonlSink, OverlaySink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
@@ -127,11 +127,18 @@ def _check_outputs(options: RunOptions) -> None:
         raise UsageError("--json and -o - both want stdout", "give one of them a file")
     files = [path for path in options.outputs if path != STDOUT]
     try:
-        check_outputs(files, options.video, options.overwrite)
+        check_outputs(files, _inputs(options), options.overwrite)
     except OutputError as error:
         if "exists already" in error.what:
             raise OutputError(error.what, "choose another name with -o, or allow it with --overwrite") from error
         raise
+
+
+def _inputs(options: RunOptions) -> list[Path]:
+    """The files that a run reads."""
+    if options.boxes is None or options.boxes == "whole":
+        return [options.video]
+    return [options.video, Path(options.boxes)]
 
 
 def _check_boxes(options: RunOptions) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipnas_cli.cli.search_report import SearchResult
-from vipnas_cli.media.outputs import PartialFile
+from vipnas_cli.files import whole_file
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import S_VIPNET_MOBILENETV3, S_VIPNET_RES50, Plan
 from vipnas_cli.spec.cost import plan_cost
@@ -54,10 +54,9 @@ def draw_search(path: Path, result: SearchResult) -> bool:
     )
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.25)
-    file = PartialFile(path)
     options: dict[str, Any] = {"dpi": 120, "format": "png", "metadata": {"Software": None}}
-    figure.savefig(file.partial, **options)
-    file.keep()
+    with whole_file(path) as file, file.bytes() as stream:
+        figure.savefig(stream, **options)
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.cli.search_comparison import Checked, Entry, Level, levels_of
 from vipnas_cli.cli.search_setup import Files, SearchOptions
 from vipnas_cli.evaluation.cycles import Score
-from vipnas_cli.media.outputs import PartialFile
+from vipnas_cli.files import make_folder, write_json
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import ArchSpec, Budget, Plan
@@ -82,11 +81,11 @@ class SearchResult:
 
 def write_specs(folder: Path, result: SearchResult) -> None:
     """The schedules of the front, from cheap to dear, as files that `vipnas export --spec` takes."""
-    (folder / "pareto").mkdir(exist_ok=True)
+    make_folder(folder / "pareto")
     for old in (folder / "pareto").glob("*.json"):
         old.unlink()
     for number, evaluation in enumerate(result.front, 1):
-        _write_json(folder / "pareto" / spec_name(number, evaluation), evaluation.schedule.to_json())
+        write_json(folder / "pareto" / spec_name(number, evaluation), evaluation.schedule.to_json())
 
 
 def spec_name(number: int, evaluation: Evaluation) -> str:
@@ -126,7 +125,7 @@ def document_of(result: SearchResult, problem: dict[str, Any], path: Path) -> di
         "checked": _checks(result),
         "compared": [{"name": c.name, "macs": c.macs, "ms": c.ms, "score": c.score.mean} for c in result.compared],
     }
-    _write_json(path, document)
+    write_json(path, document)
     return document
 
 
@@ -296,9 +295,3 @@ def _score(entry: Entry | None) -> str:
         return "–"
     measured = "" if entry.measured_ms is None else f" ({entry.measured_ms:.2f})"
     return f"{entry.evaluation.score.mean:.2f}{measured}"
-
-
-def _write_json(path: Path, document: Any) -> None:
-    file = PartialFile(path)
-    file.partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    file.keep()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.train_report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
+from vipnas_cli.files import make_parent
 
 if TYPE_CHECKING:
     from vipnas_cli.training.loop import StepEvent
@@ -199,9 +199,9 @@ def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
     from vipnas_cli.training.cycle_validation import clip_validation
 
     plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None)
-    plan.out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(plan.out)
     total = min(plan.until or plan.recipe.loop.steps, plan.recipe.loop.steps)
-    log = log_path(plan.out) if ranks().writes else Path(os.devnull)
+    log = log_path(plan.out) if ranks().writes else None
     report = reporting(console, total, log, plan.resume, board)
     with report as tell, _stoppable(console) as stop, _events(plan) as events:
         for event in events:

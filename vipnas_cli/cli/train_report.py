@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.media.outputs import PartialFile
+from vipnas_cli.files import LineLog, whole_file
 
 if TYPE_CHECKING:
     from vipnas_cli.training.loop import StepEvent
@@ -26,12 +26,12 @@ Teller = Callable[["StepEvent"], None]
 
 
 @contextmanager
-def reporting(console: Console, total: int, log: Path, again: bool, board: Path | None) -> Iterator[Teller]:
+def reporting(console: Console, total: int, log: Path | None, again: bool, board: Path | None) -> Iterator[Teller]:
     """A function to call after each step; `again` goes on with a log that exists."""
     with ExitStack() as stack:
         writer = _board(board, stack) if board else None
         show = stack.enter_context(_shown(console, total))
-        file = stack.enter_context(log.open("a" if again else "w", encoding="utf-8"))
+        lines = None if log is None else stack.enter_context(LineLog(log, anew=not again))
         mean: float | None = None
 
         def tell(event: StepEvent) -> None:
@@ -42,8 +42,8 @@ def reporting(console: Console, total: int, log: Path, again: bool, board: Path 
             if not due:
                 return
             row = {name: value for name, value in asdict(event).items() if value is not None}
-            file.write(json.dumps({**row, "mean_loss": round(mean, 5)}) + "\n")
-            file.flush()
+            if lines is not None:
+                lines.append(json.dumps({**row, "mean_loss": round(mean, 5)}))
             if writer is not None:
                 values = {"loss": event.loss, "learning_rate": event.learning_rate, "score": event.score}
                 for name, value in values.items():
@@ -107,7 +107,7 @@ def draw_curves(log: Path, path: Path) -> Path | None:
         right.plot([row["step"] for row in scored], [row["score"] for row in scored], "o-", color="#cc6677")
         right.set_ylabel("validation score, percent", color="#cc6677")
         right.set_ylim(0, 100)
-    file = PartialFile(path)
-    figure.savefig(file.partial, dpi=120, format="png", metadata={"Software": None})
-    file.keep()
+    options: dict[str, Any] = {"dpi": 120, "format": "png", "metadata": {"Software": None}}
+    with whole_file(path) as file, file.bytes() as stream:
+        figure.savefig(stream, **options)
     return path

@@ -5,7 +5,6 @@ Shapes: P people, K = 17 COCO keypoints.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
-from vipnas_cli.errors import OutputError
+from vipnas_cli.files import make_parent, write_bytes, write_json
 from vipnas_cli.pose import COCO17
 from vipnas_cli.pose.conversion import head_ends
 from vipnas_cli.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
@@ -163,13 +162,12 @@ def _rounded(values: NDArray[Any]) -> list[float]:
 
 
 def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    good = cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not good:
-        raise OutputError(f"{path} cannot be written", "make room or choose another temporary folder")
+    make_parent(path)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    write_bytes(path, data.tobytes())
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document), encoding="utf-8")
+    make_parent(path)
+    write_json(path, document, indent=None)
     return path

@@ -15,6 +15,7 @@ from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
 from vipnas_cli.errors import OutputError, WeightsError
+from vipnas_cli.files import inside, make_folder, make_parent, write_text
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net, load_verifier
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.onnx.graph import (
@@ -85,7 +86,7 @@ def bundle_folder(out: Path) -> Iterator[Path]:
         return
     if out.is_dir():
         raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         folder = Path(name)
         if out.exists():
@@ -125,7 +126,7 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
     unused = [manifest["networks"].pop(name) for name in set(manifest["networks"]) - used]
     _write(folder, manifest)
     for row in unused:
-        (folder / row["file"]).unlink(missing_ok=True)
+        inside(folder, row.get("file"), WeightsError).unlink(missing_ok=True)
     return tuple(written)
 
 
@@ -184,10 +185,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / MANIFEST)
+    make_folder(folder)
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n", durable=True)
 
 
 def _name(source: Source, options: ExportOptions) -> str:

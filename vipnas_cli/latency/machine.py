@@ -16,6 +16,7 @@ import onnxruntime
 
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import OutputError
+from vipnas_cli.files import make_parent, write_json
 
 SCHEMA = 1
 LARGEST_FILE = 4_000_000
@@ -142,15 +143,11 @@ def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> No
         for key, by_threads in sorted(merged.items())
     }
     machines[machine.key] = {**asdict(machine), "date": date.today().isoformat(), "pipelines": rows}
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"schema": SCHEMA, "machines": machines}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", "name a folder in the environment variable VIPNAS_CACHE"
-        ) from error
+        make_parent(path)
+        write_json(path, {"schema": SCHEMA, "machines": machines})
+    except OutputError as error:
+        raise OutputError(error.what, "name a folder in the environment variable VIPNAS_CACHE") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.errors import InputError, OutputError
+from vipnas_cli.errors import InputError
+from vipnas_cli.files import make_parent, write_json
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.spec import Plan, Schedule
 from vipnas_cli.spec.layers import (
@@ -149,14 +150,9 @@ class LatencyTable:
             raise InputError(f"{path} is no latency table: {error}", MAKE_ONE) from error
 
     def write(self, path: Path) -> None:
-        """Writes the table under a temporary name, then renames it; OutputError if that is impossible."""
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}", "choose another name with -o") from error
+        """Writes the table to a file that appears whole; OutputError if that is impossible."""
+        make_parent(path)
+        write_json(path, self.to_json())
 
     def _ms(self, layer: Layer) -> float:
         key = layer_key(layer)

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import DataError, OutputError
+from vipnas_cli.files import PartialFile, cannot_write
 from vipnas_cli.media.drawing import draw_caption, draw_people
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.media.outputs import PartialFile
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
@@ -78,7 +78,7 @@ class RowFile:
     def __init__(self, path: Path | str, opening: str) -> None:
         self.path = Path(path)
         self._file = None if str(path) == "-" else PartialFile(self.path)
-        self._stream: TextIO = sys.stdout if self._file is None else self._file.partial.open("w", encoding="utf-8")
+        self._stream: TextIO = sys.stdout if self._file is None else self._file.text()
         self._closed = self._any = False
         self._put(opening)
 
@@ -91,7 +91,7 @@ class RowFile:
             self._stream.write(text)
             self._stream.flush()
         except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}", "Check the space there.") from error
+            raise cannot_write(self.path, error) from error
 
     def _ending(self) -> str:
         """What stands behind the last frame."""
@@ -113,9 +113,16 @@ class RowFile:
         if self._closed or self._file is None:
             return
         self._closed = True
-        if keep:
-            self._put(self._ending())
-        self._stream.close()
+        try:
+            if keep:
+                self._put(self._ending())
+            self._stream.close()
+        except OSError as error:
+            self._file.discard()
+            raise cannot_write(self.path, error) from error
+        except OutputError:
+            self._file.discard()
+            raise
         if keep:
             self._file.keep()
         else:

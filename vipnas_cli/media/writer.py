@@ -15,10 +15,10 @@ import av
 from av.video.frame import VideoFrame
 
 from vipnas_cli.errors import OutputError
+from vipnas_cli.files import PartialFile
 from vipnas_cli.media.audio import AudioFeed, AudioTrack
 from vipnas_cli.media.encoding import PictureEncoder
 from vipnas_cli.media.frames import Image, VideoInfo
-from vipnas_cli.media.outputs import PartialFile
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Pictures that may wait for the encoder.

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.files import make_parent, write_bytes
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
@@ -19,12 +20,10 @@ from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Writes tensors and header under a temporary name, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    """Writes tensors and header to a file that appears whole; OutputError if that is impossible."""
+    make_parent(path)
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    save_file(plain, partial, {"vipnas": json.dumps(header, sort_keys=True)})
-    partial.replace(path)
+    write_bytes(path, save(plain, {"vipnas": json.dumps(header, sort_keys=True)}), durable=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from vipnas_cli import __version__
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.files import make_parent, write_bytes
 from vipnas_cli.inference.onnx import METADATA, RuntimeOptions, open_session
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.folding import fold_batch_norm
@@ -169,7 +170,7 @@ def export_pose(net: PoseNet, path: Path, about: dict[str, Any], options: Export
         whole = _export(graph, Path(folder) / path.name, facts, "fp32")
         data, figures = to_int8(whole.path.read_bytes(), plan, options.people, path.name)
     data = _described(onnx.load_from_string(data), {**_versions(), **facts, "weights": "int8", "int8": asdict(figures)})
-    _write(path, data)
+    write_bytes(path, data)
     speed = Speed(figures.ms_int8, whole.speed.torch_ms)
     return replace(whole, path=path, sha256=_digest(data), size=len(data), weights="int8", speed=speed, int8=figures)
 
@@ -199,6 +200,7 @@ def export_verifier(net: BoxVerifier, path: Path, about: dict[str, Any], weights
 
 
 def _export(graph: Graph, path: Path, facts: dict[str, Any], weights: WeightStorage) -> Exported:
+    make_parent(path)
     graph.module.eval()
     expected = run_torch(graph.module, graph.inputs)
     folded = copy.deepcopy(graph.module)
@@ -210,21 +212,14 @@ def _export(graph: Graph, path: Path, facts: dict[str, Any], weights: WeightStor
         weights = _chosen(weights, rounding, graph.tolerance, path)
         if weights == "fp16":
             folded, expected = halved, run_torch(halved, graph.inputs)
-    data = _onnx(graph, folded, path, {**_versions(), **facts, "weights": weights})
+    data = _onnx(graph, folded, {**_versions(), **facts, "weights": weights})
     session = open_session(data, path.name, RuntimeOptions(1, "cpu"))
     parity = graph.compare(expected, tuple(session.run(list(graph.outputs), dict(graph.inputs))))
     parity.check(path.name, graph.tolerance)
     one = {name: array[:1] for name, array in graph.inputs.items()}
     speed = one_thread_ms(graph.module, lambda: session.run(list(graph.outputs), one), one)
-    _write(path, data)
+    write_bytes(path, data)
     return Exported(path, _digest(data), len(data), weights, parity, rounding, speed)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def _digest(data: bytes) -> str:
@@ -256,28 +251,24 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _onnx(graph: Graph, module: nn.Module, path: Path, facts: dict[str, Any]) -> bytes:
+def _onnx(graph: Graph, module: nn.Module, facts: dict[str, Any]) -> bytes:
     """The ONNX file of a module as bytes, with what it says of itself."""
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = tuple(torch.from_numpy(array) for array in graph.inputs.values())
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            # The exporter based on tracing is the one that writes a single small file; torch calls it deprecated.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module.eval(),
-                tensors,
-                str(partial),
-                input_names=list(graph.inputs),
-                output_names=list(graph.outputs),
-                dynamic_axes=dict(graph.axes),
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        model = onnx.load(str(partial))
-    finally:
-        partial.unlink(missing_ok=True)
+    with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
+        written = Path(folder) / "network.onnx"
+        # The exporter based on tracing is the one that writes a single small file; torch calls it deprecated.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tensors,
+            str(written),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_axes=dict(graph.axes),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(str(written))
     if facts["weights"] == "fp16":
         store_half(model)
     return _described(model, facts)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli.errors import InputError, OutputError, SpecError, UsageError
+from vipnas_cli.files import LineLog, make_parent
 from vipnas_cli.search.candidate import Evaluation
 
 FORMAT = 1
@@ -25,14 +25,11 @@ class SearchLog:
         """Begins a log; OutputError if there is one or it cannot be written."""
         if self.path.exists():
             raise OutputError(f"{self.path} exists already", "go on with --resume, or choose another folder with --out")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write({"format": FORMAT, "problem": problem})
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}", "choose another folder") from error
+        make_parent(self.path)
+        self._write({"format": FORMAT, "problem": problem})
 
     def resume(self, problem: Problem) -> list[Evaluation]:
-        """The evaluations so far; a line that a crash cut off is removed.
+        """The evaluations so far; a line that a crash cut off is left out.
 
         UsageError if the log belongs to another problem, InputError if it is no log.
         """
@@ -58,10 +55,8 @@ class SearchLog:
         self._write(evaluation.to_json())
 
     def _write(self, row: dict[str, Any]) -> None:
-        line = (json.dumps(row, sort_keys=True, separators=(",", ":")) + "\n").encode()
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line)
-            os.fsync(file.fileno())
+        with LineLog(self.path, durable=True) as log:
+            log.append(json.dumps(row, sort_keys=True, separators=(",", ":")))
 
     def _rows(self) -> list[Any]:
         try:
@@ -69,8 +64,6 @@ class SearchLog:
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror}", "resume where a search wrote") from error
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(self.path, len(whole))
         try:
             return [json.loads(line) for line in whole.splitlines()]
         except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.files import LineLog
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
@@ -126,8 +127,8 @@ def _plan_ms(task: SearchTask, team: Team, ms_log: Path) -> PlanMs | None:
 
 def _measured(plan: Plan, threads: int, ms_log: Path) -> float:
     found = measured_ms(plan, ProbeOptions(threads))
-    with ms_log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"plan": plan.to_json(), "ms": found}) + "\n")
+    with LineLog(ms_log) as log:
+        log.append(json.dumps({"plan": plan.to_json(), "ms": found}))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from itertools import accumulate
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import DataError
+from vipnas_cli.files import make_folder, whole_file, write_json
 
 
 class ImageStore:
@@ -34,17 +35,23 @@ class ImageStore:
 
     @staticmethod
     def open(folder: Path, paths: list[Path]) -> ImageStore:
-        """The store of these images in `folder`, built on first use; DataError names an image that cannot be read."""
+        """The store of these images in `folder`, built on first use; DataError names an image that cannot be read.
+
+        Images of another size or date than those that a store was built from make another store; one that is cut or
+        damaged is built anew.
+        """
         wanted = sorted({str(path) for path in paths})
-        name = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:16]
+        about = "\n".join(_about(path) for path in wanted)
+        name = hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         index_path, data_path = folder / f"{name}.json", folder / f"{name}.bin"
-        if not index_path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+        found = _opened(wanted, index_path, data_path)
+        if found is None:
+            make_folder(folder)
             _build(wanted, index_path, data_path)
-        index = json.loads(index_path.read_text())
-        data = np.memmap(data_path, np.uint8, "r")
-        rows = zip(index["paths"], index["rows"], strict=True)
-        return ImageStore({Path(path): (row[0], row[1], row[2]) for path, row in rows}, data)
+            found = _opened(wanted, index_path, data_path)
+        if found is None:
+            raise DataError(f"the cache of images in {folder} changes while it is read", "use another folder for it")
+        return found
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -55,17 +62,41 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def _about(path: str) -> str:
+    """An image's name with what changes when its content does; DataError if it is not there."""
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}", "remove it from the labels or restore it"
+        ) from error
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
+
+
+def _opened(paths: list[str], index_path: Path, data_path: Path) -> ImageStore | None:
+    """The store in two files; None if they are missing, cut or do not belong together."""
+    try:
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+        rows = [(int(offset), int(height), int(width)) for offset, height, width in index["rows"]]
+        if index["paths"] != paths or len(rows) != len(paths):
+            return None
+        # Images lie one behind the other, so the last one ends where the file does.
+        starts = accumulate((height * width * 3 for _, height, width in rows), initial=0)
+        if [*(row[0] for row in rows), data_path.stat().st_size] != list(starts):
+            return None
+        data = np.memmap(data_path, np.uint8, "r")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return ImageStore({Path(path): row for path, row in zip(paths, rows, strict=True)}, data)
+
+
 def _build(paths: list[str], index_path: Path, data_path: Path) -> None:
     rows, offset = [], 0
     # Two trainings that start together each write one of their own.
-    partial = data_path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with whole_file(data_path) as whole, whole.bytes() as file:
         for path in paths:
             image = read_image(Path(path))
             file.write(image.tobytes())
             rows.append([offset, image.shape[0], image.shape[1]])
             offset += image.size
-    partial.replace(data_path)
-    text = json.dumps({"paths": paths, "rows": rows})
-    partial.write_text(text)
-    partial.replace(index_path)
+    write_json(index_path, {"paths": paths, "rows": rows}, indent=None)

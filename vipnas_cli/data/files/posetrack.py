@@ -5,7 +5,6 @@ Shapes: N people of a sequence over all frames, J = 15 joints of POSETRACK15.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.data.files.coco import inside, read_json
 from vipnas_cli.errors import DataError, OutputError
+from vipnas_cli.files import make_parent, write_json
 from vipnas_cli.metrics.posetrack import PredictedSequence, TruthSequence
 from vipnas_cli.pose import POSETRACK15
 
@@ -322,11 +322,6 @@ def _document(predicted: PredictedSequence, labelled: LabelledSequence) -> dict[
 def _write(path: Path, document: dict[str, Any]) -> Path:
     if path.exists():
         raise OutputError(f"{path} exists", "Choose another folder or remove the file.")
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(document), encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}", "Choose a folder that can be written to.") from error
+    make_parent(path)
+    write_json(path, document, indent=None)
     return path

@@ -1,0 +1,329 @@
+"""The one place that writes files: each under a partial name of its own, whole or not at all.
+
+A partial file is created exclusively, so no link that lies in wait is followed and no two runs share one; the last run
+to finish wins. A link that is named as an output is written through: its target is replaced, the link stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TextIO
+
+from vipnas_cli.errors import InputError, OutputError, VipnasError
+
+# The longest name of a file on the usual file systems, in bytes.
+LONGEST_NAME = 255
+_TRIES = 100
+_HINTS = {
+    errno.ENOSPC: "Make room on the disk, or choose another place.",
+    errno.EDQUOT: "Make room within the quota, or choose another place.",
+    errno.EFBIG: "Choose a disk that holds files of this size.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EEXIST: "A file has the name of a folder; choose another.",
+    errno.ENOENT: "Create the folder or choose another.",
+    errno.ENOTDIR: "Choose a name in a folder.",
+    errno.EROFS: "Choose a folder that can be written to.",
+    errno.EACCES: "Choose a folder that can be written to.",
+    errno.EPERM: "Choose a folder that can be written to.",
+}
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The error that tells why a file cannot be written, and what to do."""
+    reason = error.strerror or str(error)
+    return OutputError(f"{shown(path)} cannot be written: {reason}", _HINTS.get(error.errno or 0, "Check the disk."))
+
+
+def shown(path: Path | str) -> str:
+    """A name as text that any terminal and file can take: bytes that are not UTF-8 and control signs are replaced."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(path))
+
+
+def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
+    """OutputError if an output exists and may not be overwritten, is named twice, or is a file that is read."""
+    read = {_resolved(path) for path in inputs}
+    seen: set[Path] = set()
+    for path in paths:
+        resolved = _resolved(path)
+        if resolved in seen:
+            raise OutputError(f"{shown(path)} is named for two outputs", "Give each its own name.")
+        if resolved in read:
+            raise OutputError(f"{shown(path)} is a file that is read", "Choose another name for the output.")
+        if _mode(resolved) is not None and not overwrite:
+            raise OutputError(f"{shown(path)} exists already", "Choose another name or allow it to be overwritten.")
+        seen.add(resolved)
+
+
+class PartialFile:
+    """A file to write to, `partial`, that becomes `path` by `keep` or goes away by `discard`.
+
+    Nothing calls either one when the process is killed: the partial file stays with what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._target = _target(path)
+        self.partial = _created(self._target, path)
+
+    def text(self) -> TextIO:
+        """Opens the partial file to write UTF-8; signs that have none are replaced."""
+        return open(self.partial, "w", encoding="utf-8", errors="replace", newline="\n", opener=_no_link)
+
+    def bytes(self) -> BinaryIO:
+        """Opens the partial file to write bytes."""
+        return open(self.partial, "wb", opener=_no_link)
+
+    def keep(self, durable: bool = False) -> None:
+        """Gives the file its name, in place of one that may stand there; `durable` waits until the disk holds it."""
+        try:
+            if durable:
+                _synced(self.partial)
+            self.partial.replace(self._target)
+        except OSError as error:
+            raise OutputError(
+                f"{shown(self.path)} cannot be given its name: {error.strerror}",
+                f"The result is in {shown(self.partial)}.",
+            ) from error
+
+    def discard(self) -> None:
+        """Removes what was written."""
+        with suppress(OSError):
+            self.partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path, durable: bool = False) -> Iterator[PartialFile]:
+    """A partial file that is kept at the end, or removed by any exception; OutputError if it cannot be written."""
+    file = PartialFile(path)
+    try:
+        yield file
+    except OSError as error:
+        file.discard()
+        # An error about another file, which the caller may have read, is not ours to tell.
+        if error.filename not in (None, str(file.partial)):
+            raise
+        raise cannot_write(path, error) from error
+    except BaseException:
+        file.discard()
+        raise
+    file.keep(durable)
+
+
+def write_bytes(path: Path, data: bytes, durable: bool = False) -> None:
+    """Writes a file whole; OutputError if that is impossible."""
+    with whole_file(path, durable) as file, file.bytes() as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Writes a text file whole, as UTF-8; OutputError if that is impossible."""
+    with whole_file(path, durable) as file, file.text() as stream:
+        stream.write(text)
+
+
+def write_json(path: Path, document: Any, indent: int | None = 1, durable: bool = False) -> None:
+    """Writes a JSON document whole; OutputError if that is impossible."""
+    write_text(path, json.dumps(document, indent=indent) + "\n", durable)
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and those above it where they are missing; OutputError if that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def make_parent(path: Path) -> None:
+    """Creates the folder of a file; OutputError, which names the file, if that is impossible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+class LineLog:
+    """A file of lines that one process at a time adds to; every line is whole and flushed.
+
+    `anew` begins an empty file; otherwise lines are added, and a last line that a crash cut off is removed first.
+    """
+
+    def __init__(self, path: Path, anew: bool = False, durable: bool = False) -> None:
+        self.path, self._durable = path, durable
+        target = _target(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            self._descriptor = os.open(target, flags, 0o666)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            _lock(self._descriptor, path)
+            os.ftruncate(self._descriptor, 0 if anew else _whole_lines(self._descriptor))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def append(self, line: str) -> None:
+        """Adds a line; OutputError if the disk takes no more."""
+        data = f"{line}\n".encode()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            if self._durable:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def close(self) -> None:
+        """Lets others write."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def inside(folder: Path, name: object, kind: type[VipnasError] = InputError) -> Path:
+    """The path of a file that another file names, in or below `folder`, whether it exists or not.
+
+    An error of `kind` for an absolute name, one with `..`, one that a link leads out of the folder, or no name at all.
+    """
+    told = f"{shown(name)!r}" if isinstance(name, str) else f"{name!r:.60}"
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise kind(f"{shown(folder)} names a file by {told}, which is no name", "do not use this folder")
+    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+    if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        raise kind(f"{shown(folder)} names a file outside its folder: {told}", "do not use this folder")
+    path = folder / name
+    try:
+        leads_out = not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise kind(f"{shown(path)} cannot be looked at: {error}", "do not use this folder") from error
+    if leads_out:
+        raise kind(f"{shown(path)} is a link that leads outside its folder", "put the file itself there")
+    return path
+
+
+def read_regular(path: Path, largest: int) -> bytes:
+    """The content of a regular file of at most `largest` bytes; OSError, also for pipes, devices and larger files."""
+    # Opening a pipe would wait for its other end.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"it is larger than {largest / 1e6:g} MB", str(path))
+    return data
+
+
+def _target(path: Path) -> Path:
+    """What an output's name stands for: links are followed; OutputError for what no file can take the place of."""
+    target = _resolved(path)
+    mode = _mode(target)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(f"{shown(path)} is a folder, not a file", "Name a file in it.")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OutputError(f"{shown(path)} is a device or a pipe, not a file", "Name a file.")
+    if not target.parent.is_dir():
+        raise OutputError(f"the folder {shown(path.parent)} does not exist", "Create it or choose another.")
+    return target
+
+
+def _created(target: Path, path: Path) -> Path:
+    """Creates the partial file of a target, hidden beside it, as no other process can."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    for attempt in range(_TRIES):
+        partial = _partial_name(target, secrets.token_hex(4) if attempt else "")
+        try:
+            os.close(os.open(partial, flags, 0o666))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                f"nothing can be written to the folder {shown(path.parent)}: {error.strerror}",
+                _HINTS.get(error.errno or 0, "Choose another folder."),
+            ) from error
+        return partial
+    raise OutputError(f"{shown(path)} cannot be written: its partial names are all taken", "Choose another folder.")
+
+
+def _partial_name(target: Path, token: str) -> Path:
+    """A hidden name with the same ending, no longer than names may be."""
+    mark = f".partial{token and '-'}{token}"
+    stem, suffix = os.fsencode(target.stem), os.fsencode(target.suffix)
+    room = LONGEST_NAME - len(mark) - len(suffix) - 1
+    name = target.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")
+    return target.with_name(f".{name}{mark}{target.suffix}")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        # A circle of links is a RuntimeError before Python 3.13.
+        raise OutputError(f"{shown(path)} cannot be written: it is a circle of links", "Name a file.") from error
+
+
+def _mode(path: Path) -> int | None:
+    """What kind of file stands at a path, None where nothing does; OutputError where nothing ever can."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _synced(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Takes a file for this process; OutputError if another has it. Systems without such locks go without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process is writing to {shown(path)}", "Wait until it has ended, or choose another name."
+        ) from error
+    except OSError:
+        return  # a file system without locks
+
+
+def _whole_lines(descriptor: int) -> int:
+    """The length of a file up to the end of its last whole line."""
+    length = os.fstat(descriptor).st_size
+    step = 1 << 16
+    for end in range(length, 0, -step):
+        start = max(end - step, 0)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        place = os.read(descriptor, end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+    return 0
