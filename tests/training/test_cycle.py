@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vipnas_cli.errors import UsageError
-from vipnas_cli.export.bundle_writer import checkpoint_sources
+from vipnas_cli.export.sources import checkpoint_sources
 from vipnas_cli.nets.checkpoints import load_followers, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule

@@ -20,11 +20,12 @@ from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier,
 from vipnas_cli.inference.people import DetectorSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
-from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, times_ms, write_time
+from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, OverlaySink, ResultHeader
 from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.timing import times_ms
 
 PEOPLE = (1, 4)
 # Height and width of the detector's picture for wide video and for a square one.

@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
-from vipnas_cli.cli.export_networks import Cycle, find_networks
 from vipnas_cli.errors import UsageError
 from vipnas_cli.export.bundle_writer import (
     DetectorParts,
@@ -21,8 +20,10 @@ from vipnas_cli.export.bundle_writer import (
     set_detector,
     set_verifier,
 )
-from vipnas_cli.onnx.graph import Exported, ExportOptions, WeightStorage
-from vipnas_cli.onnx.int8 import calibration_people
+from vipnas_cli.export.int8 import calibration_people
+from vipnas_cli.export.networks import Exported, ExportOptions
+from vipnas_cli.export.sources import Cycle, find_networks
+from vipnas_cli.onnx.graph import FloatStorage
 from vipnas_cli.onnx.parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
 
 SCHEMA = 1
@@ -40,7 +41,7 @@ class JobOptions:
     threshold: float = 0.3
     verifier: Path | None = None
     verifier_threshold: float = 0.4
-    weights: WeightStorage = "auto"
+    weights: FloatStorage = "auto"
     calibrate: Path | None = None
     decode: bool = False
     name: str | None = None

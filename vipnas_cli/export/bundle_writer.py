@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,24 @@ from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
 from vipnas_cli.errors import OutputError, WeightsError
-from vipnas_cli.files import inside, make_folder, make_parent, write_text
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_followers, load_pose_net, load_verifier
-from vipnas_cli.nets.posenet import PoseNet
-from vipnas_cli.onnx.graph import (
-    OPSET,
+from vipnas_cli.export.networks import (
     PLAIN,
     Exported,
     ExportOptions,
-    WeightStorage,
     export_detector,
     export_pose,
     export_verifier,
 )
+from vipnas_cli.export.sources import Source, checkpoint_sources
+from vipnas_cli.files import inside, make_folder, make_parent, write_text
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_verifier
+from vipnas_cli.onnx.exporter import OPSET
+from vipnas_cli.onnx.graph import FloatStorage
 from vipnas_cli.pose import COCO17
-from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec import Schedule
 from vipnas_cli.spec.cost import detector_cost, plan_cost, verifier_cost
 
 LICENCE = "Apache-2.0"
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A network to export: `origin` says where its weights come from, `training` how they were made."""
-
-    net: PoseNet
-    origin: str
-    training: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def plan(self) -> Plan:
-        """Its place in a schedule."""
-        return Plan(self.net.arch, self.net.fusion_spec)
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
     return tuple(written)
 
 
-def set_detector(folder: Path, parts: DetectorParts, weights: WeightStorage = "fp32") -> Exported:
+def set_detector(folder: Path, parts: DetectorParts, weights: FloatStorage = "fp32") -> Exported:
     """Exports the person detector to `folder` and names it in the manifest."""
     manifest = _manifest(folder)
     row, exported = _detector(folder, parts, weights)
@@ -140,7 +126,7 @@ def set_detector(folder: Path, parts: DetectorParts, weights: WeightStorage = "f
     return exported
 
 
-def set_verifier(folder: Path, parts: VerifierParts, weights: WeightStorage = "fp32") -> Exported:
+def set_verifier(folder: Path, parts: VerifierParts, weights: FloatStorage = "fp32") -> Exported:
     """Exports the verifier to `folder` and names it in the manifest with the detector, which must be there."""
     manifest = _manifest(folder)
     if not manifest["detector"]:
@@ -160,15 +146,6 @@ def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: D
     set_detector(folder, detector)
     for parts in pipelines:
         add_pipeline(folder, parts)
-
-
-def checkpoint_sources(path: Path) -> tuple[Source, ...]:
-    """The pose network of a checkpoint, or all followers of a trained cycle in their order."""
-    _, header = load_checkpoint(path)
-    nets = load_followers(path)[1] if header.get("kind") == "cycle" else [load_pose_net(path)]
-    # A network that has several places in the cycle is one source.
-    sources = {net: Source(net, "checkpoint", header.get("training", {})) for net in nets}
-    return tuple(sources[net] for net in nets)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -245,7 +222,7 @@ def _file(exported: Exported) -> dict[str, Any]:
     }
 
 
-def _detector(folder: Path, parts: DetectorParts, weights: WeightStorage) -> tuple[dict[str, Any], Exported]:
+def _detector(folder: Path, parts: DetectorParts, weights: FloatStorage) -> tuple[dict[str, Any], Exported]:
     _, header = load_checkpoint(parts.checkpoint)
     net = load_detector(parts.checkpoint)
     cost = detector_cost(net.arch)

@@ -32,6 +32,7 @@ from vipnas_cli.media.results import OverlaySink
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose import COCO17, People
 from vipnas_cli.spec import Budget
+from vipnas_cli.timing import times_ms
 
 # Frames of a clip that stand for the rest of it.
 SAMPLE = 24
@@ -78,20 +79,6 @@ def network_call(estimator: PoseEstimator, position: int, people: int) -> Callab
     crops = np.zeros((people, plan.arch.height, plan.arch.width, 3), np.uint8)
     previous = np.zeros((people, keypoints, plan.arch.height // 4, plan.arch.width // 4), np.float32)
     return lambda: estimator.estimate(position, crops, previous)
-
-
-def times_ms(call: Callable[[], object], repeats: int, seconds: float = math.inf) -> list[float]:
-    """Milliseconds of each of `repeats` calls, fewer if that takes longer than `seconds`, but at least three."""
-    # The first two find cold caches.
-    call()
-    call()
-    found: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(found) < repeats and (len(found) < 3 or time.perf_counter() < end):
-        started = time.perf_counter()
-        call()
-        found.append(1000 * (time.perf_counter() - started))
-    return found
 
 
 class _AlwaysOnePerson:

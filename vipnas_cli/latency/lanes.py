@@ -6,11 +6,8 @@ convolutions in a blocked memory layout, and what it converts, and what it merge
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +28,6 @@ from vipnas_cli.spec.layers import (
     Upsampling,
 )
 
-OPSET = 17
 # Fewer channels than a block of the blocked layout, so that nothing converts the input of a graph.
 FEW = 4
 EPS = 1e-5
@@ -220,16 +216,3 @@ def drop_norms(net: nn.Module) -> None:
                 # Biases away from zero also keep deep features away from denormal numbers, which are slow.
                 conv.bias = nn.Parameter(torch.rand(norm.num_features))
                 child[1] = nn.Identity()
-
-
-def to_onnx(net: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """An ONNX graph of a network without batch norms."""
-    # The exporter writes to memory too, which its annotations do not tell.
-    buffer: Any = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
-        # The exporter based on tracing is many times as quick; torch calls it deprecated.
-        warnings.simplefilter("ignore")
-        options: dict[str, Any] = {"opset_version": OPSET, "dynamo": False}
-        torch.onnx.export(net.eval(), inputs, buffer, input_names=list(names), output_names=list(outputs), **options)
-    data: bytes = buffer.getvalue()
-    return data

@@ -18,19 +18,19 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
-from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of, to_onnx
+from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of
 from vipnas_cli.latency.table import layer_key
-from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet, network_input
+from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet
+from vipnas_cli.onnx.exporter import Deployed, to_onnx
 from vipnas_cli.spec import Plan
 from vipnas_cli.spec.layers import Layer
+from vipnas_cli.timing import WARM_UP, times_ms
 
 # Lanes of one graph, and graphs that take turns, so that a slow moment of the machine meets many layers a little.
 LANES, GRAPHS = 32, 4
-WARM_UP = 2
 # A low quantile: other processes make some runs slower and none faster.
 QUANTILE = 0.1
 # A layer that takes longer is timed once more by the processor's own clock.
@@ -130,8 +130,8 @@ def network_call(network: Plan | PoseNet, options: ProbeOptions) -> Callable[[],
     if net.fusion is not None:
         shape = (1, net.final.out_channels, arch.height // HEATMAP_STRIDE, arch.width // HEATMAP_STRIDE)
         inputs["previous_heatmaps"] = generator.random(shape, np.float32)
-    tensors = tuple(torch.from_numpy(array) for array in inputs.values())
-    data = to_onnx(_FromBytes(net), tensors, list(inputs), ["heatmaps"])
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    data = to_onnx(Deployed(net), tensors, ["heatmaps"])
     session = open_session(data, "the network", RuntimeOptions(options.threads, "cpu"))
     return lambda: session.run(["heatmaps"], inputs)
 
@@ -143,37 +143,16 @@ def _own_randomness() -> Iterator[None]:
         yield
 
 
-class _FromBytes(nn.Module):
-    """A network that takes RGB bytes, as exported ones do."""
-
-    def __init__(self, net: PoseNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor, previous_heatmaps: Tensor | None = None) -> Tensor:
-        """Heatmaps of bytes (1, H, W, 3)."""
-        out: Tensor = self.net(network_input(images), previous_heatmaps)
-        return out
-
-
 def _median_ms(call: Callable[[], object], options: ProbeOptions) -> float:
     # On one thread the processor's own clock leaves out what other processes take.
     clock = time.thread_time_ns if options.threads == 1 else time.perf_counter_ns
-    for _ in range(WARM_UP):
-        call()
-    times = []
-    for _ in range(options.runs):
-        started = clock()
-        call()
-        times.append(clock() - started)
-    return median(times) / 1e6
+    return median(times_ms(call, options.runs, clock=clock))
 
 
 def _graph(net: Lanes) -> tuple[bytes, dict[str, NDArray[Any]]]:
     """Lanes as an ONNX graph, and its inputs."""
-    names = [f"input{index}" for index in range(len(net.inputs))]
-    inputs = {name: tensor.numpy() for name, tensor in zip(names, net.inputs, strict=True)}
-    return to_onnx(net, net.inputs, names, net.output_names), inputs
+    inputs = {f"input{index}": tensor for index, tensor in enumerate(net.inputs)}
+    return to_onnx(net, inputs, net.output_names), {name: tensor.numpy() for name, tensor in inputs.items()}
 
 
 class _ProfiledGraph:

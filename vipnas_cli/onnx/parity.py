@@ -5,8 +5,7 @@ Shapes: P people, K keypoints, H, W crop pixels, h, w heatmap cells.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -60,14 +59,6 @@ class Parity:
                 f"{name} was not written: a place is {self.places:.2g} pixels from torch's, {tolerance:g} is allowed",
                 "report it",
             )
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Milliseconds of processor time of one crop with one thread."""
-
-    onnx_ms: float
-    torch_ms: float
 
 
 @lru_cache(maxsize=1)
@@ -162,29 +153,3 @@ def run_torch(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> tu
     with torch.inference_mode():
         results = module(*(torch.from_numpy(array) for array in inputs.values()))
     return tuple(result.numpy() for result in (results if isinstance(results, tuple) else (results,)))
-
-
-def one_thread_ms(module: torch.nn.Module, session: Callable[[], object], inputs: Mapping[str, NDArray[Any]]) -> Speed:
-    """The times of a module with inputs of one person, and of a call of the exported network with them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        onnx_ms, torch_ms = in_turn_ms((session, lambda: run_torch(module, inputs)))
-    finally:
-        torch.set_num_threads(before)
-    return Speed(onnx_ms, torch_ms)
-
-
-def in_turn_ms(calls: Sequence[Callable[[], object]], repeats: int = 9) -> list[float]:
-    """Mean milliseconds of processor time of calls with one thread, in turn so that all see the same caches.
-
-    Processor time, because other programs lengthen it far less than the time by the clock.
-    """
-    spent = [0.0 for _ in calls]
-    for round_ in range(repeats + 2):
-        for index, call in enumerate(calls):
-            started = time.process_time()
-            call()
-            # The first two rounds find cold caches.
-            spent[index] += time.process_time() - started if round_ > 1 else 0.0
-    return [1000 * seconds / repeats for seconds in spent]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.export.bundle_writer import Source, checkpoint_sources
 from vipnas_cli.nets.batchnorm import recalibrate
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.onnx.parity import pose_inputs
@@ -22,6 +22,20 @@ CHECKPOINT = ".safetensors"
 CALIBRATION, SCORED = 256, 100
 # How far a sure position stands out before the softmax.
 _SURE_LOGIT = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network to export: `origin` says where its weights come from, `training` how they were made."""
+
+    net: PoseNet
+    origin: str
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """Its place in a schedule."""
+        return Plan(self.net.arch, self.net.fusion_spec)
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,15 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
         known = {path: checkpoint_sources(path) for path in kinds}
         return Cycle(tuple(source for path, places in chosen for source in _placed(path, places, known[path])), {})
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
+
+
+def checkpoint_sources(path: Path) -> tuple[Source, ...]:
+    """The pose network of a checkpoint, or all followers of a trained cycle in their order."""
+    _, header = load_checkpoint(path)
+    nets = load_followers(path)[1] if header.get("kind") == "cycle" else [load_pose_net(path)]
+    # A network that has several places in the cycle is one source.
+    sources = {net: Source(net, "checkpoint", header.get("training", {})) for net in nets}
+    return tuple(sources[net] for net in nets)
 
 
 def _chosen(name: str) -> tuple[Path, tuple[int, ...]]:

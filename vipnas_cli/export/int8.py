@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,9 @@ from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.metrics import LIMB_JOINTS, limb_sizes, pck
-from vipnas_cli.onnx.parity import in_turn_ms
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
 from vipnas_cli.spec import Plan
+from vipnas_cli.timing import in_turn_ms
 
 LIMBS = [COCO17.index(name) for name in LIMB_JOINTS]
 CALIBRATION, HELD_OUT = 64, 200
@@ -115,7 +117,8 @@ def to_int8(data: bytes, plan: Plan, people: Sequence[LabelledPerson], name: str
     codec = HeatmapCodec(plan.arch.height, plan.arch.width)
     before, after = (_pck(session, held_out, codec) for session in sessions)
     one = held_out.one(0)
-    slow, fast = in_turn_ms([partial(session.run, ["heatmaps"], one) for session in sessions], _REPEATS)
+    calls = [partial(session.run, ["heatmaps"], one) for session in sessions]
+    slow, fast = map(fmean, in_turn_ms(calls, _REPEATS, clock=time.process_time_ns))
     figures = Int8Figures(before, after, slow, fast, len(held_out.points_crop))
     figures.check(name)
     return small, figures
