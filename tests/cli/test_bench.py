@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
-from vipnas_cli.cli.bench_job import BenchOptions, bench_job, default_threads
+from vipnas_cli.cli.bench import BenchOptions
+from vipnas_cli.cli.bench_job import bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import PipelineTimes, load_memory, memory_file, this_machine
 

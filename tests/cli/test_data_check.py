@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vipnas_cli.cli.data import CheckOptions
 from vipnas_cli.cli.data_check_job import check_job, label_files
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError
@@ -17,7 +18,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sound_data_pass_and_are_counted(coco: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check_job(coco.parents[1], True, False, True)
+    check_job(CheckOptions(coco.parents[1], quiet=True))
     told = capsys.readouterr().out
     assert "1 file (COCO): 2 images" in told
     assert "0 impossible" in told
@@ -31,7 +32,7 @@ def test_faults_are_named_by_id_and_fail(coco: Path, tmp_path: Path, capsys: pyt
     broken.parent.mkdir()
     broken.write_text(json.dumps(document))
     with pytest.raises(DataError, match="problems"):
-        check_job(broken, True, True, True)
+        check_job(CheckOptions(broken, json=True, quiet=True))
     result = json.loads(capsys.readouterr().out)
     assert result["schema"] == 1
     told = {(problem["entry"].split(" (")[0], problem["what"]) for problem in result["problems"]}
@@ -52,14 +53,14 @@ def test_a_posetrack_folder_is_looked_through_sequence_by_sequence(
     missing = tmp_path / json.loads(files[0].read_text())["images"][1]["file_name"]
     missing.unlink()
     with pytest.raises(DataError, match="1 problem"):
-        check_job(tmp_path, True, False, True)
+        check_job(CheckOptions(tmp_path, quiet=True))
     assert f"{missing.name} does not exist" in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_json_is_a_problem_not_a_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(DataError, match="1 problem"):
-        check_job(tmp_path, True, False, True)
+        check_job(CheckOptions(tmp_path, quiet=True))
     assert "not a readable JSON file" in capsys.readouterr().out
     with pytest.raises(DataError, match="does not exist"):
-        check_job(tmp_path / "none", True, False, True)
+        check_job(CheckOptions(tmp_path / "none", quiet=True))

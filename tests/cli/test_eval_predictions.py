@@ -240,7 +240,7 @@ def test_a_failure_is_a_sentence_and_an_exit_code(tmp_path: Path) -> None:
 
 def test_nothing_optional_is_loaded_before_it_is_needed(tmp_path: Path) -> None:
     program = (
-        "import sys; import vipnas_cli.cli.eval_coco_job, vipnas_cli.cli.eval_posetrack_job; "
+        "import sys; import vipnas_cli.cli.eval.coco, vipnas_cli.cli.eval.posetrack; "
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     loaded = set(in_a_fresh_interpreter(program, tmp_path).stdout.split())

@@ -16,7 +16,8 @@ pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
 from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
-from vipnas_cli.cli.export_job import JobOptions, export_job  # noqa: E402
+from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
+from vipnas_cli.cli.export_job import export_job  # noqa: E402
 from vipnas_cli.errors import OutputError, SpecError, UsageError, WeightsError  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
@@ -75,7 +76,7 @@ def test_a_schedule_of_a_super_network_is_exported_with_a_warning(
     super_net: Path, schedule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pose.vipnas"
-    export_job(JobOptions((str(super_net),), out, spec=schedule, name="mine"))
+    export_job(ExportJobOptions(out, (str(super_net),), spec=schedule, name="mine"))
     pipeline = open_bundle(out).pipelines[0]
     assert pipeline.name == "mine"
     assert pipeline.schedule == Schedule.from_json(json.loads(schedule.read_text()))
@@ -86,7 +87,7 @@ def test_a_schedule_of_a_super_network_is_exported_with_a_warning(
 
 def test_a_bare_spec_is_exported_untrained(schedule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "folder"
-    export_job(JobOptions((str(schedule),), out))
+    export_job(ExportJobOptions(out, (str(schedule),)))
     assert open_bundle(out).pipelines[0].name == "schedule"
     assert "untrained" in capsys.readouterr().err
     # A comparison of flat heatmaps would show nothing.
@@ -96,9 +97,9 @@ def test_a_bare_spec_is_exported_untrained(schedule: Path, tmp_path: Path, capsy
 def test_pipelines_are_added_to_a_file_and_replaced_in_it(tiny_bundle: Path, tmp_path: Path) -> None:
     out, key = tmp_path / "pose.vipnas", str(tiny_bundle / "key.safetensors")
     follower = str(tiny_bundle / "follower-1.safetensors")
-    export_job(JobOptions((key,), out, scores={"selection": 1.0}))
-    export_job(JobOptions((key, follower), out, name="two"))
-    export_job(JobOptions((key,), out, scores={"selection": 2.0}, detector=tiny_bundle / "detector.safetensors"))
+    export_job(ExportJobOptions(out, (key,), score=("selection=1.0",)))
+    export_job(ExportJobOptions(out, (key, follower), name="two"))
+    export_job(ExportJobOptions(out, (key,), score=("selection=2.0",), detector=tiny_bundle / "detector.safetensors"))
     bundle = open_bundle(out)
     assert {p.name: p.scores for p in bundle.pipelines} == {"key": {"selection": 2.0}, "two": {}}
     assert bundle.detector is not None
@@ -115,9 +116,9 @@ def test_a_verifier_goes_with_the_detector_and_outlasts_it(tiny_bundle: Path, tm
     tensors = BoxVerifier(VERIFIER).state_dict()
     save_checkpoint(verifier, tensors, {"kind": "verifier", "arch": VERIFIER.to_json()})
     with pytest.raises(WeightsError, match="no person detector"):
-        export_job(JobOptions((), out, verifier=verifier))
-    export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), out, detector=detector, verifier=verifier))
-    export_job(JobOptions((), out, detector=detector, threshold=0.7))
+        export_job(ExportJobOptions(out, verifier=verifier))
+    export_job(ExportJobOptions(out, (str(tiny_bundle / "key.safetensors"),), detector=detector, verifier=verifier))
+    export_job(ExportJobOptions(out, detector=detector, threshold=0.7))
     found = open_bundle(out).detector
     assert found is not None
     assert found.verifier is not None
@@ -142,7 +143,7 @@ def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Pa
     save_checkpoint(cycle, tensors, header)
     key = str(tiny_bundle / "key.safetensors")
     for name, places in (("all", ""), ("last", ":2"), ("long", ":1,2,2,1")):
-        export_job(JobOptions((key, f"{cycle}{places}"), out, name=name))
+        export_job(ExportJobOptions(out, (key, f"{cycle}{places}"), name=name))
     found = {p.name: [plan.fusion.operation for plan in p.schedule.plans] for p in open_bundle(out).pipelines}
     assert found["all"] == ["none", "add", "cat"]
     assert found["last"] == ["none", "cat"]
@@ -150,7 +151,7 @@ def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Pa
     assert len(list(out.glob("*.onnx"))) == 3
     for place in ("3", "0"):
         with pytest.raises(UsageError, match=f"cycle.safetensors has no network {place}"):
-            export_job(JobOptions((key, f"{cycle}:{place}"), tmp_path / "none"))
+            export_job(ExportJobOptions(tmp_path / "none", (key, f"{cycle}:{place}")))
 
 
 def test_an_unknown_name_and_a_foreign_spec_are_refused(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_an_unknown_name_and_a_foreign_spec_are_refused(tmp_path: Path) -> None:
     foreign.write_text('{"layers": 3}')
     for name, kind in (("nothing", UsageError), (str(foreign), SpecError)):
         with pytest.raises(kind, match=Path(name).name):
-            export_job(JobOptions((name,), tmp_path / "out"))
+            export_job(ExportJobOptions(tmp_path / "out", (name,)))
     assert [path.name for path in tmp_path.iterdir()] == ["foreign.json"]
 
 
@@ -166,10 +167,10 @@ def test_a_super_network_needs_a_spec_and_a_follower_a_key_network(
     super_net: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="super-network") as caught:
-        export_job(JobOptions((str(super_net),), tmp_path / "out"))
+        export_job(ExportJobOptions(tmp_path / "out", (str(super_net),)))
     assert "--spec" in caught.value.hint
     with pytest.raises(SpecError, match="key frame"):
-        export_job(JobOptions((str(tiny_bundle / "follower-1.safetensors"),), tmp_path / "out"))
+        export_job(ExportJobOptions(tmp_path / "out", (str(tiny_bundle / "follower-1.safetensors"),)))
     assert not (tmp_path / "out").exists()
 
 
@@ -177,12 +178,12 @@ def test_a_file_that_is_no_bundle_is_not_replaced(tiny_bundle: Path, tmp_path: P
     notes = tmp_path / "notes.txt"
     notes.write_text("precious")
     with pytest.raises(OutputError, match=r"notes\.txt"):
-        export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), notes))
+        export_job(ExportJobOptions(notes, (str(tiny_bundle / "key.safetensors"),)))
     assert notes.read_text() == "precious"
 
 
 def test_json_says_what_was_measured(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    export_job(JobOptions((str(tiny_bundle / "key.safetensors"),), tmp_path / "out", json=True))
+    export_job(ExportJobOptions(tmp_path / "out", (str(tiny_bundle / "key.safetensors"),), json=True))
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1
     assert document["files"][0]["parity"]["outputs"] <= 1e-4
@@ -191,7 +192,7 @@ def test_json_says_what_was_measured(tiny_bundle: Path, tmp_path: Path, capsys: 
 
 def test_a_bundle_runs_where_there_is_no_torch(schedule: Path, tmp_path: Path) -> None:
     out = tmp_path / "pose.vipnas"
-    export_job(JobOptions((str(schedule),), out, decode=True))
+    export_job(ExportJobOptions(out, (str(schedule),), decode=True))
     program = WITHOUT_TORCH + (
         "import numpy as np; from pathlib import Path; from vipnas_cli.bundle.reader import open_bundle; "
         "from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions; "

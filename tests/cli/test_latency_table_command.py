@@ -11,7 +11,8 @@ import pytest
 
 import vipnas_cli.latency.measure as tables
 from vipnas_cli.cli.app import app, main
-from vipnas_cli.cli.latency_table_job import LatencyTableOptions, latency_table_job
+from vipnas_cli.cli.latency_table import LatencyTableOptions, Space
+from vipnas_cli.cli.latency_table_job import latency_table_job
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.table import Agreement, LatencyTable
@@ -70,7 +71,7 @@ def test_a_table_goes_to_the_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path))
-    document, _ = run(LatencyTableOptions(space="resnet", threads=2, json=True), capsys)
+    document, _ = run(LatencyTableOptions(space=Space.resnet, threads=2, json=True), capsys)
     assert document["table"] == str(tmp_path / "latency-resnet-2.json")
     assert Path(document["table"]).is_file()
 

@@ -16,5 +16,5 @@ from vipnas_cli.spec.cycle_space import CycleSpace
 @pytest.fixture(scope="session")
 def small_task(small_cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets) -> SearchTask:
     """A search of a dozen candidates, with all its baselines."""
-    plan = SearchPlan(Budget(1e6, "macs"), evaluations=5, seed=3, baselines=True)
+    plan = SearchPlan(Budget(1e6, "macs"), evaluations=5, seed=3, predictor=False, baselines=True)
     return SearchTask(plan, small_cycles, small_networks, small_clips)

@@ -12,7 +12,7 @@ from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
 from vipnas_cli.cli.data import data_app
 from vipnas_cli.cli.doctor import doctor
-from vipnas_cli.cli.eval import eval_app
+from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.info import info
 from vipnas_cli.cli.latency_table import latency_table

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vipnas_cli.cli.command import command
 from vipnas_cli.cli.run import Provider
 from vipnas_cli.errors import UsageError
 
 
-def bench(
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure, and where figures go."""
+
     pipeline: Annotated[
         str | None, typer.Option(metavar="NAME", help="Measure this pipeline only.", show_default=False)
-    ] = None,
+    ] = None
     threads: Annotated[
         str | None,
         typer.Option(metavar="1,2", help="Threads per network to try. Default: one, two, and what run would take."),
-    ] = None,
-    provider: Annotated[
-        Provider, typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.")
-    ] = Provider.auto,
-    seconds: Annotated[float, typer.Option(min=0.01, help="How long each single measurement lasts.")] = 1.0,
-    weights: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of pipelines.")] = None,
+    ] = None
+    provider: Annotated[Provider, typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.")] = (
+        Provider.auto
+    )
+    seconds: Annotated[float, typer.Option(min=0.01, help="How long each single measurement lasts.")] = 1.0
+    weights: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of pipelines.")] = None
     clip: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A video for the whole runs instead of the bundled one.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures to this table.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that exists.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print all figures as one JSON document.")] = False,
-) -> None:
+    ] = None
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all figures to this table.")] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that exists.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as one JSON document.")] = False
+
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """Thread settings as typed, each once; () for those that `bench` chooses."""
+        if self.threads is None:
+            return ()
+        try:
+            found = tuple(dict.fromkeys(int(part) for part in self.threads.split(",")))
+        except ValueError:
+            found = (0,)
+        if min(found) < 1:
+            raise UsageError(f"--threads {self.threads} is no list of numbers above 0", "for example --threads 1,2")
+        return found
+
+
+@command
+def bench(options: BenchOptions) -> None:
     """Measure the networks and whole runs on this machine, and remember the fastest setting for `run`.
 
     Example: vipnas bench --threads 1,2 --csv bench.csv
     """
-    from vipnas_cli.cli.bench_job import BenchOptions, bench_job
+    from vipnas_cli.cli.bench_job import bench_job
 
-    bench_job(BenchOptions(pipeline, _numbers(threads), provider.value, seconds, weights, clip, csv, overwrite, json_))
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    """Thread settings as typed, each once."""
-    if text is None:
-        return ()
-    try:
-        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        found = (0,)
-    if min(found) < 1:
-        raise UsageError(f"--threads {text} is no list of numbers above 0", "for example --threads 1,2")
-    return found
+    bench_job(options)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_measure import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
 from vipnas_cli.cli.example import example_clip
@@ -28,21 +28,6 @@ from vipnas_cli.latency.machine import (
     this_machine,
     usable_cores,
 )
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """The options of `vipnas bench` as typed."""
-
-    pipeline: str | None = None
-    threads: tuple[int, ...] = ()
-    provider: str = "auto"
-    seconds: float = 1.0
-    weights: Path | None = None
-    clip: Path | None = None
-    csv: Path | None = None
-    overwrite: bool = False
-    json: bool = False
 
 
 def bench_job(options: BenchOptions) -> None:
@@ -92,7 +77,7 @@ def _measure(
     images = [frame.image for frame in frames]
     rows: list[Row] = []
     measured: dict[str, ByThreads] = {pipeline_key(pipeline, bundle.detector): {} for pipeline in pipelines}
-    for threads in options.threads or default_threads(usable_cores()):
+    for threads in options.thread_counts or default_threads(usable_cores()):
         tell(f"Measuring with {threads} thread(s) per network …")
         runtime = RuntimeOptions(threads, options.provider)
         rows += network_rows(pipelines, runtime, options.seconds)

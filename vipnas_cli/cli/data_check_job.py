@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vipnas_cli.cli.data import CheckOptions
 from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.output import print_json
 from vipnas_cli.data.checks import coco as coco_checks
@@ -38,18 +39,18 @@ class Checked:
     problems: list[Problem]
 
 
-def check_job(path: Path, pictures: bool, as_json: bool, quiet: bool) -> None:
+def check_job(options: CheckOptions) -> None:
     """Prints what is wrong; DataError when something is impossible to train on or to score."""
-    console = Console(stderr=True, quiet=quiet or as_json)
-    checked = [_checked(file, pictures, console) for file in label_files(path)]
+    console = Console(stderr=True, quiet=options.quiet or options.json)
+    checked = [_checked(file, options.pictures, console) for file in label_files(options.path)]
     problems = [problem for one in checked for problem in one.problems]
-    if as_json:
+    if options.json:
         print_json(_document(checked))
     else:
         _print(checked, problems)
     wrong = sum(problem.fatal for problem in problems)
     if wrong:
-        raise DataError(f"{path} has {wrong} problem{'s' * (wrong > 1)}", "correct or remove these entries")
+        raise DataError(f"{options.path} has {wrong} problem{'s' * (wrong > 1)}", "correct or remove these entries")
 
 
 def label_files(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vipnas_cli.cli.doctor import DoctorOptions
 from vipnas_cli.cli.doctor_packages import Finding, package_findings
 from vipnas_cli.cli.output import print_json, result_console
 
@@ -19,7 +20,7 @@ USEFUL_CODECS = (("aac", "r"), ("aac", "w"), ("hevc", "r"), ("vp9", "r"), ("libd
 CODEC_NAMES = {"h264": "H.264", "libx264": "H.264", "aac": "AAC", "hevc": "HEVC", "vp9": "VP9", "libdav1d": "AV1"}
 
 
-def doctor_job(json: bool) -> int:
+def doctor_job(options: DoctorOptions) -> int:
     """Prints all findings; returns the exit code, 1 if one of them is a failure."""
     findings = list(package_findings())
     # Without a package that is needed, the rest would fail for that reason only.
@@ -28,7 +29,7 @@ def doctor_job(json: bool) -> int:
 
         findings += [*codec_findings(), *provider_findings(), *weight_findings(), *folder_findings()]
     failed = any(finding.state == "fail" for finding in findings)
-    if json:
+    if options.json:
         print_json({"schema": SCHEMA, "ok": not failed, "findings": [asdict(finding) for finding in findings]})
     else:
         _print(findings, result_console())

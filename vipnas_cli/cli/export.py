@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from vipnas_cli.cli.command import command
 from vipnas_cli.errors import UsageError, VipnasError
 
 
@@ -17,7 +19,10 @@ class ExportFormat(StrEnum):
     onnx = "onnx"
 
 
-def export(
+@dataclass(frozen=True)
+class ExportJobOptions:
+    """What to export, and where it goes."""
+
     out: Annotated[
         Path,
         typer.Option(
@@ -28,9 +33,9 @@ def export(
             show_default=False,
             rich_help_panel="Output",
         ),
-    ],
+    ]
     networks: Annotated[
-        list[str] | None,
+        tuple[str, ...],
         typer.Argument(
             metavar="[CHECKPOINT|SPEC]...",
             help="Checkpoints: the key network, then that of each follower (`cycle.safetensors:1,2,2` names followers "
@@ -38,7 +43,7 @@ def export(
             "preset or JSON file of an architecture or schedule: it is exported untrained, to be timed.",
             show_default=False,
         ),
-    ] = None,
+    ] = ()
     spec: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +52,7 @@ def export(
             "for key frames and one for followers.",
             rich_help_panel="Networks",
         ),
-    ] = None,
+    ] = None
     data: Annotated[
         Path | None,
         typer.Option(
@@ -55,24 +60,24 @@ def export(
             help="Pictures and labels that renew batch-norm statistics of networks out of super-networks.",
             rich_help_panel="Networks",
         ),
-    ] = None,
+    ] = None
     detector: Annotated[
         Path | None, typer.Option(help="A checkpoint of the person detector.", rich_help_panel="Networks")
-    ] = None,
+    ] = None
     threshold: Annotated[
         float,
         typer.Option(min=0, max=1, help="Score from which the detector is believed.", rich_help_panel="Networks"),
-    ] = 0.3,
+    ] = 0.3
     verifier: Annotated[
         Path | None,
         typer.Option(help="A checkpoint of the verifier of the detector's boxes.", rich_help_panel="Networks"),
-    ] = None,
+    ] = None
     verifier_threshold: Annotated[
         float,
         typer.Option(
             min=0, max=1, help="Score from which detector and verifier are believed.", rich_help_panel="Networks"
         ),
-    ] = 0.4,
+    ] = 0.4
     fp16_weights: Annotated[
         bool | None,
         typer.Option(
@@ -81,7 +86,7 @@ def export(
             show_default=False,
             rich_help_panel="Files",
         ),
-    ] = None,
+    ] = None
     int8: Annotated[
         bool,
         typer.Option(
@@ -89,7 +94,7 @@ def export(
             help="8-bit arithmetic, calibrated and judged on --calibrate; refused where it is slower or worse.",
             rich_help_panel="Files",
         ),
-    ] = False,
+    ] = False
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -98,11 +103,11 @@ def export(
             show_default=False,
             rich_help_panel="Files",
         ),
-    ] = None,
+    ] = None
     decode: Annotated[
         bool,
         typer.Option("--decode", help="Give points and scores too, for other runtimes.", rich_help_panel="Files"),
-    ] = False,
+    ] = False
     name: Annotated[
         str | None,
         typer.Option(
@@ -110,54 +115,51 @@ def export(
             show_default=False,
             rich_help_panel="Output",
         ),
-    ] = None,
+    ] = None
     score: Annotated[
-        list[str] | None,
+        tuple[str, ...],
         typer.Option(
             metavar="NAME=NUMBER",
             help="A score to record; `selection` ranks pipelines.",
             rich_help_panel="Output",
         ),
-    ] = None,
-    format_: Annotated[  # noqa: ARG001 - there is one format so far, and its name may be said
+    ] = ()
+    format_: Annotated[
         ExportFormat, typer.Option("--format", help="The kind of network file.", rich_help_panel="Files")
-    ] = ExportFormat.onnx,
-    json_: Annotated[
+    ] = ExportFormat.onnx
+    json: Annotated[
         bool, typer.Option("--json", help="Print what was written as one JSON document.", rich_help_panel="Output")
-    ] = False,
-) -> None:
-    """Write a pipeline, or the detector, as ONNX files that `vipnas run --weights` takes.
+    ] = False
 
-    A file appears only if ONNX Runtime gives torch's poses.
+    @property
+    def pipeline_name(self) -> str:
+        """The name given, or that of the spec or of the first network."""
+        return self.name or Path(self.spec or self.networks[0]).stem
 
-    Example: vipnas export key.safetensors f.safetensors f.safetensors --name mine -o mine.vipnas
-    """
-    try:
-        from vipnas_cli.cli.export_job import JobOptions, export_job
-    except ImportError as error:
-        raise VipnasError(f"exporting needs {error.name}", "pip install 'vipnas[train]'") from error
-    if int8 != (calibrate is not None):
-        raise UsageError("--int8 and --calibrate go together", "name a COCO keypoint file with --calibrate")
-    if int8 and fp16_weights is not None:
-        raise UsageError("--int8 says already how weights are stored", "leave out --fp16-weights or --fp32-weights")
-    export_job(
-        JobOptions(
-            networks=tuple(networks or ()),
-            out=out,
-            spec=spec,
-            data=data,
-            detector=detector,
-            threshold=threshold,
-            verifier=verifier,
-            verifier_threshold=verifier_threshold,
-            weights="auto" if fp16_weights is None else "fp16" if fp16_weights else "fp32",
-            calibrate=calibrate,
-            decode=decode,
-            name=name,
-            scores=dict(_score(text) for text in score or ()),
-            json=json_,
-        )
-    )
+    @property
+    def weights(self) -> Literal["auto", "fp16", "fp32"]:
+        """How weights are stored."""
+        return "auto" if self.fp16_weights is None else "fp16" if self.fp16_weights else "fp32"
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores to record, by name; UsageError for what is no number."""
+        return dict(_score(text) for text in self.score)
+
+    def check(self) -> None:
+        """UsageError for options that contradict each other or say nothing together."""
+        if self.int8 != (self.calibrate is not None):
+            raise UsageError("--int8 and --calibrate go together", "name a COCO keypoint file with --calibrate")
+        if self.int8 and self.fp16_weights is not None:
+            raise UsageError("--int8 says already how weights are stored", "leave out --fp16-weights or --fp32-weights")
+        if not self.networks and self.detector is None and self.verifier is None:
+            raise UsageError(
+                "there is nothing to export", "name checkpoints, a spec, or a detector with --detector, --verifier"
+            )
+        if (self.spec or self.data) and not self.networks:
+            raise UsageError("--spec and --data go with super-networks, and none is named", "name its checkpoint")
+        if self.data is not None and self.spec is None:
+            raise UsageError("--data goes with --spec", "checkpoints of single networks need no data")
 
 
 def _score(text: str) -> tuple[str, float]:
@@ -166,3 +168,18 @@ def _score(text: str) -> tuple[str, float]:
         return key, float(value)
     except ValueError:
         raise UsageError(f"--score {text} is not NAME=NUMBER", "for example --score selection=61.5") from None
+
+
+@command
+def export(options: ExportJobOptions) -> None:
+    """Write a pipeline, or the detector, as ONNX files that `vipnas run --weights` takes.
+
+    A file appears only if ONNX Runtime gives torch's poses.
+
+    Example: vipnas export key.safetensors f.safetensors f.safetensors --name mine -o mine.vipnas
+    """
+    try:
+        from vipnas_cli.cli.export_job import export_job
+    except ImportError as error:
+        raise VipnasError(f"exporting needs {error.name}", "pip install 'vipnas[train]'") from error
+    export_job(options)

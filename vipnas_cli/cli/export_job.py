@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
-from vipnas_cli.errors import UsageError
+from vipnas_cli.cli.export import ExportJobOptions
 from vipnas_cli.export.bundle_writer import (
     DetectorParts,
     PipelineParts,
@@ -23,54 +23,22 @@ from vipnas_cli.export.bundle_writer import (
 from vipnas_cli.export.int8 import calibration_people
 from vipnas_cli.export.networks import Exported, ExportOptions
 from vipnas_cli.export.sources import Cycle, find_networks
-from vipnas_cli.onnx.graph import FloatStorage
 from vipnas_cli.onnx.parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
 
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class JobOptions:
-    """The options of `vipnas export` as typed."""
-
-    networks: tuple[str, ...]
-    out: Path
-    spec: Path | None = None
-    data: Path | None = None
-    detector: Path | None = None
-    threshold: float = 0.3
-    verifier: Path | None = None
-    verifier_threshold: float = 0.4
-    weights: FloatStorage = "auto"
-    calibrate: Path | None = None
-    decode: bool = False
-    name: str | None = None
-    scores: dict[str, float] | None = None
-    json: bool = False
-
-    @property
-    def pipeline_name(self) -> str:
-        """The name given, or that of the spec or of the first network."""
-        return self.name or Path(self.spec or self.networks[0]).stem
-
-
-def export_job(options: JobOptions) -> None:
+def export_job(options: ExportJobOptions) -> None:
     """Writes a pipeline, a detector and its verifier, as far as they are named."""
-    if not options.networks and options.detector is None and options.verifier is None:
-        raise UsageError(
-            "there is nothing to export", "name checkpoints, a spec, or a detector with --detector, --verifier"
-        )
-    if (options.spec or options.data) and not options.networks:
-        raise UsageError("--spec and --data go with super-networks, and none is named", "name its checkpoint")
-    if options.data is not None and options.spec is None:
-        raise UsageError("--data goes with --spec", "checkpoints of single networks need no data")
+    options.check()
+    scores = options.scores
     console = Console(stderr=True)
     # Read before anything is written, so that a wrong file leaves nothing behind.
     cycle = find_networks(options.networks, options.spec, options.data) if options.networks else None
     for warning in cycle.warnings if cycle else ():
         console.print(f"[bold yellow]Warning:[/bold yellow] {warning}", highlight=False)
     with bundle_folder(options.out) as folder:
-        written = _write(folder, options, cycle)
+        written = _write(folder, options, cycle, scores)
     pipeline = None
     if cycle:
         pipeline = next(p for p in open_bundle(options.out).pipelines if p.name == options.pipeline_name)
@@ -80,9 +48,10 @@ def export_job(options: JobOptions) -> None:
         _tell(options, pipeline, written, console)
 
 
-def _write(folder: Path, options: JobOptions, cycle: Cycle | None) -> tuple[Exported, ...]:
+def _write(
+    folder: Path, options: ExportJobOptions, cycle: Cycle | None, given: dict[str, float]
+) -> tuple[Exported, ...]:
     written: tuple[Exported, ...] = ()
-    given = options.scores or {}
     if options.detector is not None:
         parts = DetectorParts(options.detector, options.threshold, {} if cycle else given)
         written += (set_detector(folder, parts, options.weights),)
@@ -95,13 +64,13 @@ def _write(folder: Path, options: JobOptions, cycle: Cycle | None) -> tuple[Expo
     return written
 
 
-def _export_options(options: JobOptions) -> ExportOptions:
+def _export_options(options: ExportJobOptions) -> ExportOptions:
     if options.calibrate is None:
         return ExportOptions(options.weights, options.decode)
     return ExportOptions("int8", options.decode, calibration_people(options.calibrate))
 
 
-def _document(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...]) -> dict[str, Any]:
+def _document(options: ExportJobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "out": str(options.out),
@@ -124,7 +93,9 @@ def _document(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exp
     }
 
 
-def _tell(options: JobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...], console: Console) -> None:
+def _tell(
+    options: ExportJobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...], console: Console
+) -> None:
     for file in written:
         console.print(
             f"[bold]{file.path.name}[/bold]: {file.size / 1e6:.2f} MB, {file.weights} weights", highlight=False

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.reader import MANIFEST
+from vipnas_cli.cli.info import InfoOptions
 from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
 from vipnas_cli.cli.info_texts import Description, describe_json, describe_recipe, describe_results, describe_video
 from vipnas_cli.cli.output import print_json, result_console
@@ -27,14 +28,14 @@ DESCRIBERS: dict[str, Callable[[Path], Description]] = {
 }
 
 
-def info_job(path: Path, json: bool) -> None:
+def info_job(options: InfoOptions) -> None:
     """Prints what a file or folder is; a typed error says why it is nothing that vipnas knows."""
-    found = describe(path)
-    if json:
-        document = {"schema": SCHEMA, "path": str(path), "kind": found.kind, "facts": found.facts, "next": found.next}
-        print_json(document)
+    found = describe(options.path)
+    if options.json:
+        about = {"schema": SCHEMA, "path": str(options.path)}
+        print_json({**about, "kind": found.kind, "facts": found.facts, "next": found.next})
     else:
-        _print(path, found, result_console())
+        _print(options.path, found, result_console())
 
 
 def describe(path: Path) -> Description:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vipnas_cli.cli.command import command
 
 
 class Space(StrEnum):
@@ -17,30 +20,44 @@ class Space(StrEnum):
     resnet = "resnet"
 
 
-def latency_table(
-    space: Annotated[Space, typer.Option(help="The search space whose networks the table covers.")] = Space.fast,
+@dataclass(frozen=True)
+class LatencyTableOptions:
+    """What to measure, and where the table goes."""
+
+    space: Annotated[Space, typer.Option(help="The search space whose networks the table covers.")] = Space.fast
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The table. [default: in the user's cache folder]"),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1,
+    ] = None
+    threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1
     check: Annotated[
         int, typer.Option(min=0, metavar="N", help="Measure so many random networks whole and compare; 0 for none.")
-    ] = 0,
+    ] = 0
     table: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only check this table (with --check); none is made.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the networks that are measured whole.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-) -> None:
+    ] = None
+    seed: Annotated[int, typer.Option(help="Draws the networks that are measured whole.")] = 0
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there.")] = False
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False
+
+    @property
+    def path(self) -> Path:
+        """Where the table is, or will be."""
+        from vipnas_cli.latency.machine import cache_folder
+
+        name = f"latency-{self.space}-{self.threads}.json"
+        return self.table or self.out or cache_folder() / name
+
+
+@command
+def latency_table(options: LatencyTableOptions) -> None:
     """Measure in ONNX Runtime what the parts of a search space cost on this machine, for budgets in ms.
 
     A table predicts every network of the space at once: `vipnas search --budget 4ms --latency-table FILE`.
 
     Example: vipnas latency-table -o table.json --check 20
     """
-    from vipnas_cli.cli.latency_table_job import LatencyTableOptions, latency_table_job
+    from vipnas_cli.cli.latency_table_job import latency_table_job
 
-    latency_table_job(LatencyTableOptions(space.value, out, threads, check, table, seed, overwrite, json, quiet))
+    latency_table_job(options)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from vipnas_cli.cli.eval_progress import counted
+from vipnas_cli.cli.latency_table import LatencyTableOptions
 from vipnas_cli.cli.output import print_json
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
-from vipnas_cli.latency.machine import cache_folder
 from vipnas_cli.spec.spaces import space_of
 
 if TYPE_CHECKING:
@@ -22,27 +21,6 @@ if TYPE_CHECKING:
     from vipnas_cli.latency.table import Agreement, LatencyTable
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class LatencyTableOptions:
-    """The options of `vipnas latency-table` as typed."""
-
-    space: str = "fast"
-    out: Path | None = None
-    threads: int = 1
-    check: int = 0
-    table: Path | None = None
-    seed: int = 0
-    overwrite: bool = False
-    json: bool = False
-    quiet: bool = False
-
-    @property
-    def path(self) -> Path:
-        """Where the table is, or will be."""
-        name = f"latency-{self.space}-{self.threads}.json"
-        return self.table or self.out or cache_folder() / name
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from vipnas_cli.bundle.reader import (
     open_bundle,
     with_detector,
 )
+from vipnas_cli.cli.models import ModelsOptions
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.latency.machine import (
     Memory,
@@ -60,11 +61,12 @@ class Listed:
         }
 
 
-def models_job(weights: Path | None, json: bool) -> None:
+def models_job(options: ModelsOptions) -> None:
     """Prints the pipelines of one folder, or of all that are at hand."""
-    bundles = [open_bundle(folder) for folder in ([weights] if weights is not None else folders_at_hand())]
+    folders = folders_at_hand() if options.weights is None else [options.weights]
+    bundles = [open_bundle(folder) for folder in folders]
     memory = load_memory(memory_file(), this_machine())
-    if json:
+    if options.json:
         print_json({"schema": SCHEMA, "bundles": [_bundle_json(bundle, memory) for bundle in bundles]})
         return
     console = result_console()
@@ -74,7 +76,7 @@ def models_job(weights: Path | None, json: bool) -> None:
         console.print(f"{memory.note}.")
     # Rounded up, so that the cheapest pipeline is within it.
     budget = f"{math.ceil(bundles[0].by_cost[0].macs_per_person_frame / 1e6) / 1000:g}GFLOPs"
-    option = "" if weights is None else f" --weights {weights}"
+    option = "" if options.weights is None else f" --weights {options.weights}"
     console.print(f"Next: vipnas run clip.mp4{option} --budget {budget}")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vipnas_cli.cli.command import command
 
 
 class Smooth(StrEnum):
@@ -28,8 +31,11 @@ class Provider(StrEnum):
     coreml = "coreml"
 
 
-def run(
-    video: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.", show_default=False)],
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run, and where results go."""
+
+    video: Annotated[Path, typer.Argument(metavar="INPUT", help="The video.", show_default=False)]
     budget: Annotated[
         str | None,
         typer.Option(
@@ -40,9 +46,9 @@ def run(
             "them; ms are measured on this machine. fps: the whole run with one person. Default: 0.2GFLOPs.",
             rich_help_panel="Model",
         ),
-    ] = None,
+    ] = None
     out: Annotated[
-        list[Path] | None,
+        tuple[Path, ...],
         typer.Option(
             "--out",
             "-o",
@@ -52,13 +58,13 @@ def run(
             "current folder.",
             rich_help_panel="Output",
         ),
-    ] = None,
+    ] = ()
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR|FILE", help="A folder of pipelines or one exported network.", rich_help_panel="Model"
         ),
-    ] = None,
+    ] = None
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -67,10 +73,11 @@ def run(
             "frame as one person.",
             rich_help_panel="Input",
         ),
-    ] = None,
-    detect_every: Annotated[
+    ] = None
+    detect_every_s: Annotated[
         float | None,
         typer.Option(
+            "--detect-every",
             min=0,
             metavar="SECONDS",
             help="Shortest time between two looks for people, on key frames; a cut, a person lost or something new at "
@@ -78,7 +85,7 @@ def run(
             show_default=False,
             rich_help_panel="Input",
         ),
-    ] = None,
+    ] = None
     detector_size: Annotated[
         int | None,
         typer.Option(
@@ -90,7 +97,7 @@ def run(
             show_default=False,
             rich_help_panel="Input",
         ),
-    ] = None,
+    ] = None
     verify: Annotated[
         bool,
         typer.Option(
@@ -98,67 +105,71 @@ def run(
             help="Look again, closely, at each box that the own detector finds: more people, fewer mistakes.",
             rich_help_panel="Input",
         ),
-    ] = True,
-    max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20,
+    ] = True
+    max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20
     smooth: Annotated[
         Smooth,
         typer.Option(help="Smoothing in real seconds; auto: numbers raw, pictures low.", rich_help_panel="Output"),
-    ] = Smooth.auto,
+    ] = Smooth.auto
     threads: Annotated[
         int,
         typer.Option(
             min=0, help="Threads of the networks; 0 takes what `vipnas bench` found.", rich_help_panel="Speed"
         ),
-    ] = 0,
+    ] = 0
     provider: Annotated[
         Provider,
         typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.", rich_help_panel="Speed"),
-    ] = Provider.auto,
+    ] = Provider.auto
     start: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Begin at this second.", rich_help_panel="Input")
-    ] = None,
+    ] = None
     end: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Stop at this second.", rich_help_panel="Input")
-    ] = None,
+    ] = None
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel="Output")
-    ] = False,
+    ] = False
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Keep the sound in videos.", rich_help_panel="Output")
-    ] = True,
-    json_: Annotated[
+    ] = True
+    json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON document.", rich_help_panel="Output")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel="Output")
-    ] = False,
-) -> None:
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel="Output")] = (
+        False
+    )
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where results go; by default a video and a table named after the input, in the current folder."""
+        stem = self.video.stem
+        return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether a video is written."""
+        from vipnas_cli.media.writer import CONTAINERS
+
+        return any(path.suffix.lower() in CONTAINERS for path in self.outputs)
+
+    @property
+    def smooth_numbers(self) -> str:
+        """The smoothing of the numbers."""
+        return "off" if self.smooth == "auto" else self.smooth
+
+    @property
+    def smooth_pictures(self) -> str:
+        """The smoothing of the pictures."""
+        return "low" if self.smooth == "auto" else self.smooth
+
+
+@command
+def run(options: RunOptions) -> None:
     """Find the poses of all people in a video, at a compute budget.
 
     Example: vipnas run clip.mp4 --budget 0.5GFLOPs -o out.mp4 -o out.csv
     """
-    from vipnas_cli.cli.run_job import RunOptions, run_job
+    from vipnas_cli.cli.run_job import run_job
 
-    code = run_job(
-        RunOptions(
-            video=video,
-            budget=budget,
-            out=tuple(out or ()),
-            weights=weights,
-            boxes=boxes,
-            detector_size=detector_size,
-            detect_every_s=detect_every,
-            verify=verify,
-            max_people=max_people,
-            smooth=smooth.value,
-            threads=threads,
-            provider=provider.value,
-            start=start,
-            end=end,
-            overwrite=overwrite,
-            audio=audio,
-            json=json_,
-            quiet=quiet,
-        )
-    )
-    raise typer.Exit(code)
+    raise typer.Exit(run_job(options))

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from vipnas_cli.bundle.reader import Bundle, Pipeline
 from vipnas_cli.cli.progress import frame_progress
+from vipnas_cli.cli.run import RunOptions
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
@@ -37,51 +38,6 @@ DAMAGED, INTERRUPTED = 5, 130
 STDOUT = Path("-")
 # What holds numbers, by the end of its name.
 TABLES: dict[str, type[CsvSink | JsonlSink | CocoSink]] = {".csv": CsvSink, ".jsonl": JsonlSink, ".json": CocoSink}
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `vipnas run` as typed."""
-
-    video: Path
-    budget: str | None = None
-    out: tuple[Path, ...] = ()
-    weights: Path | None = None
-    boxes: str | None = None
-    detector_size: int | None = None
-    detect_every_s: float | None = None
-    verify: bool = True
-    max_people: int = 20
-    smooth: str = "auto"
-    threads: int = 0
-    provider: str = "auto"
-    start: float | None = None
-    end: float | None = None
-    overwrite: bool = False
-    audio: bool = True
-    json: bool = False
-    quiet: bool = False
-
-    @property
-    def outputs(self) -> tuple[Path, ...]:
-        """Where results go; by default a video and a table named after the input, in the current folder."""
-        stem = self.video.stem
-        return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
-
-    @property
-    def pictures(self) -> bool:
-        """Whether a video is written."""
-        return any(path.suffix.lower() in CONTAINERS for path in self.outputs)
-
-    @property
-    def smooth_numbers(self) -> str:
-        """The smoothing of the numbers."""
-        return "off" if self.smooth == "auto" else self.smooth
-
-    @property
-    def smooth_pictures(self) -> str:
-        """The smoothing of the pictures."""
-        return "low" if self.smooth == "auto" else self.smooth
 
 
 def run_job(options: RunOptions) -> int:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vipnas_cli.errors import VipnasError
+from vipnas_cli.cli.command import command
+from vipnas_cli.errors import UsageError, VipnasError
+
+LONGEST_CYCLE = 16
 
 
 class Mode(StrEnum):
@@ -26,10 +31,13 @@ class SearchMethod(StrEnum):
     random = "random"
 
 
-def search(
+@dataclass(frozen=True)
+class SearchOptions:
+    """What to search for, and how."""
+
     mode: Annotated[
         Mode, typer.Argument(help="The key network, the followers of a fixed key network, or both together.")
-    ] = Mode.temporal,
+    ] = Mode.temporal
     frames: Annotated[
         str,
         typer.Option(
@@ -37,7 +45,7 @@ def search(
             help="Length of the cycle, one key frame and N − 1 followers; a range leaves it to the search.",
             rich_help_panel="Search",
         ),
-    ] = "4",
+    ] = "4"
     budget: Annotated[
         str,
         typer.Option(
@@ -47,10 +55,10 @@ def search(
             help="Mean cost per person and frame over the cycle. FLOPs are multiply-accumulates.",
             rich_help_panel="Search",
         ),
-    ] = "0.2GFLOPs",
+    ] = "0.2GFLOPs"
     evaluations: Annotated[
         int, typer.Option("--evaluations", "-n", min=1, help="Candidates to score.", rich_help_panel="Search")
-    ] = 240,
+    ] = 240
     alike: Annotated[
         bool,
         typer.Option(
@@ -58,14 +66,14 @@ def search(
             help="One network for all followers: fewer weights to train and to ship.",
             rich_help_panel="Search",
         ),
-    ] = False,
-    method: Annotated[
-        SearchMethod, typer.Option(help="How candidates are chosen.", rich_help_panel="Search")
-    ] = SearchMethod.evolution,
+    ] = False
+    method: Annotated[SearchMethod, typer.Option(help="How candidates are chosen.", rich_help_panel="Search")] = (
+        SearchMethod.evolution
+    )
     predictor: Annotated[
         bool,
         typer.Option(help="Score only children that a fitted model favours.", rich_help_panel="Search"),
-    ] = True,
+    ] = True
     baselines: Annotated[
         bool,
         typer.Option(
@@ -73,16 +81,16 @@ def search(
             help="Also run random search and the best uniform allocation, each with as many evaluations.",
             rich_help_panel="Search",
         ),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same search.", rich_help_panel="Search")] = 0,
+    ] = False
+    seed: Annotated[int, typer.Option(help="The same seed gives the same search.", rich_help_panel="Search")] = 0
     weights: Annotated[
-        list[Path] | None,
+        tuple[Path, ...],
         typer.Option(
             metavar="FILE",
             help="A super-network; twice for joint: the spatial and the temporal one. Default: the bundled ones.",
             rich_help_panel="Networks",
         ),
-    ] = None,
+    ] = ()
     key: Annotated[
         Path | None,
         typer.Option(
@@ -90,15 +98,15 @@ def search(
             help="The fixed key network of temporal. Default: the bundled one.",
             rich_help_panel="Networks",
         ),
-    ] = None,
+    ] = None
     compare: Annotated[
-        list[Path] | None,
+        tuple[Path, ...],
         typer.Option(
             metavar="FILE",
             help="A trained network to score on every frame beside the search; may be repeated.",
             rich_help_panel="Networks",
         ),
-    ] = None,
+    ] = ()
     data: Annotated[
         Path | None,
         typer.Option(
@@ -109,8 +117,8 @@ def search(
             rich_help_panel="Scores",
             show_default=False,
         ),
-    ] = None,
-    clips: Annotated[int, typer.Option(min=1, help="Clips that score a candidate.", rich_help_panel="Scores")] = 96,
+    ] = None
+    clips: Annotated[int, typer.Option(min=1, help="Clips that score a candidate.", rich_help_panel="Scores")] = 96
     check_clips: Annotated[
         int,
         typer.Option(
@@ -118,11 +126,11 @@ def search(
             help="Score the winners again on so many other clips: those that chose them flatter them.",
             rich_help_panel="Scores",
         ),
-    ] = 0,
+    ] = 0
     latency_table: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Milliseconds from `vipnas latency-table`.", rich_help_panel="Latency"),
-    ] = None,
+    ] = None
     measure: Annotated[
         bool,
         typer.Option(
@@ -130,7 +138,7 @@ def search(
             help="Measure the milliseconds of each candidate here; so it is for a budget in ms without a table.",
             rich_help_panel="Latency",
         ),
-    ] = False,
+    ] = False
     out: Annotated[
         Path | None,
         typer.Option(
@@ -140,14 +148,14 @@ def search(
             help="The folder to write. Default: search-MODE-FRAMES.",
             rich_help_panel="Output",
         ),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the search in --out stopped.", rich_help_panel="Output")
-    ] = False,
+    ] = False
     workers: Annotated[
         int,
         typer.Option(min=0, help="Processes that score candidates; 0 takes one per core.", rich_help_panel="Speed"),
-    ] = 0,
+    ] = 0
     threads: Annotated[
         int,
         typer.Option(
@@ -156,10 +164,33 @@ def search(
             "with other numbers.",
             rich_help_panel="Speed",
         ),
-    ] = 1,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel="Output")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The result only.", rich_help_panel="Output")] = False,
-) -> None:
+    ] = 1
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel="Output")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The result only.", rich_help_panel="Output")] = False
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the cycle that the search may choose; one frame for the key network alone."""
+        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", self.frames)
+        first = int(found[1]) if found else 0
+        last = int(found[2] or first) if found else 0
+        if self.mode == "spatial":
+            return (1,)
+        if not 2 <= first <= last <= LONGEST_CYCLE:
+            raise UsageError(
+                f"--frames {self.frames} is no length of a cycle", f"for example 4 or 2..8, at most {LONGEST_CYCLE}"
+            )
+        return tuple(range(first, last + 1))
+
+    @property
+    def folder(self) -> Path:
+        """Where the search writes."""
+        frames = "" if self.mode == "spatial" else f"-{self.frames.replace('..', '-')}"
+        return self.out or Path(f"search-{self.mode}{frames}")
+
+
+@command
+def search(options: SearchOptions) -> None:
     """Find the networks, fusions and allocation of compute over a cycle that score best within a budget.
 
     Scores are PCK@0.1 on clips that no training saw. Several machines: torchrun --no-python … vipnas search …
@@ -168,33 +199,6 @@ def search(
     """
     try:
         from vipnas_cli.cli.search_job import search_job
-        from vipnas_cli.cli.search_setup import SearchOptions
     except ImportError as error:
         raise VipnasError(f"searching needs {error.name}", "pip install 'vipnas[train]'") from error
-    search_job(
-        SearchOptions(
-            mode=mode.value,
-            frames=frames,
-            budget=budget,
-            evaluations=evaluations,
-            alike=alike,
-            method=method.value,
-            predictor=predictor,
-            baselines=baselines,
-            seed=seed,
-            weights=tuple(weights or ()),
-            key=key,
-            compare=tuple(compare or ()),
-            data=data,
-            clips=clips,
-            check_clips=check_clips,
-            latency_table=latency_table,
-            measure=measure,
-            out=out,
-            resume=resume,
-            workers=workers,
-            threads=threads,
-            json=json_,
-            quiet=quiet,
-        )
-    )
+    search_job(options)

@@ -13,12 +13,12 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vipnas_cli.cli.search import SearchOptions
 from vipnas_cli.cli.search_comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.cli.search_plots import draw_search
 from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.cli.search_setup import (
     Files,
-    SearchOptions,
     find_clips,
     find_files,
     load_networks,

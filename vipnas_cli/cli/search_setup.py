@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.search import SearchOptions
 from vipnas_cli.errors import BudgetError, UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import Networks
@@ -27,58 +27,8 @@ from vipnas_cli.spec.cycle_space import CycleSpace
 from vipnas_cli.spec.presets import DETECTOR
 
 CALIBRATION = 32
-LONGEST_CYCLE = 16
 # Presets that cost more than this share of the budget tell nothing about networks within it.
 PRESET_REACH = 1.5
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """The options of `vipnas search` as typed."""
-
-    mode: str = "temporal"
-    frames: str = "4"
-    budget: str = "0.2GFLOPs"
-    evaluations: int = 240
-    alike: bool = False
-    method: str = "evolution"
-    predictor: bool = False
-    baselines: bool = False
-    seed: int = 0
-    weights: tuple[Path, ...] = ()
-    key: Path | None = None
-    compare: tuple[Path, ...] = ()
-    data: Path | None = None
-    clips: int = 96
-    check_clips: int = 0
-    latency_table: Path | None = None
-    measure: bool = False
-    out: Path | None = None
-    resume: bool = False
-    workers: int = 0
-    threads: int = 1
-    json: bool = False
-    quiet: bool = False
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Lengths of the cycle that the search may choose; one frame for the key network alone."""
-        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", self.frames)
-        first = int(found[1]) if found else 0
-        last = int(found[2] or first) if found else 0
-        if self.mode == "spatial":
-            return (1,)
-        if not 2 <= first <= last <= LONGEST_CYCLE:
-            raise UsageError(
-                f"--frames {self.frames} is no length of a cycle", f"for example 4 or 2..8, at most {LONGEST_CYCLE}"
-            )
-        return tuple(range(first, last + 1))
-
-    @property
-    def folder(self) -> Path:
-        """Where the search writes."""
-        frames = "" if self.mode == "spatial" else f"-{self.frames.replace('..', '-')}"
-        return self.out or Path(f"search-{self.mode}{frames}")
 
 
 @dataclass(frozen=True)

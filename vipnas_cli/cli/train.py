@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vipnas_cli.cli.command import command
 
-def train(
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train, from what, on what."""
+
     recipe: Annotated[
         str | None,
         typer.Argument(help="A bundled recipe or a .toml file; without it the recipes are listed.", show_default=False),
-    ] = None,
+    ] = None
     data: Annotated[
         Path | None,
         typer.Option(
@@ -20,40 +26,40 @@ def train(
             help="The folder that the recipe's paths start from; without it a short rehearsal on synthetic people.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The checkpoint to write.", show_default="RECIPE.safetensors")
-    ] = None,
+    ] = None
     init: Annotated[
-        list[Path] | None,
+        tuple[Path, ...],
         typer.Option(help="A checkpoint whose fitting weights are the start; of several the later ones win."),
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None,
+    ] = ()
+    key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None
     detector: Annotated[
         Path | None,
         typer.Option(help="The detector whose boxes a verifier judges, a checkpoint. Default: the bundled one's."),
-    ] = None,
-    spec: Annotated[Path | None, typer.Option(help="A searched schedule whose networks are trained.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0,
-    compile_: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True,
-    cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache"),
-    tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard to read.")] = None,
-) -> None:
+    ] = None
+    spec: Annotated[Path | None, typer.Option(help="A searched schedule whose networks are trained.")] = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0
+    compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True
+    cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache")
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard to read.")] = None
+
+
+@command
+def train(options: TrainOptions) -> None:
     """Train a network from a recipe; Ctrl-C saves first, --resume goes on.
 
     Several GPUs or machines: torchrun --nproc-per-node 8 --no-python vipnas train RECIPE --data DATA
 
     Example: vipnas train key-128 --data DATA --out key.safetensors
     """
-    from vipnas_cli.cli.train_job import TrainOptions, list_recipes, train_job
+    from vipnas_cli.cli.train_job import list_recipes, train_job
 
-    if recipe is None:
+    if options.recipe is None:
         list_recipes()
-        return
-    files = (data, out, tuple(init or ()), key, spec)
-    train_job(TrainOptions(recipe, *files, resume, steps, device, threads, compile_, cache, tensorboard, detector))
+    else:
+        train_job(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.train import TrainOptions
 from vipnas_cli.cli.train_report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.files import make_parent
@@ -25,26 +26,6 @@ if TYPE_CHECKING:
     from vipnas_cli.training.start import RunPlan
 
 WITH_KEY = ("followers", "temporal", "cycle")
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """The options of `vipnas train` as typed."""
-
-    recipe: str
-    data: Path | None = None
-    out: Path | None = None
-    init: tuple[Path, ...] = ()
-    key: Path | None = None
-    spec: Path | None = None
-    resume: bool = False
-    steps: int | None = None
-    device: str = "auto"
-    threads: int = 0
-    compile: bool = True
-    cache: Path = Path("cache")
-    tensorboard: Path | None = None
-    detector: Path | None = None
 
 
 def list_recipes() -> None:
@@ -66,6 +47,7 @@ def train_job(options: TrainOptions) -> None:
     from vipnas_cli.training.devices import chosen_device
     from vipnas_cli.training.recipe import read_recipe
 
+    assert options.recipe is not None
     recipe = read_recipe(options.recipe)
     options = replace(options, data=options.data or configured_data())
     rehearsed = options.data is None and any(share.format != "synthetic" for share in recipe.data)

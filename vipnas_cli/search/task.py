@@ -41,7 +41,7 @@ class SearchPlan:
     evaluations: int
     seed: int = 0
     method: MethodName = "evolution"
-    predictor: bool = False
+    predictor: bool = True
     baselines: bool = False
     presets: tuple[Schedule, ...] = ()
     table: LatencyTable | None = None

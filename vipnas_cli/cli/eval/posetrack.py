@@ -10,12 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.eval_data import WHERE, DataSet, find_data, report_problems
-from vipnas_cli.cli.eval_model import Cost, Model, open_detector, open_model
-from vipnas_cli.cli.eval_options import EvalOptions
-from vipnas_cli.cli.eval_plots import check_plots, plot_sequences
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.eval_report import (
+from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
+from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
+from vipnas_cli.cli.eval.options import EvalOptions
+from vipnas_cli.cli.eval.plots import check_plots, plot_sequences
+from vipnas_cli.cli.eval.report import (
     SCHEMA,
     ablation_json,
     cost_json,
@@ -27,6 +26,7 @@ from vipnas_cli.cli.eval_report import (
     sequence_metrics,
     sequences_json,
 )
+from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.checks.posetrack import label_release, prediction_problems, truth_problems
 from vipnas_cli.data.checks.problems import Problem

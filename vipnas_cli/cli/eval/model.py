@@ -10,7 +10,7 @@ import numpy as np
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
-from vipnas_cli.cli.eval_options import EvalOptions
+from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip import FlipTestEstimator

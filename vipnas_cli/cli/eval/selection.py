@@ -14,8 +14,9 @@ from rich.table import Table
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.cli.eval.options import SelectionOptions
+from vipnas_cli.cli.eval.report import SCHEMA, number, shown
 from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.eval_report import SCHEMA, number, shown
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
 from vipnas_cli.data.files.coco import read_people
@@ -31,38 +32,6 @@ from vipnas_cli.metrics import PCK_THRESHOLDS
 # Fewer labelled keypoints say too little about a whole body.
 FEWEST_JOINTS = 8
 WALKS, CLIPS = "walks", "clips"
-
-
-@dataclass(frozen=True)
-class SelectionOptions:
-    """The options of `vipnas eval selection` as typed; `people` has one number for each file of stills, or one for all.
-
-    `held_back` is the share of the train sequences of the folder `clips` that no training saw.
-    """
-
-    stills: tuple[Path, ...] = ()
-    people: tuple[int, ...] = (100,)
-    frames: int = 8
-    seed: int = 0
-    clips: Path | None = None
-    held_back: float = 0.1
-    weights: Path | None = None
-    pipelines: tuple[str, ...] = ()
-    threads: int = 0
-    provider: str = "auto"
-    json: bool = False
-    quiet: bool = False
-
-    @property
-    def people_by_file(self) -> tuple[tuple[Path, int], ...]:
-        """Each file of stills and how many people are taken from it; UsageError if the counts do not fit the files."""
-        counts = self.people * len(self.stills) if len(self.people) == 1 else self.people
-        if len(counts) != len(self.stills):
-            raise UsageError(
-                f"--people is given {len(counts)} times for {len(self.stills)} files",
-                "give it once, or once for each --stills",
-            )
-        return tuple(zip(self.stills, counts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.eval_data import WHERE, DataSet, find_data
-from vipnas_cli.cli.eval_model import CHECKPOINT, Model, open_detector, open_model
-from vipnas_cli.cli.eval_options import EvalOptions
+from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data
+from vipnas_cli.cli.eval.model import CHECKPOINT, Model, open_detector, open_model
+from vipnas_cli.cli.eval.options import EvalOptions, PeopleOptions
+from vipnas_cli.cli.eval.report import SCHEMA, numbers
 from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.eval_report import SCHEMA, numbers
 from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
@@ -38,20 +38,6 @@ COLUMNS = {
     "recall": "recall",
     "recall at precision 0.8": "recall_at_precision",
 }
-
-
-@dataclass(frozen=True)
-class PeopleOptions:
-    """Which persons are asked for, as a share of the image's height, the score that counts as a detection, the longer
-    side of the picture that the detector sees, whether its boxes are verified, a checkpoint to verify them with, and
-    whether people are doubted who show the pose of another."""
-
-    shortest: float = 0.15
-    threshold: float | None = None
-    size: int | None = None
-    verify: bool = True
-    verifier: Path | None = None
-    distinct: bool = True
 
 
 def people_job(options: EvalOptions, people: PeopleOptions) -> None:

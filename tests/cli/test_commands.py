@@ -1,0 +1,129 @@
+"""What may be typed at each command, and that an option is written once: in the record that the job gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from vipnas_cli.cli.app import app
+from vipnas_cli.cli.command import command
+
+# Names as typed, and defaults that are not "none" or "off".
+COMMANDS = {
+    "run": """
+        INPUT --budget/-b --out/-o --weights --boxes --detect-every --detector-size --verify/--no-verify=True
+        --max-people=20 --smooth=auto --threads=0 --provider=auto --start --end --overwrite
+        --audio/--no-audio=True --json --quiet/-q
+    """,
+    "train": """
+        RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0
+        --compile/--no-compile=True --cache=cache --tensorboard
+    """,
+    "search": """
+        MODE=temporal --frames=4 --budget/-b=0.2GFLOPs --evaluations/-n=240 --alike --method=evolution
+        --predictor/--no-predictor=True --baselines --seed=0 --weights --key --compare --data --clips=96
+        --check-clips=0 --latency-table --measure --out/-o --resume --workers=0 --threads=1 --json --quiet/-q
+    """,
+    "export": """
+        --out/-o [CHECKPOINT|SPEC]... --spec --data --detector --threshold=0.3 --verifier
+        --verifier-threshold=0.4 --fp16-weights/--fp32-weights --int8 --calibrate --decode --name --score
+        --format=onnx --json
+    """,
+    "bench": """
+        --pipeline --threads --provider=auto --seconds=1.0 --weights --clip --csv --overwrite --json
+    """,
+    "latency-table": """
+        --space=fast --out/-o --threads=1 --check=0 --table --seed=0 --overwrite --json --quiet/-q
+    """,
+    "models": """
+        --weights --json
+    """,
+    "info": """
+        FILE|DIR --json
+    """,
+    "doctor": """
+        --json
+    """,
+    "eval posetrack": """
+        --data --split=val --predictions --boxes=gt --weights --budget/-b --flip
+        --early-keys/--no-early-keys=True --joint-score --mot=poseval --out/-o --plots --workers=0 --threads=0
+        --provider=auto --json --quiet/-q
+    """,
+    "eval coco": """
+        --data --predictions --boxes=gt --weights --budget/-b --flip --out/-o --plots --workers=0 --threads=0
+        --provider=auto --json --quiet/-q
+    """,
+    "eval selection": """
+        --stills --people --frames=8 --seed=0 --clips --held-back=0.1 --weights --pipeline --threads=0
+        --provider=auto --json --quiet/-q
+    """,
+    "eval people": """
+        --data --weights --min-height=0.15 --threshold --detector-size --verify/--no-verify=True --verifier
+        --distinct/--no-distinct=True --threads=0 --provider=auto --json --quiet/-q
+    """,
+    "data check": """
+        FOLDER|FILE --pictures/--no-pictures=True --json --quiet/-q
+    """,
+}
+
+
+def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands that do something, by what is typed."""
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from commands(one, f"{before}{name} ")
+        else:
+            yield before + name, one
+
+
+def shown(parameter: Any) -> str:
+    names = "/".join((*parameter.opts, *parameter.secondary_opts))
+    name = names if parameter.param_type_name == "option" else (parameter.metavar or parameter.name).upper()
+    default = getattr(parameter.default, "value", parameter.default)
+    return name if any(default is none for none in (None, False, ...)) else f"{name}={default}"
+
+
+def test_the_options_of_every_command_stay() -> None:
+    found = {
+        name: " ".join(shown(parameter) for parameter in one.params if parameter.name != "help")
+        for name, one in commands(typer.main.get_command(app))
+    }
+    assert found == {name: " ".join(text.split()) for name, text in COMMANDS.items()}
+
+
+@dataclass(frozen=True)
+class Fruit:
+    """The options of the command below."""
+
+    name: Annotated[str, typer.Argument()]
+    again: Annotated[tuple[int, ...], typer.Option("--again", "-a")] = ()
+    ripe: Annotated[bool, typer.Option()] = True
+    secret: Annotated[int, typer.Option()] = field(default=7, init=False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["apple"], Fruit("apple")),
+        (["fig", "-a", "1", "--again", "2", "--no-ripe"], Fruit("fig", again=(1, 2), ripe=False)),
+    ],
+)
+def test_a_job_gets_the_record_that_was_typed(typed: list[str], expected: Fruit) -> None:
+    got = []
+    small = typer.Typer()
+
+    @small.command()
+    @command
+    def eat(options: Fruit) -> None:
+        """Eat it."""
+        got.append(options)
+
+    assert CliRunner().invoke(small, typed).exit_code == 0
+    assert got == [expected]
+    assert "Eat it." in CliRunner().invoke(small, ["--help"]).output
+    assert CliRunner().invoke(small, ["apple", "--secret", "1"]).exit_code == 2
