@@ -33,9 +33,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle
-from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.latency.machine import this_machine

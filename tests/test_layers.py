@@ -15,6 +15,8 @@ import vipnas_cli
 
 PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# Row 0: what every module may use.
+GROUND = {"errors", "files", "arrays"}
 ROWS = {
     "timing": 0,
     **dict.fromkeys(["spec", "pose"], 1),
@@ -63,11 +65,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def parts_imported(tree: ast.AST) -> set[str]:
     """Parts of this package that a module imports."""
     names = (name.split(".") for name in imports(tree))
-    return {name[1] for name in names if name[0] == "vipnas_cli" and len(name) > 1} - {
-        "__version__",
-        "errors",
-        "files",
-    }
+    return {name[1] for name in names if name[0] == "vipnas_cli" and len(name) > 1} - {"__version__", *GROUND}
 
 
 @pytest.fixture(params=MODULES, ids=name_of, scope="module")
@@ -83,7 +81,7 @@ def tree(module: Path) -> ast.Module:
 
 def test_imports_come_from_a_smaller_row_or_the_own_part(module: Path, tree: ast.Module) -> None:
     part = part_of(module)
-    if part in ("__init__", "__main__", "errors", "files"):
+    if part in {"__init__", "__main__", *GROUND}:
         assert part == "__main__" or not parts_imported(tree)
         return
     assert part in ROWS, f"{name_of(module)} belongs to no row"

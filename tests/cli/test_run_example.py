@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
-from vipnas_cli.inference.second_look import VIEWS
+from vipnas_cli.inference.people import VIEWS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIP = EXAMPLES / "two_people.mp4"

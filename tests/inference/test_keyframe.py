@@ -45,7 +45,7 @@ def test_whoever_is_not_found_is_asked_for_where_the_last_poses_lead() -> None:
     assert asked.followed.tolist() == [NOBODY, 7]
     assert asked.newcomers.tolist() == [False, False]
     assert asked.known.tolist() == [True, True]
-    assert asked.surety.tolist() == [0.5, 1.0]
+    assert asked.confidence.tolist() == [0.5, 1.0]
 
 
 def test_no_more_boxes_than_allowed_and_found_ones_first() -> None:

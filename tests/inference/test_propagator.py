@@ -243,12 +243,12 @@ def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
 class UnsureSource(CountedSource):
     """Boxes of a file, of which the source says how sure it is."""
 
-    surety = 1.0
+    confidence = 1.0
 
     def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
         """See PeopleSource."""
         boxes, scores = super().boxes(image, frame_index)
-        return boxes, np.float32(self.surety) * scores
+        return boxes, np.float32(self.confidence) * scores
 
 
 def test_who_is_new_needs_a_surer_pose_the_less_sure_the_source_is() -> None:
@@ -256,8 +256,8 @@ def test_who_is_new_needs_a_surer_pose_the_less_sure_the_source_is() -> None:
     options = PropagationOptions(new_evidence=0.5)
     found = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS), options)
     seen = []
-    for index, surety in enumerate([0.3, 0.6, 0.3]):
-        source.surety = surety
+    for index, confidence in enumerate([0.3, 0.6, 0.3]):
+        source.confidence = confidence
         seen.append(len(found.step(painted(WALK[index]), index, index / 30).people))
     # Once known, the pose alone decides.
     assert seen == [0, 1, 1]

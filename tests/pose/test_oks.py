@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vipnas_cli.pose import COCO17
-from vipnas_cli.pose.oks import iou, oks, oks_nms
+from vipnas_cli.pose.boxes import iou
+from vipnas_cli.pose.oks import oks, oks_nms
 
 SIGMAS = (0.05, 0.1)
 

@@ -10,10 +10,9 @@ import torch
 from vipnas_cli.data.augment import NO_AUGMENTATION
 from vipnas_cli.data.crowds import Scene
 from vipnas_cli.data.files.coco import LabelledImage
-from vipnas_cli.inference.second_look import put_right
 from vipnas_cli.nets.detector import PersonDetector
+from vipnas_cli.pose.boxes import decode_deltas, iou
 from vipnas_cli.pose.geometry import SURROUNDINGS
-from vipnas_cli.pose.oks import iou
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.verification import (
@@ -48,7 +47,7 @@ def test_places_lead_from_boxes_to_the_people_they_mean() -> None:
     people = np.array([PERSON, THING], np.float32)
     boxes = np.array([[0, 0, 40, 80], [20, 30, 60, 110], [70, 20, 90, 80]], np.float32)
     places = nearest_places(boxes, people, np.zeros(3, bool))
-    np.testing.assert_allclose(put_right(boxes, places, 200, 200), people[[0, 0, 1]], atol=1e-4)
+    np.testing.assert_allclose(decode_deltas(boxes, places, 200, 200), people[[0, 0, 1]], atol=1e-4)
     mirrored = nearest_places(boxes, people, np.ones(3, bool))
     np.testing.assert_allclose(mirrored[:, [0, 2]], 1 - places[:, [2, 0]], atol=1e-6)
     np.testing.assert_allclose(mirrored[:, [1, 3]], places[:, [1, 3]])

@@ -15,9 +15,8 @@ import numpy as np
 
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time

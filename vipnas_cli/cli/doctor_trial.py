@@ -10,10 +10,9 @@ from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bun
 from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople
 from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.latency.clock import sample_frames
 

@@ -19,9 +19,8 @@ from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError, WeightsError
 from vipnas_cli.files import check_outputs
-from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.bundle.reader import DetectorFile
+from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.inference.pipeline import RunStatistics
-from vipnas_cli.inference.second_look import VIEWS
 from vipnas_cli.latency.choice import Choice
 
 LISTED_PEOPLE = 6

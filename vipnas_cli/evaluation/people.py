@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vipnas_cli.data.files.coco import LabelledImage
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.inference.people import PeopleSource
-from vipnas_cli.pose.oks import covered_shares, iou
+from vipnas_cli.pose.boxes import covered_shares, iou
 
 Boxes = NDArray[np.float32]
 Flags = NDArray[np.bool_]

@@ -8,55 +8,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vipnas_cli.inference.distinct_people import shared_bodies
+from vipnas_cli.arrays import Boxes, Flags, Ids, Scores
+from vipnas_cli.inference.people import shared_bodies
 from vipnas_cli.pose import People, Skeleton
-from vipnas_cli.pose.oks import iou
+from vipnas_cli.pose.boxes import iou
 
-Boxes = NDArray[np.float32]
-Ids = NDArray[np.int64]
 NOBODY = -1
 # Boxes that overlap by this IoU are one person in two frames.
-SAME_BOX = 0.3
+SAME_PERSON_IOU = 0.3
 # Poses this alike (OKS), of someone whom the source missed and of a box that is nobody's, are one person: strangers
 # who pass share less, and a box that was left behind by a fast body still holds part of it.
-SAME_BODY = 0.3
+SAME_BODY_OKS = 0.3
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes (N, 4) of one key frame, the found ones first, and how sure (N,) their source is that they are people.
+    """Boxes (N, 4) of one key frame, the found ones first, and the confidence (N,) of their source.
 
     followed (N,): the id of the person whose box was carried on, NOBODY for found boxes; newcomers (N,): found boxes
     that are the new box of nobody; known (N,): boxes where somebody was before.
     """
 
     boxes_frame: Boxes
-    surety: NDArray[np.float32]
+    confidence: Scores
     followed: Ids
-    newcomers: NDArray[np.bool_]
-    known: NDArray[np.bool_]
+    newcomers: Flags
+    known: Flags
 
 
-def candidates(found: tuple[Boxes, NDArray[np.float32]], carried: Boxes, ids: Ids, most: int) -> Candidates:
+def candidates(found: tuple[Boxes, Scores], carried: Boxes, ids: Ids, most: int) -> Candidates:
     """At most so many of the found boxes (F, 4) with scores (F,) and the carried boxes (P, 4), of people with ids (P,),
     not found."""
-    boxes, surety = found
+    boxes, confidence = found
     owners = owners_of(boxes, carried)
     missed = np.setdiff1d(np.arange(len(carried)), owners)
     followed = np.concatenate([np.full(len(boxes), NOBODY, np.int64), ids[missed]])
     newcomers = np.concatenate([owners == NOBODY, np.zeros(len(missed), bool)])
-    boxes, surety = np.concatenate([boxes, carried[missed]]), np.concatenate([surety, np.ones(len(missed), np.float32)])
-    known = iou(boxes, carried).max(1, initial=0) >= SAME_BOX
-    return Candidates(boxes[:most], surety[:most], followed[:most], newcomers[:most], known[:most])
+    boxes, confidence = (
+        np.concatenate([boxes, carried[missed]]),
+        np.concatenate([confidence, np.ones(len(missed), np.float32)]),
+    )
+    known = iou(boxes, carried).max(1, initial=0) >= SAME_PERSON_IOU
+    return Candidates(boxes[:most], confidence[:most], followed[:most], newcomers[:most], known[:most])
 
 
 def owners_of(found: Boxes, carried: Boxes) -> Ids:
     """Whose new box each found box (F, 4) is: an index into carried boxes (P, 4) or NOBODY; best found first."""
     shared, owners = iou(found, carried), np.full(len(found), NOBODY, np.int64)
     for index, overlaps in enumerate(shared):
-        if overlaps.max(initial=0) >= SAME_BOX:
+        if overlaps.max(initial=0) >= SAME_PERSON_IOU:
             owners[index] = overlaps.argmax()
             shared[:, owners[index]] = 0
     return owners
@@ -67,7 +68,7 @@ def found_again(boxes: Candidates, poses: People, skeleton: Skeleton) -> Ids:
     ids = np.full(len(poses), NOBODY, np.int64)
     alike = shared_bodies(poses.boxes_frame, poses.points_frame, poses.scores, skeleton)
     alike = np.where(np.logical_and.outer(boxes.followed != NOBODY, boxes.newcomers), alike, 0)
-    while alike.max(initial=0) >= SAME_BODY:
+    while alike.max(initial=0) >= SAME_BODY_OKS:
         person, newcomer = np.unravel_index(alike.argmax(), alike.shape)
         ids[newcomer] = boxes.followed[person]
         alike[person] = alike[:, newcomer] = 0

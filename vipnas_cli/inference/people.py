@@ -1,43 +1,61 @@
-"""Where the boxes of a key frame come from: the own detector, a file, or the whole frame.
+"""Finding people on key frames: detect, suppress (NMS), vote, verify, remove duplicates; or boxes that are given.
 
-Shapes: N boxes, H, W picture pixels.
+Shapes: N boxes, K keypoints, H, W picture pixels.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from vipnas_cli.arrays import Boxes, Flags, Image, Numbers, Scores
 from vipnas_cli.data.files.boxes import BoxesByFrame
-from vipnas_cli.inference.second_look import BoxVerifier, looked_at_again
-from vipnas_cli.pose.oks import iou
-
-Image = NDArray[np.uint8]
-Boxes = NDArray[np.float32]
-
-
-class PeopleSource(Protocol):
-    """Anything that knows where people are."""
-
-    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
-        """Boxes (N, 4) xyxy in frame pixels and scores (N,) of the people in an RGB frame (H, W, 3)."""
-        ...
-
-
-# A cell has a vote on the edges of a person if its score is at least this share of the best one's ...
-LEAST_VOTE = 0.7
-# ... and its box overlaps the best one's so far.
-SAME_BOX = 0.7
-
+from vipnas_cli.inference.estimator import PoseEstimator, key_poses
+from vipnas_cli.pose import CropTransform, Skeleton, mirrored_places
+from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, nms, vote_boxes
+from vipnas_cli.pose.oks import oks
 
 # Boxes that a verifier chooses from may overlap more than those of two people do.
 CANDIDATE_OVERLAP = 0.65
 # Below this a detector sees people everywhere.
 LEAST_CANDIDATE = 0.05
 MOST_CANDIDATES = 60
+# Detector and verifier err independently at the edges of a person: in between the boxes fit best, nearer to the
+# verifier's.
+PLACE_TRUST = 0.75
+# Each box is seen straight and in a mirror.
+VIEWS = 2
+_SAME_PLACE = np.array([0, 0, 1, 1], np.float32)
+# Boxes of which less than this share lies in another one's cannot be parts of the same person.
+LEAST_INSIDE = 0.5
+# Keypoints below this score may be anywhere.
+LEAST_CONFIDENT = 0.2
+
+
+class PeopleSource(Protocol):
+    """Anything that knows where people are."""
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
+        """Boxes (N, 4) xyxy in frame pixels and scores (N,) of the people in an RGB frame (H, W, 3)."""
+        ...
+
+
+class Verifier(Protocol):
+    """A network that looks at crops of boxes and says how likely each means a person, and where exactly that one is."""
+
+    height: int
+    width: int
+    threshold: float
+
+    def verify(self, crops: Image) -> tuple[Scores, Boxes]:
+        """Scores (N,) in 0–1 and places (N, 4) of crops (N, H, W, 3), each of a box and its surroundings.
+
+        Places are xyxy where 0 and 1 are the edges of the box; for the crops see CropTransform.stretched.
+        """
+        ...
 
 
 class CellDetector(Protocol):
@@ -54,11 +72,11 @@ class CellDetector(Protocol):
         ...
 
     @property
-    def verifier(self) -> BoxVerifier | None:
+    def verifier(self) -> Verifier | None:
         """What verifies the boxes."""
         ...
 
-    def detect(self, picture: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def detect(self, picture: Image) -> tuple[Scores, Scores]:
         """Scores (h, w) and boxes (h, w, 4) xyxy of a picture whose sides are multiples of 32."""
         ...
 
@@ -81,34 +99,60 @@ class DetectorSource:
         self.overlap = overlap
         self.verified = 0
 
-    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
         picture, scale = letterbox(image, self.side)
         scores, cells = self.detector.detect(picture)
-        # A geometric mean reaches the threshold only if each of both scores reaches its square.
+        # A geometric mean reaches the threshold only if both confidences reach its square.
         least, overlap = self.threshold, self.overlap
         if self.verifier is not None:
             least, overlap = max(self.threshold**2, LEAST_CANDIDATE), CANDIDATE_OVERLAP
-        voting = scores >= LEAST_VOTE * least
+        voting = scores >= VOTING_SHARE * least
         found, found_scores = cells[voting], scores[voting]
-        keep = suppress(found, found_scores, overlap)
+        keep = nms(found, found_scores, overlap)
         keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
-        edges = np.clip(voted(found, found_scores, keep) / scale, 0, [image.shape[1], image.shape[0]] * 2)
+        edges = np.clip(vote_boxes(found, found_scores, keep) / scale, 0, [image.shape[1], image.shape[0]] * 2)
         boxes, values = edges.astype(np.float32), found_scores[keep]
         return (boxes, values) if self.verifier is None else self._verified(self.verifier, image, boxes, values)
 
-    def _verified(
-        self, verifier: BoxVerifier, image: Image, boxes: Boxes, scores: NDArray[np.float32]
-    ) -> tuple[Boxes, NDArray[np.float32]]:
+    def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
         """Where the verifier finds the people whom the boxes mean, with the scores of both, best first."""
         boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
         self.verified += len(boxes)
-        own_scores, boxes = looked_at_again(verifier, image, boxes)
+        own_scores, boxes = verify_boxes(verifier, image, boxes)
         together = np.sqrt(scores * own_scores)
-        keep = suppress(boxes, together, self.overlap)
+        keep = nms(boxes, together, self.overlap)
         keep = keep[together[keep] >= self.threshold]
         return boxes[keep], together[keep]
+
+
+@dataclass
+class DistinctPeople:
+    """Removes duplicates: people of a detector lose confidence as far as somebody more confident has the same pose.
+
+    Only boxes of which much lies in another's cost anything: one crop of the key network each, counted in `compared`.
+    """
+
+    source: DetectorSource
+    estimator: PoseEstimator
+    compared: int = 0
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
+        """Boxes of those who are still believed, best first; see PeopleSource."""
+        boxes, scores = self.source.boxes(image, frame_index)
+        inside = _inside_surer(boxes, scores)
+        asked = np.flatnonzero(inside.any(1) | inside.any(0))
+        if not len(asked):
+            return boxes, scores
+        self.compared += len(asked)
+        poses = key_poses(self.estimator, image, boxes[asked])
+        shared = shared_bodies(boxes[asked], poses.points_frame, poses.scores, self.estimator.skeleton)
+        scores = scores.copy()
+        scores[asked] *= np.sqrt(1 - (shared * inside[np.ix_(asked, asked)]).max(1))
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= self.source.threshold]
+        return boxes[order], scores[order]
 
 
 class GivenBoxesSource:
@@ -119,7 +163,7 @@ class GivenBoxesSource:
         self._boxes = boxes
         self._first_frame = first_frame
 
-    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """The boxes of that frame, best first; see PeopleSource."""
         rows = self._boxes.get(frame_index + self._first_frame, np.zeros((0, 5), np.float32))
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
@@ -129,7 +173,7 @@ class GivenBoxesSource:
 class WholeFrameSource:
     """One person who fills the frame."""
 
-    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """A single box around the whole frame; see PeopleSource."""
         height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
@@ -146,24 +190,36 @@ def letterbox(image: Image, side: int) -> tuple[Image, float]:
     return np.asarray(padded, np.uint8), scale
 
 
-def suppress(boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> NDArray[np.int64]:
-    """Indices of the boxes that no better box overlaps by more than `overlap` IoU, best first."""
-    order = np.argsort(-scores, kind="stable")
-    shared = iou(boxes[order], boxes[order])
-    kept: list[int] = []
-    for index in range(len(order)):
-        if not kept or shared[index, kept].max() <= overlap:
-            kept.append(index)
-    return order[np.asarray(kept, np.int64)]
+def verify_boxes(verifier: Verifier, image: Image, boxes: Boxes) -> tuple[Scores, Boxes]:
+    """Confidences (N,) that boxes (N, 4) of an RGB picture hold people, and the boxes moved onto those people.
 
-
-def voted(boxes: Boxes, scores: NDArray[np.float32], kept: NDArray[np.int64]) -> Boxes:
-    """The kept boxes (M, 4), each the mean by score of itself and of those (N, 4) that tell almost the same as surely.
-
-    Neighbouring cells err independently at the edges of a person, so their mean fits better than the best scored one.
+    Every crop is seen straight and mirrored, and the two answers are averaged.
     """
-    shared = iou(boxes[kept], boxes)
-    agree = (shared >= SAME_BOX) & (scores >= LEAST_VOTE * scores[kept, None])
-    agree[np.arange(len(kept)), kept] = True
-    weights = agree * np.maximum(scores, 1e-6)
-    return np.asarray(weights @ boxes / weights.sum(1, keepdims=True), np.float32)
+    if not len(boxes):
+        return np.zeros(0, np.float32), boxes
+    size = verifier.height, verifier.width
+    crops = np.stack([CropTransform.stretched(box, *size).warp(image) for box in boxes])
+    straight, mirrored = verifier.verify(crops), verifier.verify(np.ascontiguousarray(crops[:, :, ::-1]))
+    share = np.float32(1 / VIEWS)
+    scores = share * (straight[0] + mirrored[0])
+    places = share * (straight[1] + mirrored_places(mirrored[1]))
+    trusted = _SAME_PLACE + np.float32(PLACE_TRUST) * (places - _SAME_PLACE)
+    return scores, decode_deltas(boxes, trusted, image.shape[1], image.shape[0])
+
+
+def shared_bodies(boxes: Numbers, points: Numbers, scores: Numbers, skeleton: Skeleton) -> Scores:
+    """How much (N, N) the pose in each box (N, 4) is that in another: OKS over its own sure keypoints.
+
+    points (N, K, 2) and their scores (N, K); left and right may be mixed up. The area is the mean of both boxes'.
+    """
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    pairs, sure = np.add.outer(areas, areas) / 2, scores >= LEAST_CONFIDENT
+    mirrored = points[:, list(skeleton.flip_order)]
+    alike = [oks(points, other, pairs, skeleton.sigmas, sure) for other in (points, mirrored)]
+    return np.maximum(*alike).astype(np.float32)
+
+
+def _inside_surer(boxes: Numbers, scores: Numbers) -> Flags:
+    """Whether (N, N) each box lies to a good part in another one that is surer."""
+    surer: Flags = scores[None] > scores[:, None]
+    return surer & (covered_shares(boxes, boxes) >= LEAST_INSIDE)

@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
-from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
+from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.keyframe import Candidates, candidates, found_again
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.boxes import areas_of
 from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
@@ -30,8 +32,6 @@ DETECT_EVERY_S = 0.25
 # What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
 # below, most people are above at one of the first looks.
 DETECTED_EVIDENCE = 0.36
-Image = NDArray[np.uint8]
-Boxes = NDArray[np.float32]
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
 
@@ -97,8 +97,8 @@ class _KeyView:
     transforms: list[CropTransform]
     heatmaps: Heatmaps
     people: People
-    again: NDArray[np.int64]
-    keep: NDArray[np.int64]
+    again: Ids
+    keep: Ids
 
     @property
     def loses(self) -> bool:
@@ -176,27 +176,27 @@ class Propagator:
 
     def _view(self, image: Image, frame_index: int, memory: _Memory | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
-        found, surety = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if look:
-            found, surety = self.source.boxes(image, frame_index)
+            found, confidence = self.source.boxes(image, frame_index)
         carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
         before = memory.people.ids if memory else np.zeros(0, np.int64)
-        asked = candidates((found, surety), carried, before, self.options.max_people)
+        asked = candidates((found, confidence), carried, before, self.options.max_people)
         transforms, heatmaps, people = self._estimate(0, image, asked.boxes_frame, None)
         again = found_again(asked, people, self.estimator.skeleton)
         return _KeyView(asked, transforms, heatmaps, people, again, self._believed(people, asked, again))
 
-    def _believed(self, people: People, asked: Candidates, again: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _believed(self, people: People, asked: Candidates, again: Ids) -> Ids:
         """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
         seen_before, scores = asked.known | (again >= 0), people.person_scores
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
-        proven = seen_before | (scores * asked.surety >= self.options.new_evidence)
+        proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
         left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
         poses, skeleton = people[left], self.estimator.skeleton
         distinct = oks_nms(
             poses.points_frame,
             poses.person_scores,
-            _areas(poses.boxes_frame),
+            areas_of(poses.boxes_frame),
             skeleton.sigmas,
             self.options.same_person_oks,
             # Two boxes of one person can give poses of opposite sides.
@@ -303,8 +303,8 @@ MARGIN = 0.04
 
 def moved_box(
     box: Boxes,
-    key: tuple[NDArray[np.float32], NDArray[np.float32]],
-    now: tuple[NDArray[np.float32], NDArray[np.float32]],
+    key: tuple[Points, Scores],
+    now: tuple[Points, Scores],
 ) -> Boxes:
     """The box (4,) of a key frame, moved and scaled as the person's keypoints were since then.
 
@@ -320,8 +320,3 @@ def moved_box(
     margin = MARGIN * (corners[1] - corners[0]).max()
     low, high = np.minimum(corners[0], seen.min(0) - margin), np.maximum(corners[1], seen.max(0) + margin)
     return np.concatenate([low, high]).astype(np.float32)
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    """Areas (N,) of boxes (N, 4)."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -18,11 +18,12 @@ from statistics import mean, median
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.arrays import Boxes, Image
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import Boxes, DetectorSource, Image
+from vipnas_cli.inference.people import DetectorSource
 from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people

@@ -1,4 +1,4 @@
-"""How alike boxes and poses are, by the definitions of COCO.
+"""How alike poses are, by the definition of COCO.
 
 Shapes: N and M people, K keypoints.
 """
@@ -10,39 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.floating]
-Floats = NDArray[np.float64]
-
-
-def iou(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), both xyxy; 0 where both are empty."""
-    common = common_areas(boxes_a, boxes_b)
-    areas_a, areas_b = (
-        np.maximum(boxes[:, 2:] - boxes[:, :2], 0).astype(np.float64).prod(1) for boxes in (boxes_a, boxes_b)
-    )
-    union = areas_a[:, None] + areas_b - common
-    overlap: Floats = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
-    return overlap
-
-
-def common_areas(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
-    """Areas (N, M) that boxes (N, 4) have in common with boxes (M, 4), both xyxy."""
-    a, b = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
-    common: Floats = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0).prod(-1)
-    return common
-
-
-def covered_shares(boxes_a: Numbers, boxes_b: Numbers) -> Floats:
-    """Which share (N, M) of each box (N, 4) lies in boxes (M, 4), both xyxy; 0 for boxes without area."""
-    areas = np.maximum(boxes_a[:, 2:] - boxes_a[:, :2], 0).astype(np.float64).prod(1)[:, None]
-    common = common_areas(boxes_a, boxes_b)
-    shares: Floats = np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
-    return shares
+from vipnas_cli.arrays import Ids, Numbers, Reals
 
 
 def oks(
     points_a: Numbers, points_b: Numbers, areas: Numbers, sigmas: Sequence[float], labelled: NDArray[np.bool_]
-) -> Floats:
+) -> Reals:
     """Object keypoint similarity (N, M) of poses (N, K, 2) with poses (M, K, 2); 0 where nothing is labelled.
 
     areas: square pixels, (N,) or one per pair (N, M); sigmas (K,); labelled (N, K): the keypoints of `points_a` that
@@ -50,18 +23,18 @@ def oks(
     """
     counts = labelled.sum(1, keepdims=True)
     joints = _joint_similarity(points_a, points_b, areas, sigmas)
-    similarity: Floats = (joints * labelled[:, None]).sum(-1) / np.maximum(counts, 1)
+    similarity: Reals = (joints * labelled[:, None]).sum(-1) / np.maximum(counts, 1)
     return similarity
 
 
-def _joint_similarity(points_a: Numbers, points_b: Numbers, areas: Numbers, sigmas: Sequence[float]) -> Floats:
+def _joint_similarity(points_a: Numbers, points_b: Numbers, areas: Numbers, sigmas: Sequence[float]) -> Reals:
     """What each keypoint (N, M, K) adds to the similarity."""
     pair_areas = areas[:, None] if areas.ndim == 1 else areas
     offsets = points_a.astype(np.float64)[:, None] - points_b.astype(np.float64)[None]
     squares = np.where(np.isfinite(offsets).all(-1), (offsets**2).sum(-1), np.inf)
     # The smallest float keeps an empty area from dividing by zero, as in COCO's own code.
     spreads = 2 * (2 * np.array(sigmas)) ** 2 * (pair_areas.astype(np.float64) + np.spacing(1.0))[..., None]
-    similarity: Floats = np.exp(-squares / spreads)
+    similarity: Reals = np.exp(-squares / spreads)
     return similarity
 
 
@@ -72,7 +45,7 @@ def oks_nms(
     sigmas: Sequence[float],
     threshold: float = 0.9,
     flip_order: Sequence[int] = (),
-) -> NDArray[np.int64]:
+) -> Ids:
     """Indices of the poses (N, K, 2) left, best score (N,) first, when each removes those with OKS above `threshold`.
 
     The area of a pair is the mean of the two areas (N,). With `flip_order` (K,), the partner of each keypoint on the

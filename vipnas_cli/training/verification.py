@@ -20,7 +20,7 @@ from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.nets.verifier import placed
 from vipnas_cli.pose import CropTransform, mirrored_places
-from vipnas_cli.pose.oks import covered_shares, iou
+from vipnas_cli.pose.boxes import covered_shares, iou
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data_sets import PictureSource
 from vipnas_cli.training.detection import generalised_iou, pairwise_iou

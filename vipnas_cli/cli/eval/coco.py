@@ -25,8 +25,7 @@ from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.evaluation.coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
 from vipnas_cli.files import check_outputs, write_json
-from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource, PeopleSource
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 
 NAME = "coco"

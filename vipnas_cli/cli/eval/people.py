@@ -24,10 +24,8 @@ from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
-from vipnas_cli.inference.distinct_people import DistinctPeople
 from vipnas_cli.inference.onnx import RuntimeOptions
-from vipnas_cli.inference.people import CellDetector, DetectorSource
-from vipnas_cli.inference.second_look import BoxVerifier
+from vipnas_cli.inference.people import CellDetector, DetectorSource, DistinctPeople, Verifier
 
 NAME = "coco"
 # Average precision wants all that a detector has seen; what `run` would show is told at the threshold.
@@ -68,7 +66,7 @@ class _Parts:
     """A detector with a verifier of its own, of another origin, or none."""
 
     detector: CellDetector
-    verifier: BoxVerifier | None
+    verifier: Verifier | None
 
     @property
     def side(self) -> int:
@@ -110,7 +108,7 @@ def _from_checkpoint(path: Path, options: EvalOptions) -> CellDetector:
     return TorchDetector(net, torch.device("cpu"))
 
 
-def _verifier(path: Path, options: EvalOptions) -> BoxVerifier:
+def _verifier(path: Path, options: EvalOptions) -> Verifier:
     with _needing_torch(path):
         import torch
 

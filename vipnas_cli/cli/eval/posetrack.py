@@ -43,8 +43,7 @@ from vipnas_cli.evaluation.posetrack import (
     without_unsure,
 )
 from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
-from vipnas_cli.inference.distinct_people import DistinctPeople
-from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource
 from vipnas_cli.inference.propagator import DETECTED_EVIDENCE, PropagationOptions
 from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from vipnas_cli.inference.second_look import PLACE_TRUST, looked_at_again, put_right
+from vipnas_cli.inference.people import PLACE_TRUST, verify_boxes
 from vipnas_cli.pose import mirrored_places
+from vipnas_cli.pose.boxes import decode_deltas
 
 BOXES = np.array([[20, 10, 60, 90], [70, 40, 110, 80]], np.float32)
 
@@ -30,8 +31,8 @@ def noise() -> np.ndarray:
 def test_a_mirror_image_has_the_mirrored_people() -> None:
     image, verifier = noise(), Onesided()
     mirrored = np.stack([128 - BOXES[:, 2], BOXES[:, 1], 128 - BOXES[:, 0], BOXES[:, 3]], 1)
-    scores, boxes = looked_at_again(verifier, image, BOXES)
-    other_scores, others = looked_at_again(verifier, np.ascontiguousarray(image[:, ::-1]), mirrored)
+    scores, boxes = verify_boxes(verifier, image, BOXES)
+    other_scores, others = verify_boxes(verifier, np.ascontiguousarray(image[:, ::-1]), mirrored)
     np.testing.assert_allclose(other_scores, scores, atol=0.01)
     np.testing.assert_allclose(128 - others[:, [2, 0]], boxes[:, [0, 2]], atol=0.5)
     assert verifier.shown == 8
@@ -39,9 +40,9 @@ def test_a_mirror_image_has_the_mirrored_people() -> None:
 
 def test_boxes_together_equal_boxes_alone() -> None:
     image, verifier = noise(), Onesided()
-    together = looked_at_again(verifier, image, BOXES)
+    together = verify_boxes(verifier, image, BOXES)
     for row in range(len(BOXES)):
-        alone = looked_at_again(verifier, image, BOXES[row : row + 1])
+        alone = verify_boxes(verifier, image, BOXES[row : row + 1])
         np.testing.assert_array_equal(alone[0][0], together[0][row])
         np.testing.assert_array_equal(alone[1][0], together[1][row])
 
@@ -51,17 +52,17 @@ def test_boxes_go_most_of_the_way_to_the_place_that_is_found() -> None:
         def verify(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return np.ones(len(crops), np.float32), np.tile(np.array([0.2, 0.1, 0.8, 1.1], np.float32), (len(crops), 1))
 
-    _, boxes = looked_at_again(Left(), noise(), BOXES[:1])
+    _, boxes = verify_boxes(Left(), noise(), BOXES[:1])
     np.testing.assert_allclose(boxes - BOXES[:1], PLACE_TRUST * np.array([[8, 8, -8, 8]]), rtol=1e-5)
 
 
 def test_places_mirrored_twice_and_the_place_of_the_box_itself_are_as_they_were() -> None:
     places = np.array([[-0.2, 0.1, 1.4, 0.8], [0, 0, 1, 1]], np.float32)
     np.testing.assert_allclose(mirrored_places(mirrored_places(places)), places, atol=1e-6)
-    np.testing.assert_array_equal(put_right(BOXES, places[[1, 1]], 128, 100), BOXES)
+    np.testing.assert_array_equal(decode_deltas(BOXES, places[[1, 1]], 128, 100), BOXES)
 
 
 def test_no_boxes_are_not_looked_at() -> None:
     verifier = Onesided()
-    scores, boxes = looked_at_again(verifier, noise(), BOXES[:0])
+    scores, boxes = verify_boxes(verifier, noise(), BOXES[:0])
     assert (scores.shape, boxes.shape, verifier.shown) == ((0,), (0, 4), 0)

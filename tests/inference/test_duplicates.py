@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from vipnas_cli.inference.distinct_people import DistinctPeople, shared_bodies
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.people import DetectorSource
+from vipnas_cli.inference.people import DetectorSource, DistinctPeople, shared_bodies
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, Plan
 
