@@ -11,8 +11,8 @@ from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bun
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_measure import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
+from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.example import example_clip
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import RuntimeOptions

@@ -10,9 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from vipnas_cli.cli.console import counted, print_json
 from vipnas_cli.cli.data import CheckOptions
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.output import print_json
 from vipnas_cli.data.checks import coco as coco_checks
 from vipnas_cli.data.checks import posetrack as posetrack_checks
 from vipnas_cli.data.checks.labels import label_problems, picture_problems

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.eval_progress import counted
+from vipnas_cli.cli.console import counted, print_json
 from vipnas_cli.cli.latency_table import LatencyTableOptions
-from vipnas_cli.cli.output import print_json
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.spec.spaces import space_of
 

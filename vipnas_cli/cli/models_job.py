@@ -24,8 +24,8 @@ from vipnas_cli.bundle.reader import (
     open_bundle,
     with_detector,
 )
+from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.models import ModelsOptions
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.latency.machine import (
     Memory,
     PipelineTimes,

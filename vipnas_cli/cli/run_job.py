@@ -13,7 +13,7 @@ from typing import TextIO
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Bundle, Pipeline
-from vipnas_cli.cli.progress import frame_progress
+from vipnas_cli.cli.console import frame_progress
 from vipnas_cli.cli.run import RunOptions
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.cli.search import SearchOptions
 from vipnas_cli.cli.search_comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.cli.search_plots import draw_search
@@ -40,6 +40,8 @@ from vipnas_cli.search.team import team_of, torchrun_rank
 from vipnas_cli.spec import Plan
 from vipnas_cli.spec.cost import plan_cost
 
+# Without a terminal a line tells of so many candidates.
+LINE_EVERY = 24
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
 
 
@@ -156,23 +158,15 @@ def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Co
 def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], None]]:
     """A function to call after each candidate: a bar with the best score so far on a terminal, lines elsewhere."""
     best, count = 0.0, 0
-    if console.is_terminal and not console.quiet:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("best {task.fields[best]:.2f}"), TimeRemainingColumn())
-        bar = Progress(TextColumn("candidates"), *columns, console=console, transient=True)
-        row = bar.add_task("candidates", total=total, best=0.0)
+    with progress_bar(console, "candidates", total) as bar:
 
-    def on_evaluation(evaluation: Evaluation) -> None:
-        nonlocal best, count
-        best, count = max(best, evaluation.score.mean), count + 1
-        if console.is_terminal and not console.quiet:
-            bar.update(row, completed=count, best=best)
-        elif count % 24 == 0:
-            console.print(f"{count} of {total} candidates, best score {best:.2f}", highlight=False)
+        def on_evaluation(evaluation: Evaluation) -> None:
+            nonlocal best, count
+            best, count = max(best, evaluation.score.mean), count + 1
+            bar.move(count, f"best {best:.2f}")
+            if not bar.shown and count % LINE_EVERY == 0:
+                console.print(f"{count} of {total} candidates, best score {best:.2f}", highlight=False)
 
-    if console.is_terminal and not console.quiet:
-        with bar:
-            yield on_evaluation
-    else:
         yield on_evaluation
 
 

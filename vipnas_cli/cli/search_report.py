@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.output import print_json, result_console
+from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.search import SearchOptions
 from vipnas_cli.cli.search_comparison import Checked, Entry, Level, levels_of
 from vipnas_cli.cli.search_setup import Files

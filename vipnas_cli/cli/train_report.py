@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import LineLog, whole_file
 
@@ -56,18 +56,15 @@ def reporting(console: Console, total: int, log: Path | None, again: bool, board
 @contextmanager
 def _shown(console: Console, total: int) -> Iterator[Callable[[StepEvent, float, bool], None]]:
     """A bar with the time left on a terminal, a line now and then elsewhere."""
-    if not console.is_terminal:
-        yield lambda event, mean, due: console.print(_line(event, mean, total), highlight=False) if due else None
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn())
-    with Progress(TextColumn("steps"), *columns, console=console) as progress:
-        task = progress.add_task("steps", total=total, facts="")
-        score = ""
+    score = ""
+    with progress_bar(console, "steps", total, transient=False) as bar:
 
-        def show(event: StepEvent, mean: float, _due: bool) -> None:
+        def show(event: StepEvent, mean: float, due: bool) -> None:
             nonlocal score
             score = score if event.score is None else f"  score {event.score:.1f}"
-            progress.update(task, completed=event.step, facts=f"loss {mean:.4f}{score}")
+            bar.move(event.step, f"loss {mean:.4f}{score}")
+            if due and not bar.shown:
+                console.print(_line(event, mean, total), highlight=False)
 
         yield show
 

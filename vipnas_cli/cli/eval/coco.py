@@ -13,13 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vipnas_cli.cli.console import counted, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_stills
 from vipnas_cli.cli.eval.report import SCHEMA, cost_json, numbers, shown
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
 from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.data.files.detections import read_detections

@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 
 from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.console import counted
 from vipnas_cli.cli.eval.options import EvalOptions
-from vipnas_cli.cli.eval_progress import counted
 from vipnas_cli.data.checks.problems import Problem, any_fatal
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError, UsageError

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from vipnas_cli.cli.console import counted, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data
 from vipnas_cli.cli.eval.model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions, PeopleOptions
 from vipnas_cli.cli.eval.report import SCHEMA, numbers
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people

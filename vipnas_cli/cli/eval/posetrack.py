@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vipnas_cli.cli.console import counted, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
@@ -26,8 +27,6 @@ from vipnas_cli.cli.eval.report import (
     sequence_metrics,
     sequences_json,
 )
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.checks.posetrack import label_release, prediction_problems, truth_problems
 from vipnas_cli.data.checks.problems import Problem
 from vipnas_cli.data.files.detections import read_detections

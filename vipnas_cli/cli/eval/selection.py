@@ -14,10 +14,9 @@ from rich.table import Table
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.cli.console import counted, print_json, result_console
 from vipnas_cli.cli.eval.options import SelectionOptions
 from vipnas_cli.cli.eval.report import SCHEMA, number, shown
-from vipnas_cli.cli.eval_progress import counted
-from vipnas_cli.cli.output import print_json, result_console
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
 from vipnas_cli.data.files.coco import read_people
 from vipnas_cli.data.files.image_store import read_image
