@@ -18,8 +18,8 @@ from vipnas_cli.cli.info import info
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.models import models
 from vipnas_cli.cli.run import run
-from vipnas_cli.cli.search import search
-from vipnas_cli.cli.train import train
+from vipnas_cli.cli.search.command import search
+from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
 
 INTERRUPTED = 130

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.search import SearchOptions
+from vipnas_cli.cli.search.command import SearchOptions
 from vipnas_cli.errors import BudgetError, UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import Networks

@@ -57,7 +57,7 @@ def train(options: TrainOptions) -> None:
 
     Example: vipnas train key-128 --data DATA --out key.safetensors
     """
-    from vipnas_cli.cli.train_job import list_recipes, train_job
+    from vipnas_cli.cli.train.job import list_recipes, train_job
 
     if options.recipe is None:
         list_recipes()

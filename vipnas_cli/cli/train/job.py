@@ -15,8 +15,8 @@ from rich.markup import escape
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.train import TrainOptions
-from vipnas_cli.cli.train_report import draw_curves, reporting
+from vipnas_cli.cli.train.command import TrainOptions
+from vipnas_cli.cli.train.report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.files import make_parent
 

@@ -198,7 +198,7 @@ def search(options: SearchOptions) -> None:
     Example: vipnas search --frames 4 --budget 0.2GFLOPs --data DATA -o found
     """
     try:
-        from vipnas_cli.cli.search_job import search_job
+        from vipnas_cli.cli.search.job import search_job
     except ImportError as error:
         raise VipnasError(f"searching needs {error.name}", "pip install 'vipnas[train]'") from error
     search_job(options)

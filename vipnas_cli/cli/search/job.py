@@ -13,11 +13,10 @@ from types import FrameType
 from rich.console import Console
 
 from vipnas_cli.cli.console import progress_bar
-from vipnas_cli.cli.search import SearchOptions
-from vipnas_cli.cli.search_comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
-from vipnas_cli.cli.search_plots import draw_search
-from vipnas_cli.cli.search_report import Compared, SearchResult, document_of, tell, write_specs
-from vipnas_cli.cli.search_setup import (
+from vipnas_cli.cli.search.command import SearchOptions
+from vipnas_cli.cli.search.plots import draw_search
+from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
+from vipnas_cli.cli.search.setup import (
     Files,
     find_clips,
     find_files,
@@ -32,6 +31,7 @@ from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.search.candidate import Evaluation
+from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.search.log import Problem, SearchLog
 from vipnas_cli.search.predictor import held_out_correlation
 from vipnas_cli.search.selection import front_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipnas_cli.cli.search_report import SearchResult
+from vipnas_cli.cli.search.report import SearchResult
 from vipnas_cli.files import whole_file
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import S_VIPNET_MOBILENETV3, S_VIPNET_RES50, Plan

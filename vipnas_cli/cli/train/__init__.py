@@ -1,0 +1,1 @@
+"""`vipnas train`: its options, its job, and how it is told."""
