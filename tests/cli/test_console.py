@@ -23,7 +23,8 @@ def test_without_a_terminal_or_when_quiet_nothing_is_shown(terminal: bool, quiet
 
 def test_a_terminal_shows_how_much_is_done_and_the_facts_beside() -> None:
     stream = io.StringIO()
-    with progress_bar(Console(file=stream, force_terminal=True, no_color=True, width=100), "steps", 3, transient=False) as bar:
+    console = Console(file=stream, force_terminal=True, no_color=True, width=100)
+    with progress_bar(console, "steps", 3, transient=False) as bar:
         bar.move(2, "loss 0.5")
         bar.advance()
     last = stream.getvalue()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from vipnas_cli.cli import eval_data
 from vipnas_cli.cli.app import app
+from vipnas_cli.cli.eval import data as eval_data
 from vipnas_cli.data.files.posetrack import read_truth
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError, WeightsError

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 pytest.importorskip("torch")
 import torch
 
-from vipnas_cli.cli import search_job, search_setup
 from vipnas_cli.cli.app import app
+from vipnas_cli.cli.search import job
 from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import (
@@ -63,8 +63,8 @@ def small_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.delenv("VIPNAS_DATA", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(search_setup, "clip_sets", clips)
-    monkeypatch.setattr(search_job, "measured_ms", lambda _net, _options: 1.5)
+    monkeypatch.setattr(job, "clip_sets", clips)
+    monkeypatch.setattr(job, "measured_ms", lambda _net, _options: 1.5)
     monkeypatch.chdir(tmp_path)
 
 

@@ -14,7 +14,7 @@ from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.latency.clock import (
     MediaTimes,
     StageTime,
-    best_within,
+    best_measured,
     draw_time,
     loop_fps,
     pipeline_times,
@@ -47,13 +47,13 @@ def test_the_best_of_those_that_meet_the_budget_is_taken(bundle: Bundle, unit: s
         budget = Budget(value, "ms" if unit == "ms" else "fps")
         meets = [p for p in bundle.pipelines if (found[p.name] <= value if unit == "ms" else found[p.name] >= value)]
         best = max(meets, key=lambda pipeline: (pipeline.scores["selection"], -pipeline.macs_per_person_frame))
-        assert best_within(bundle.pipelines, found, budget) == best
+        assert best_measured(bundle.pipelines, found, budget) == best
 
 
 @pytest.mark.parametrize(("budget", "fastest"), [(Budget(0.5, "ms"), 0), (Budget(1000, "fps"), -1)])
 def test_a_budget_that_nothing_meets_names_the_fastest(bundle: Bundle, budget: Budget, fastest: int) -> None:
     with pytest.raises(BudgetError) as caught:
-        best_within(bundle.pipelines, figures(bundle, ascending=True), budget)
+        best_measured(bundle.pipelines, figures(bundle, ascending=True), budget)
     assert bundle.pipelines[fastest].name in caught.value.hint
     assert str(budget) in caught.value.what
 
@@ -61,8 +61,8 @@ def test_a_budget_that_nothing_meets_names_the_fastest(bundle: Bundle, budget: B
 def test_equal_scores_are_decided_by_speed(bundle: Bundle) -> None:
     alike = [replace(pipeline, scores={}) for pipeline in bundle.pipelines]
     found = figures(bundle, ascending=True)
-    assert best_within(alike, found, Budget(100, "ms")).name == alike[0].name
-    assert best_within(alike, found, Budget(0.1, "fps")).name == alike[-1].name
+    assert best_measured(alike, found, Budget(100, "ms")).name == alike[0].name
+    assert best_measured(alike, found, Budget(0.1, "fps")).name == alike[-1].name
 
 
 def test_one_core_adds_up_and_many_wait_for_the_slowest() -> None:

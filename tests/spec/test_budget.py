@@ -6,6 +6,7 @@ import pytest
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.spec import Budget
+from vipnas_cli.spec.budget import best_within
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,12 @@ def test_nonsense_is_refused_with_advice(text: str) -> None:
 def test_what_is_printed_can_be_read_again(text: str) -> None:
     assert str(Budget.parse(text)) == text
     assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "best"), [(10.0, "dear"), (2.0, "cheap"), (5.0, "cheap"), (0.5, None)], ids=["all", "at", "tie", "none"]
+)
+def test_the_best_within_a_budget_is_the_cheapest_of_the_highest_scores(limit: float, best: str | None) -> None:
+    costs = {"medium": 5.0, "cheap": 2.0, "cheap too": 2.0, "dear": 10.0}
+    scores = {"medium": 60.0, "cheap": 60.0, "cheap too": 60.0, "dear": 61.0}
+    assert best_within(costs, limit, costs.__getitem__, scores.__getitem__) == best

@@ -16,6 +16,7 @@ from typing import Any
 from vipnas_cli.bundle.archive import is_archive, read_member
 from vipnas_cli.errors import BudgetError, SpecError, WeightsError
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.budget import best_within
 
 # Raised when an older vipnas would misread what is written; all formats from 1 on are read.
 FORMAT = 1
@@ -97,6 +98,11 @@ class Pipeline:
         """Mean cost per person and frame over one cycle."""
         return sum(network.macs for network in self.networks) / len(self.networks)
 
+    @property
+    def selection(self) -> float:
+        """The score by which the best within a budget is chosen; 0 without one."""
+        return self.scores.get("selection", 0.0)
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -114,14 +120,14 @@ class Bundle:
 
     def within(self, macs: float) -> Pipeline:
         """The best pipeline whose mean cost per person and frame is at most `macs`; BudgetError names the cheapest."""
-        affordable = [pipeline for pipeline in self.pipelines if pipeline.macs_per_person_frame <= macs]
-        if not affordable:
+        best = best_within(self.pipelines, macs, lambda p: p.macs_per_person_frame, lambda p: p.selection)
+        if best is None:
             cheapest = self.by_cost[0]
             raise BudgetError(
                 f"no pipeline costs at most {macs / 1e9:.3g} GFLOPs per person and frame",
                 f"the cheapest is {cheapest.name} with {cheapest.macs_per_person_frame / 1e9:.3f} GFLOPs",
             )
-        return max(affordable, key=lambda p: (p.scores.get("selection", 0.0), -p.macs_per_person_frame))
+        return best
 
 
 def read_checked(path: Path, sha256: str) -> bytes:

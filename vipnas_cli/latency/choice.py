@@ -14,7 +14,7 @@ from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
 from vipnas_cli.latency.clock import (
     MediaTimes,
-    best_within,
+    best_measured,
     loop_fps,
     network_ms,
     pipeline_times,
@@ -105,7 +105,7 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
         return _chosen(bundle, bundle.within(budget.value), runtime, memory, pictures)
     figures = _figures(bundle, budget, runtime, memory, workload)
     found = {name: figure.value for name, figure in figures.items()}
-    pipeline = best_within(bundle.pipelines, found, budget)
+    pipeline = best_measured(bundle.pipelines, found, budget)
     return replace(_chosen(bundle, pipeline, runtime, memory, pictures), figure=figures[pipeline.name])
 
 

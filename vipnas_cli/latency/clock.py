@@ -33,6 +33,7 @@ from vipnas_cli.media.results import OverlaySink
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose import COCO17, People
 from vipnas_cli.spec import Budget
+from vipnas_cli.spec.budget import best_within
 from vipnas_cli.timing import times_ms
 
 # Frames of a clip that stand for the rest of it.
@@ -170,20 +171,20 @@ def loop_fps(times: PipelineTimes, media: MediaTimes, cores: int) -> float:
     return 1000 / max(*(stage.wall_ms for stage in stages), sum(stage.cpu_ms for stage in stages) / cores)
 
 
-def best_within(pipelines: Sequence[Pipeline], figures: Mapping[str, float], budget: Budget) -> Pipeline:
+def best_measured(pipelines: Sequence[Pipeline], figures: Mapping[str, float], budget: Budget) -> Pipeline:
     """The best pipeline whose figure, by its name, meets a budget in ms or fps; BudgetError names the fastest."""
     at_most = budget.unit == "ms"
     slowness = {name: figure if at_most else -figure for name, figure in figures.items()}
     limit = budget.value if at_most else -budget.value
-    affordable = [pipeline for pipeline in pipelines if slowness[pipeline.name] <= limit]
-    if not affordable:
+    best = best_within(pipelines, limit, lambda pipeline: slowness[pipeline.name], lambda pipeline: pipeline.selection)
+    if best is None:
         fastest = min(slowness, key=lambda name: slowness[name])
         what = "takes at most {} per person and frame" if at_most else "reaches {} with one person"
         raise BudgetError(
             f"no pipeline {what.format(budget)} here",
             f"the fastest is {fastest} with {figures[fastest]:.1f} {budget.unit}",
         )
-    return max(affordable, key=lambda pipeline: (pipeline.scores.get("selection", 0.0), -slowness[pipeline.name]))
+    return best
 
 
 def _since(wall: float, cpu: float, frames: int) -> StageTime:

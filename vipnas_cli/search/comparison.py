@@ -10,6 +10,7 @@ from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.budget import best_within
 
 # Shares of the budget at which methods are compared.
 LEVELS = (0.7, 0.8, 0.9, 1.0)
@@ -76,12 +77,6 @@ class PlanClock:
         return tuple(self.known[plan] for plan in plans)
 
 
-def best_within(evaluations: Iterable[Evaluation], unit: str, cost: float) -> Evaluation | None:
-    """The best of those that cost at most so much in a unit, "macs" or "ms"; None if there is none."""
-    affordable = [evaluation for evaluation in evaluations if evaluation.cost(unit) <= cost]
-    return max(affordable, key=lambda e: (e.score.mean, -e.cost(unit)), default=None)
-
-
 def levels_of(outcome: Outcome, unit: str, top: float) -> tuple[Level, ...]:
     """The best of each method within shares of a cost."""
     return tuple(_level(outcome.found, unit, share * top) for share in LEVELS)
@@ -95,7 +90,9 @@ def latency_levels(outcome: Outcome, winner: Evaluation, clock: PlanClock) -> tu
 
 
 def _level(found: Mapping[str, Iterable[Evaluation]], unit: str, cost: float) -> Level:
-    best = {name: best_within(rows, unit, cost) for name, rows in found.items()}
+    best = {
+        name: best_within(rows, cost, lambda e: e.cost(unit), lambda e: e.score.mean) for name, rows in found.items()
+    }
     return Level(cost, {name: None if row is None else Entry(row) for name, row in best.items()})
 
 

@@ -47,6 +47,14 @@ class SearchPlan:
     table: LatencyTable | None = None
     measure: int = 0
 
+    @property
+    def prices(self) -> Prices:
+        """What schedules cost in the unit of the budget, as the table tells or as this process measures it."""
+        if self.budget.unit == "macs":
+            return Prices(self.budget)
+        probe = ProbeOptions(self.measure)
+        return Prices(self.budget, self.table.predict if self.table else lambda plan: measured_ms(plan, probe))
+
 
 @dataclass(frozen=True)
 class SearchTask:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from vipnas_cli.errors import BudgetError
 
+Entry = TypeVar("Entry")
 Unit = Literal["macs", "ms", "fps"]
 _PATTERN = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*$", re.IGNORECASE)
 _PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
@@ -54,3 +56,11 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.value / 1e9:g} GFLOPs" if self.unit == "macs" else f"{self.value:g} {self.unit}"
+
+
+def best_within(
+    entries: Iterable[Entry], limit: float, cost: Callable[[Entry], float], score: Callable[[Entry], float]
+) -> Entry | None:
+    """The best of those that cost at most `limit`: the highest score, then the lowest cost, then the first; or None."""
+    affordable = [entry for entry in entries if cost(entry) <= limit]
+    return max(affordable, key=lambda entry: (score(entry), -cost(entry)), default=None)

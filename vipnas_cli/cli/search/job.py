@@ -12,37 +12,41 @@ from types import FrameType
 
 from rich.console import Console
 
+from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.cli.search.command import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
-from vipnas_cli.cli.search.setup import (
-    Files,
-    find_clips,
-    find_files,
-    load_networks,
-    problem_of,
-    search_plan,
-    space_of_networks,
-)
-from vipnas_cli.errors import OutputError
+from vipnas_cli.errors import BudgetError, OutputError, UsageError
+from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
+from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.search.log import Problem, SearchLog
 from vipnas_cli.search.predictor import held_out_correlation
 from vipnas_cli.search.selection import front_of
-from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
+from vipnas_cli.search.setup import (
+    Files,
+    digest_of,
+    find_files,
+    load_networks,
+    preset_schedules,
+    space_of_networks,
+)
+from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.search.team import team_of, torchrun_rank
-from vipnas_cli.spec import Plan
+from vipnas_cli.spec import Budget, Plan
 from vipnas_cli.spec.cost import plan_cost
+from vipnas_cli.spec.cycle_space import CycleSpace
 
 # Without a terminal a line tells of so many candidates.
 LINE_EVERY = 24
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
+CALIBRATION = 32
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,12 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     """Everything that can go wrong before the first score."""
     log = SearchLog(options.folder / LOG)
     _check(options, log)
-    files = find_files(options)
+    files = find_files(options.mode, options.weights, options.key)
     networks = load_networks(files)
     space = replace(space_of_networks(networks, options.lengths), uniform=options.alike)
-    plan = search_plan(options, space)
-    clips, synthetic = find_clips(options, console)
-    problem = problem_of(options, files, space, clips)
+    plan = _search_plan(options, space)
+    clips, synthetic = _find_clips(options, console)
+    problem = _problem(options, files, space, clips)
     known: list[Evaluation] = []
     if options.resume:
         known = log.resume(problem)
@@ -111,6 +115,66 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
         log.start(problem)
     known_ms = read_measured(options.folder / MEASURED)
     return Prepared(SearchTask(plan, space, networks, clips, tuple(known), known_ms), files, problem, log, synthetic)
+
+
+def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, bool]:
+    """The clips that score and recalibrate, and whether they are synthetic."""
+    data = options.data or configured_data()
+    if data is None:
+        console.print(
+            "No data folder: candidates are scored on SYNTHETIC people, made now. Their ranking may differ from that "
+            "on your videos; name labelled pictures with --data.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    longest = max(options.lengths)
+    sets = clip_sets(data, SetSizes(options.clips, CALIBRATION, longest, options.check_clips))
+    console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", highlight=False, soft_wrap=True)
+    return sets, data is None
+
+
+def _search_plan(options: SearchOptions, space: CycleSpace) -> SearchPlan:
+    """How the search proceeds; BudgetError, UsageError or InputError for options that cannot be met."""
+    budget = Budget.parse(options.budget)
+    if budget.unit == "fps":
+        raise BudgetError(f"{budget} is a budget of a whole run", "search for networks in GFLOPs or ms")
+    if options.latency_table and options.measure:
+        raise UsageError("--latency-table and --measure both tell milliseconds", "leave one of them out")
+    table = None
+    if options.latency_table:
+        table = LatencyTable.read(options.latency_table)
+        table.check_machine(options.threads)
+    measure = options.threads if options.measure or (budget.unit == "ms" and table is None) else 0
+    plan = SearchPlan(
+        budget=budget,
+        evaluations=options.evaluations,
+        seed=options.seed,
+        method=options.method,  # type: ignore[arg-type]
+        predictor=options.predictor,
+        baselines=options.baselines,
+        table=table,
+        measure=measure,
+    )
+    # Told now rather than after the clips are made.
+    plan.prices.cheapest(space)
+    return replace(plan, presets=preset_schedules(space, budget)) if options.baselines else plan
+
+
+def _problem(options: SearchOptions, files: Files, space: CycleSpace, clips: ClipSets) -> Problem:
+    """What makes two searches the same: the log of one cannot be resumed by another."""
+    found: Problem = {
+        "mode": options.mode,
+        "frames": options.frames,
+        "budget": options.budget,
+        "method": options.method,
+        "predictor": options.predictor,
+        "seed": options.seed,
+        "weights": [digest_of(path) for path in files.paths],
+        "clips": [clips.scored.digest, clips.calibration.digest],
+        "latency": digest_of(options.latency_table) if options.latency_table else f"measure {options.measure}",
+        "space": [space.key_space.key, space.follower_space.key, len(space.fusions)],
+    }
+    return found | {"alike": True} if space.uniform else found
 
 
 def _check(options: SearchOptions, log: SearchLog) -> None:

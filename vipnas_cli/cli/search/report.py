@@ -13,11 +13,11 @@ from rich.table import Table
 
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.search.command import SearchOptions
-from vipnas_cli.cli.search.setup import Files
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.files import make_folder, write_json
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, Entry, Level, levels_of
+from vipnas_cli.search.setup import Files
 from vipnas_cli.search.task import Outcome
 from vipnas_cli.spec import ArchSpec, Budget, Plan
 from vipnas_cli.spec.cost import plan_cost
