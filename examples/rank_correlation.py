@@ -23,7 +23,7 @@ from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.nets.checkpoints import load_pose_net, load_super_net
 from vipnas_cli.spec import Plan, Schedule
 from vipnas_cli.spec.cost import plan_cost
-from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.data import Folders
 from vipnas_cli.training.options import LoopOptions
 from vipnas_cli.training.recipe import Recipe, read_recipe
 from vipnas_cli.training.runs import train

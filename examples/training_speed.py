@@ -26,7 +26,7 @@ from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec
 from vipnas_cli.spec.spaces import FAST_SPACE
 from vipnas_cli.training.batches import Batch, StillBatches
-from vipnas_cli.training.data_sets import StillSource, synthetic_people
+from vipnas_cli.training.data import StillSource, synthetic_people
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.recipe import read_recipe
 

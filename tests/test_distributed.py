@@ -23,7 +23,7 @@ from vipnas_cli.nets.checkpoints import load_checkpoint  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec  # noqa: E402
 from vipnas_cli.training.batches import Batch, StillBatches  # noqa: E402
-from vipnas_cli.training.data_sets import StillSource  # noqa: E402
+from vipnas_cli.training.data import StillSource  # noqa: E402
 from vipnas_cli.training.loop import Trainer  # noqa: E402
 from vipnas_cli.training.losses import heatmap_loss  # noqa: E402
 from vipnas_cli.training.options import LoopOptions  # noqa: E402

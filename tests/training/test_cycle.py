@@ -14,7 +14,7 @@ from vipnas_cli.export.sources import checkpoint_sources
 from vipnas_cli.nets.checkpoints import load_followers, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule
-from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.data import Folders
 from vipnas_cli.training.options import LoopOptions
 from vipnas_cli.training.recipe import DataShare, Recipe
 from vipnas_cli.training.runs import train

@@ -12,7 +12,7 @@ from vipnas_cli.data.augment import Augmentation, Look, draw_look, with_look  # 
 from vipnas_cli.data.people_labels import LabelledPerson  # noqa: E402
 from vipnas_cli.pose import CropTransform  # noqa: E402
 from vipnas_cli.training.batches import StillBatches  # noqa: E402
-from vipnas_cli.training.data_sets import StillSource  # noqa: E402
+from vipnas_cli.training.data import StillSource  # noqa: E402
 from vipnas_cli.training.device_augment import (  # noqa: E402
     DeviceStillBatches,
     ResidentImages,

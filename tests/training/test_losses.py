@@ -7,12 +7,12 @@ torch = pytest.importorskip("torch")
 
 from vipnas_cli.pose import CropTransform, HeatmapCodec  # noqa: E402
 from vipnas_cli.pose.realign import realign, realignment_weights  # noqa: E402
+from vipnas_cli.training.followers import HeatmapNoise, carried, spoilt  # noqa: E402
 from vipnas_cli.training.losses import (  # noqa: E402
     gaussian_targets,
     mean_squared_error,
     position_cross_entropy,
 )
-from vipnas_cli.training.temporal import HeatmapNoise, carried, spoilt  # noqa: E402
 
 
 def test_targets_on_the_device_equal_the_codec() -> None:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from vipnas_cli.data.clips import read_clips  # noqa: E402
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack  # noqa: E402
 from vipnas_cli.pose import COCO17  # noqa: E402
-from vipnas_cli.training.data_sets import Folders  # noqa: E402
+from vipnas_cli.training.data import Folders  # noqa: E402
 from vipnas_cli.training.loop import StepEvent, best_path  # noqa: E402
 from vipnas_cli.training.recipe import read_recipe  # noqa: E402
 from vipnas_cli.training.runs import train  # noqa: E402

@@ -15,10 +15,10 @@ from vipnas_cli.spec import FusionSpec, SearchSpace, TemporalSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.training.batches import Batch
 from vipnas_cli.training.clip_batches import ClipBatch
+from vipnas_cli.training.followers import HeatmapNoise, PassingOn, unrolled_loss
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.sandwich import distillation_loss, sandwich_architectures, spatial_step, step_rng
-from vipnas_cli.training.temporal import HeatmapNoise, PassingOn, unrolled_loss
-from vipnas_cli.training.temporal_supernet import Unrolled, sandwich_cycles, temporal_step
+from vipnas_cli.training.supernet import Unrolled, sandwich_cycles, temporal_step
 
 OFF = (False,)
 SPACE = SearchSpace(

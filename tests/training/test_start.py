@@ -13,7 +13,7 @@ from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan
 from vipnas_cli.spec.spaces import FAST_SPACE
-from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.data import Folders
 from vipnas_cli.training.recipe import read_recipe
 from vipnas_cli.training.start import RunPlan, header_of, start_super_net, started
 

@@ -20,7 +20,7 @@ from vipnas_cli.data.augment import Augmentation, crop_person, draw_transform, v
 from vipnas_cli.data.crowds import can_be_cut_out
 from vipnas_cli.data.surroundings import cut_off, with_bystander
 from vipnas_cli.distributed import own_rows
-from vipnas_cli.training.data_sets import StillSource
+from vipnas_cli.training.data import StillSource
 
 
 @dataclass(frozen=True)

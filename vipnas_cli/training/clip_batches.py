@@ -19,7 +19,7 @@ from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.realign import realignment_weights
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data_sets import ClipSource, StillSource
+from vipnas_cli.training.data import ClipSource, StillSource
 
 Arrays = tuple[NDArray[np.generic], ...]
 

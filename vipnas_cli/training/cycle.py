@@ -16,10 +16,10 @@ from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, shared_p
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import Schedule, read_schedule
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
-from vipnas_cli.training.data_sets import clip_source, still_source
+from vipnas_cli.training.data import clip_source, still_source
+from vipnas_cli.training.followers import PassingOn, unrolled_loss
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
-from vipnas_cli.training.temporal import PassingOn, unrolled_loss
 
 
 class Followers(nn.Module):

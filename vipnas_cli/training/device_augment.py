@@ -23,7 +23,7 @@ from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.geometry import SHRINK_BELOW
 from vipnas_cli.training.batches import Batch, StillBatches, stacked
-from vipnas_cli.training.data_sets import StillSource
+from vipnas_cli.training.data import StillSource
 
 Floats = NDArray[np.float32]
 # Images may take this share of the device's free memory; the network needs the rest.

@@ -16,17 +16,17 @@ from vipnas_cli.spec import ArchSpec, Plan, preset, read_schedule
 from vipnas_cli.training.batches import Batch, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.cycle import train_cycle
-from vipnas_cli.training.data_sets import clip_source, picture_source, still_source
-from vipnas_cli.training.detection import DetectionBatch, DetectionBatches, detection_loss
+from vipnas_cli.training.data import clip_source, picture_source, still_source
+from vipnas_cli.training.detector import DetectionBatch, DetectionBatches, detection_loss
 from vipnas_cli.training.device_augment import fastest_batches
+from vipnas_cli.training.followers import PassingOn, unrolled_loss
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.spatial import train_spatial
 from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
-from vipnas_cli.training.temporal import PassingOn, unrolled_loss
-from vipnas_cli.training.temporal_supernet import train_temporal
+from vipnas_cli.training.supernet import train_temporal
 from vipnas_cli.training.validation import still_validation
-from vipnas_cli.training.verification import VerificationBatch, VerificationBatches, verification_loss
+from vipnas_cli.training.verifier import VerificationBatch, VerificationBatches, verification_loss
 
 
 def train(plan: RunPlan) -> Iterator[StepEvent]:

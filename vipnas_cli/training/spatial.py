@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
-from vipnas_cli.training.data_sets import still_source
+from vipnas_cli.training.data import still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.sandwich import sandwich_architectures, spatial_step, step_rng
 from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net

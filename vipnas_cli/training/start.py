@@ -16,7 +16,7 @@ from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import SearchSpace
 from vipnas_cli.spec.spaces import space_of
-from vipnas_cli.training.data_sets import Folders
+from vipnas_cli.training.data import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
 from vipnas_cli.training.importance import sort_channels
 from vipnas_cli.training.loop import Validation

@@ -23,7 +23,7 @@ from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck
 from vipnas_cli.nets.posenet import network_input
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data_sets import Images, synthetic_people
+from vipnas_cli.training.data import Images, synthetic_people
 from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.recipe import Recipe
 

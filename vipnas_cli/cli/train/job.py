@@ -99,7 +99,7 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
 def _plan(options: TrainOptions, recipe: Recipe, device: object) -> RunPlan:
     import torch
 
-    from vipnas_cli.training.data_sets import Folders
+    from vipnas_cli.training.data import Folders
     from vipnas_cli.training.start import RunPlan
 
     assert options.out is not None

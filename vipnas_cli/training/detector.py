@@ -19,7 +19,7 @@ from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.distributed import mean_over_ranks, own_rows
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances, cell_centres
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data_sets import PictureSource
+from vipnas_cli.training.data import PictureSource
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

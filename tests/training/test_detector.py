@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vipnas_cli.data.crowds import Scene
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, cell_centres
-from vipnas_cli.training.detection import assigned, background_of, detection_loss, generalised_iou, packed, pairwise_iou
+from vipnas_cli.training.detector import assigned, background_of, detection_loss, generalised_iou, packed, pairwise_iou
 
 SIDE = 96
 CELLS = SIDE // DETECTOR_STRIDE

@@ -21,13 +21,13 @@ from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import Plan, TemporalSpace
 from vipnas_cli.spec.space import SearchSpace
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
-from vipnas_cli.training.data_sets import clip_source, still_source
+from vipnas_cli.training.data import clip_source, still_source
+from vipnas_cli.training.followers import PassingOn, carried, spoilt
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.sandwich import sandwich_architectures, step_rng, taught_loss
 from vipnas_cli.training.spatial import SizedBatches
 from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
-from vipnas_cli.training.temporal import PassingOn, carried, spoilt
 
 Cycles = list[tuple[Plan, ...]]
 

@@ -22,8 +22,8 @@ from vipnas_cli.nets.verifier import placed
 from vipnas_cli.pose import CropTransform, mirrored_places
 from vipnas_cli.pose.boxes import covered_shares, iou
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data_sets import PictureSource
-from vipnas_cli.training.detection import generalised_iou, pairwise_iou
+from vipnas_cli.training.data import PictureSource
+from vipnas_cli.training.detector import generalised_iou, pairwise_iou
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

@@ -14,8 +14,8 @@ from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.pose.boxes import decode_deltas, iou
 from vipnas_cli.pose.geometry import SURROUNDINGS
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec
-from vipnas_cli.training.data_sets import PictureSource
-from vipnas_cli.training.verification import (
+from vipnas_cli.training.data import PictureSource
+from vipnas_cli.training.verifier import (
     BOXES_PER_PHOTO,
     Found,
     VerificationBatch,
