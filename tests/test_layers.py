@@ -16,7 +16,7 @@ import vipnas_cli
 PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Row 0: what every module may use.
-GROUND = {"errors", "files", "arrays"}
+GROUND = {"errors", "files", "arrays", "documents"}
 ROWS = {
     "timing": 0,
     **dict.fromkeys(["spec", "pose"], 1),
@@ -103,9 +103,11 @@ def _is_function(node: ast.AST) -> bool:
 
 
 def test_spec_needs_the_standard_library_only(module: Path, tree: ast.Module) -> None:
-    if part_of(module) in ("spec", "errors", "files"):
+    if part_of(module) in ("spec", "errors", "files", "documents"):
         roots = {name.split(".")[0] for name in imports(tree)}
-        assert roots <= {*sys.stdlib_module_names, "vipnas_cli"}
+        assert roots <= {*sys.stdlib_module_names, "vipnas_cli"} | (
+            {"msgspec"} if part_of(module) == "documents" else set()
+        )
 
 
 def test_only_the_command_line_prints(module: Path, tree: ast.Module) -> None:
@@ -147,4 +149,4 @@ def test_the_base_install_runs_without_torch(name: str) -> None:
 
 
 def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:
-    assert not loaded_after_import("cli.app") & {"torch", "cv2", "av", "onnxruntime", "numpy", "scipy"}
+    assert not loaded_after_import("cli.app") & {"torch", "cv2", "av", "onnxruntime", "numpy", "scipy", "msgspec"}

@@ -105,7 +105,7 @@ def test_all_problems_are_told_not_only_the_first(tmp_path: Path) -> None:
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:
-    assert "not a readable JSON" in told_raw(tmp_path, "{")
+    assert "not readable JSON" in told_raw(tmp_path, "{")
     assert "no PoseTrack18 document" in told_raw(tmp_path, "[]")
     assert "annotations: this list is missing" in told_raw(tmp_path, '{"images": []}')
     content = document()

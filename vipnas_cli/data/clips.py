@@ -5,9 +5,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vipnas_cli.data.files.coco import inside, read_json
+from vipnas_cli.data.files.coco import LABELS, PersonRow, inside, read_labels
 from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.errors import DataError
 from vipnas_cli.pose import COCO17
@@ -47,18 +46,21 @@ def is_held_back(sequence: str, share: float) -> bool:
 
 
 def _clips(root: Path, path: Path) -> list[PersonClip]:
-    data = read_json(path)
-    rows = {(row["track_id"], row["image_id"]): row for row in data["annotations"]}
-    names = data["categories"][0]["keypoints"] if data.get("categories") else []
+    data = read_labels(path)
+    rows = {(row["track_id"], row["image_id"]): row for row in data["annotations"] if "track_id" in row}
+    categories = data.get("categories")
+    names = (categories[0].get("keypoints") or []) if categories else []
     name, clips = path.name.split(".json")[0], []
     for track in sorted({track for track, _ in rows}):
         frames: list[LabelledPerson] = []
         for image in data["images"]:
             row = rows.get((track, image["id"]))
             keypoints = _coco_keypoints(row, names) if row is not None else None
-            if row is not None and keypoints is not None:
+            box = None if row is None else row.get("bbox")
+            if row is not None and keypoints is not None and box is not None:
                 image_path = inside(root, image["file_name"])
-                frames.append(person_from_coco(image_path, row["bbox"], keypoints, reliability_of(row)))
+                with LABELS.told(path):
+                    frames.append(person_from_coco(image_path, box, keypoints, reliability_of(row)))
             elif frames:
                 clips.append(PersonClip(name, tuple(frames)))
                 frames = []
@@ -67,13 +69,10 @@ def _clips(root: Path, path: Path) -> list[PersonClip]:
     return clips
 
 
-def _coco_keypoints(row: dict[str, Any], names: list[str]) -> list[float] | None:
-    """The flat x, y, v list (51) of an annotation; None for one without keypoints or box."""
-    if "bbox" not in row:
-        return None
+def _coco_keypoints(row: PersonRow, names: list[str]) -> list[float] | None:
+    """The flat x, y, v list (51) of an annotation; None for one without keypoints."""
     if "coco_keypoints" in row:
-        found: list[float] = row["coco_keypoints"]
-        return found
+        return row["coco_keypoints"]
     values = row.get("keypoints")
     if not values or not names:
         return None

@@ -29,12 +29,16 @@ class LabelledPerson:
 
 
 def person_from_coco(
-    image: Path, bbox: list[float], keypoints: list[float], reliability: Sequence[float] = (1.0,) * KEYPOINTS
+    image: Path, bbox: Sequence[float], keypoints: Sequence[float], reliability: Sequence[float] = (1.0,) * KEYPOINTS
 ) -> LabelledPerson:
     """A person from COCO's xywh box and flat x, y, v list; `reliability` 0 to 1 says how far each label is trusted."""
     x, y, w, h = bbox
     triples = np.asarray(keypoints, np.float32).reshape(-1, 3)
-    weights = np.asarray(WEIGHT_OF_VISIBILITY, np.float32)[triples[:, 2].astype(int)]
+    flags = triples[:, 2]
+    known = bool(((flags == 0) | (flags == 1) | (flags == 2)).all())
+    if len(triples) != KEYPOINTS or not known or not np.isfinite(triples).all():
+        raise ValueError(f"a person needs {KEYPOINTS} times x, y and a flag 0, 1 or 2, not {len(keypoints)} numbers")
+    weights = np.asarray(WEIGHT_OF_VISIBILITY, np.float32)[flags.astype(int)]
     weights = weights * np.asarray(reliability, np.float32)
     return LabelledPerson(image, np.array([x, y, x + w, y + h], np.float32), triples[:, :2], weights)
 

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.files import make_parent, write_bytes
+from vipnas_cli.files import make_parent, shown, write_bytes
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.spec import ArchSpec, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.cost import Cost, detector_cost, plan_cost, verifier_cost
+
+HEADERS = DocumentKind("a checkpoint of vipnas", WeightsError, "use a checkpoint that `vipnas train` wrote")
+MOST_KEYPOINTS = 1000
+
+
+class Header(TypedDict, total=False):
+    """What the headers of all kinds of checkpoint have in common."""
+
+    kind: str
+    keypoints: int
+    step: int
+    score: float
+    training: dict[str, Any]
+    options: dict[str, Any]
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -32,12 +48,16 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"{path} does not exist", "check the path")
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("vipnas", "null"))
+            text = (file.metadata() or {}).get("vipnas")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, ValueError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}", "restore or retrain it") from error
-    if header is None:
-        raise WeightsError(f"{path} was not written by vipnas", "use a checkpoint that `vipnas train` wrote")
+        raise WeightsError(
+            f"{shown(path)} is not a readable safetensors file: {error}", "restore or retrain it"
+        ) from error
+    if text is None:
+        raise WeightsError(f"{shown(path)} was not written by vipnas", "use a checkpoint that `vipnas train` wrote")
+    header = HEADERS.parse(text, path, dict[str, Any])
+    HEADERS.convert(header, path, Header)
     return tensors, header
 
 
@@ -46,8 +66,10 @@ def load_pose_net(path: Path) -> PoseNet:
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "pose":
         raise WeightsError(f"{path} holds no pose network", "name a checkpoint of a pose network")
-    plan = Plan.from_json(header["plan"])
-    net = PoseNet(plan.arch, header["keypoints"], plan.fusion)
+    with HEADERS.told(path):
+        plan, keypoints = Plan.from_json(header["plan"]), _keypoints(header)
+        _check_size(plan_cost(plan, keypoints), tensors)
+    net = PoseNet(plan.arch, keypoints, plan.fusion)
     _fill(net, tensors, path)
     return net
 
@@ -60,10 +82,14 @@ def load_followers(path: Path) -> tuple[Schedule, list[PoseNet]]:
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "cycle":
         raise WeightsError(f"{path} holds no followers of a cycle", "name a checkpoint that `vipnas train cycle` wrote")
-    schedule, nets = Schedule.from_json(header["schedule"]), []
-    plans, places = shared_places(schedule)
+    with HEADERS.told(path):
+        schedule, keypoints = Schedule.from_json(header["schedule"]), _keypoints(header)
+        plans, places = shared_places(schedule)
+        for plan in plans:
+            _check_size(plan_cost(plan, keypoints), tensors)
+    nets = []
     for index, plan in enumerate(plans):
-        net, prefix = PoseNet(plan.arch, header["keypoints"], plan.fusion), f"followers.{index}."
+        net, prefix = PoseNet(plan.arch, keypoints, plan.fusion), f"followers.{index}."
         _fill(net, {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, path)
         nets.append(net)
     return schedule, [nets[place] for place in places]
@@ -80,7 +106,10 @@ def load_detector(path: Path) -> PersonDetector:
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "detector":
         raise WeightsError(f"{path} holds no person detector", "name a checkpoint of a detector")
-    net = PersonDetector(ArchSpec.from_json(header["arch"]))
+    with HEADERS.told(path):
+        arch = ArchSpec.from_json(header["arch"])
+        _check_size(detector_cost(arch), tensors)
+    net = PersonDetector(arch)
     _fill(net, tensors, path)
     return net
 
@@ -90,7 +119,10 @@ def load_verifier(path: Path) -> BoxVerifier:
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "verifier":
         raise WeightsError(f"{path} holds no verifier of boxes", "name a checkpoint of a verifier")
-    net = BoxVerifier(ArchSpec.from_json(header["arch"]))
+    with HEADERS.told(path):
+        arch = ArchSpec.from_json(header["arch"])
+        _check_size(verifier_cost(arch), tensors)
+    net = BoxVerifier(arch)
     _fill(net, tensors, path)
     return net
 
@@ -100,10 +132,27 @@ def load_super_net(path: Path) -> SuperNet:
     tensors, header = load_checkpoint(path)
     if header.get("kind") != "supernet":
         raise WeightsError(f"{path} holds no super-network", "name a checkpoint that `vipnas train spatial` wrote")
-    fusions = tuple(FusionSpec(operation, stage) for operation, stage in header["fusions"])
-    net = SuperNet(SearchSpace.from_json(header["space"]), header["keypoints"], fusions)
+    with HEADERS.told(path):
+        fusions = tuple(FusionSpec(operation, stage) for operation, stage in header["fusions"])
+        space, keypoints = SearchSpace.from_json(header["space"]), _keypoints(header)
+        _check_size(plan_cost(Plan(space.largest), keypoints), tensors)
+    net = SuperNet(space, keypoints, fusions)
     _fill(net, tensors, path)
     return net
+
+
+def _keypoints(header: dict[str, Any]) -> int:
+    keypoints = header["keypoints"]
+    if not 1 <= keypoints <= MOST_KEYPOINTS:
+        raise ValueError(f"keypoints must be 1 to {MOST_KEYPOINTS}, not {float(keypoints):g}")
+    return int(keypoints)
+
+
+def _check_size(stated: Cost, tensors: dict[str, Tensor]) -> None:
+    """ValueError before a network is made that is larger than what the file holds."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if stated.parameters > held:
+        raise ValueError(f"it states a network of {stated.parameters:.3g} parameters and holds {held:.3g}")
 
 
 def _fill(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -11,12 +11,24 @@ from vipnas_cli.errors import SpecError
 from vipnas_cli.spec.families import FAMILIES, Family
 
 JsonObject = dict[str, Any]
+# Far above what any network here needs; files are not believed beyond it.
+LARGEST = {
+    "width": 8192,
+    "height": 8192,
+    "depth": 100,
+    "kernel": 31,
+    "group_width": 8192,
+    "expansion": 64,
+    "refine": 31,
+}
 
 
 def _positive(owner: str, **values: int) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"{owner}: {name} must be a whole number above 0, not {value!r}")
+            raise SpecError(f"{owner}: {name} must be a whole number above 0, not {value!r:.60}")
+        if value > LARGEST[name]:
+            raise SpecError(f"{owner}: {name} must be at most {LARGEST[name]}, not {float(value):g}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class ArchSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, str) or self.family not in FAMILIES:
-            raise SpecError(f"arch: family {self.family!r} is unknown; known are {', '.join(FAMILIES)}")
+            raise SpecError(f"arch: family {self.family!r:.60} is unknown; known are {', '.join(FAMILIES)}")
         _positive("arch", height=self.height, width=self.width)
         if self.height % 32 or self.width % 32:
             raise SpecError(f"arch: input {self.height}×{self.width} is not a multiple of 32")
@@ -170,7 +182,7 @@ def read_fields(owner: str, data: object, kind: type) -> JsonObject:
     known = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     for name in data:
         if name not in known:
-            raise SpecError(f"{owner}: unknown field {name!r}; known are {', '.join(known)}")
+            raise SpecError(f"{owner}: unknown field {name!r:.60}; known are {', '.join(known)}")
     optional = {"refine"}
     for name in known:
         if name not in data and name not in optional:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar
 
 from vipnas_cli.errors import SpecError
-from vipnas_cli.spec.arch import ArchSpec, JsonObject, read_fields, read_list
+from vipnas_cli.spec.arch import LARGEST, ArchSpec, JsonObject, read_fields, read_list
 
 T = TypeVar("T")
 Built = TypeVar("Built")
@@ -65,6 +65,9 @@ def _check(owner: str, choices: StemChoices | StageChoices | HeadChoices) -> Non
             raise SpecError(f"{owner} choices: {field.name} must list at least one {kind.__name__}, not {values!r}")
         if len(set(values)) != len(values):
             raise SpecError(f"{owner} choices: {field.name} lists a value twice: {values!r}")
+        largest = LARGEST[field.name.removesuffix("s")] if kind is int else 1
+        if max(values) > largest:
+            raise SpecError(f"{owner} choices: {field.name} must be at most {largest}, not {max(values):g}")
         if kind is int and min(values) < (0 if field.name == "refines" else 1):
             raise SpecError(f"{owner} choices: {field.name} must hold positive numbers, not {values!r}")
 

@@ -9,6 +9,9 @@ from vipnas_cli.errors import SpecError
 from vipnas_cli.spec.arch import ArchSpec, JsonObject, key_of, read_fields, read_list
 from vipnas_cli.spec.operations import FusionOperation
 
+# Frames of a cycle, far above what propagation bears.
+LONGEST = 1000
+
 
 @dataclass(frozen=True)
 class FusionSpec:
@@ -21,8 +24,8 @@ class FusionSpec:
     stage: int = 0
 
     def __post_init__(self) -> None:
-        if self.operation not in get_args(FusionOperation):
-            raise SpecError(f"fusion: operation must be one of {get_args(FusionOperation)}, not {self.operation!r}")
+        if not isinstance(self.operation, str) or self.operation not in get_args(FusionOperation):
+            raise SpecError(f"fusion: operation must be one of {get_args(FusionOperation)}, not {self.operation!r:.60}")
         if not isinstance(self.stage, int) or isinstance(self.stage, bool):
             raise SpecError(f"fusion: stage must be a whole number, not {self.stage!r}")
         if self.operation == "none" and self.stage != 0:
@@ -65,6 +68,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if not self.plans:
             raise SpecError("schedule: at least the key frame's plan is needed")
+        if len(self.plans) > LONGEST:
+            raise SpecError(f"schedule: a cycle has at most {LONGEST} frames, not {len(self.plans)}")
         if self.plans[0].fusion.operation != "none":
             raise SpecError("schedule: the key frame sees no previous heatmaps, so its fusion must be none")
 

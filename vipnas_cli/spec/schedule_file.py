@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import SpecError, UsageError
+from vipnas_cli.files import shown
 from vipnas_cli.spec.presets import PRESETS, preset
 from vipnas_cli.spec.schedule import Plan, Schedule, schedule_of
+
+SPECIFICATIONS = DocumentKind("a specification in JSON", UsageError, "name a spec that `vipnas search` wrote")
 
 
 def read_schedule(name_or_path: str) -> Schedule:
@@ -19,15 +21,11 @@ def read_schedule(name_or_path: str) -> Schedule:
     if name_or_path in PRESETS:
         return Schedule((Plan(preset(name_or_path)),))
     path = Path(name_or_path)
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         hint = f"presets are {', '.join(PRESETS)}"
-        raise UsageError(f"{name_or_path} is neither a file nor a preset", hint) from None
-    except (OSError, ValueError) as error:
-        hint = "name a spec that `vipnas search` wrote"
-        raise UsageError(f"{path} is not readable JSON: {error}", hint) from error
+        raise UsageError(f"{shown(name_or_path)} is neither a file nor a preset", hint)
+    found = SPECIFICATIONS.read_any(path)
     try:
         return schedule_of(found)
     except SpecError as error:
-        raise SpecError(f"{path}: {error.what}", error.hint) from error
+        raise SpecError(f"{shown(path)}: {error.what}", error.hint) from error

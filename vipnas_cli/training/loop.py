@@ -6,6 +6,7 @@ The loop knows nothing of networks or data: it gets a module, a loss of a batch,
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from vipnas_cli.nets.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
 from vipnas_cli.training.devices import loader_threads, on_device
 from vipnas_cli.training.options import LoopOptions
+
+_OTHER = "resume with the recipe that it was trained with, or choose another name with --out"
 
 
 @dataclass(frozen=True)
@@ -195,16 +198,27 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Takes up the state that `save` left."""
         state, header = load_checkpoint(resume_path(path))
+        self._check_same(header, path)
         # Files of earlier versions have the average in the checkpoint alone.
         average = _under("average.", state) or load_checkpoint(path)[0]
         self.average = {name: tensor.to(self.device) for name, tensor in average.items()}
-        self.net.load_state_dict(_under("net.", state))
+        try:
+            self.net.load_state_dict(_under("net.", state))
+        except RuntimeError as error:
+            raise WeightsError(f"{path} does not fit the network of the recipe", _OTHER) from error
         for name, parameter in self.net.named_parameters():
             found = _under(f"optimizer.{name}.", state)
             if found:
                 moved = {key: value if key == "step" else value.to(parameter.device) for key, value in found.items()}
                 self.optimizer.state[parameter] = moved
         self.step = int(header["step"])
+
+    def _check_same(self, header: dict[str, Any], path: Path) -> None:
+        """WeightsError if a checkpoint is of another network than the one that is trained."""
+        wanted = json.loads(json.dumps(self.header))
+        for name in ("kind", "keypoints", "plan", "schedule", "arch", "space", "fusions"):
+            if header.get(name) != wanted.get(name):
+                raise WeightsError(f"{path} belongs to a training with another {name} than the recipe's", _OTHER)
 
 
 def resume_path(path: Path) -> Path:

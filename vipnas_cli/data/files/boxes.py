@@ -1,4 +1,4 @@
-"""Reads person boxes that another program found: CSV with a header, COCO-style JSON, or MOT text.
+"""Reads person boxes that another program found: CSV with a header, JSON in COCO's layouts, or MOT text.
 
 Shapes: N boxes.
 """
@@ -6,21 +6,53 @@ Shapes: N boxes.
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.checks.problems import finite_numbers
+from vipnas_cli.data.files.coco import LABELS, PERSON, Box, Labels, PersonRow, person_ids, read_json
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
+from vipnas_cli.files import shown
 
-Row = tuple[int, float, float, float, float, float]
 BoxesByFrame = dict[int, NDArray[np.float32]]
 _HINT = (
     "use a .csv with the columns frame,x,y,width,height[,score] (frame counts from 0), a .json list of "
-    '{"frame": …, "bbox": [x, y, width, height], "score": …}, or a MOT .txt (frame counts from 1)'
+    '{"frame": …, "bbox": [x, y, width, height], "score": …}, a COCO document, or a MOT .txt (frame counts from 1)'
 )
+BOXES = DocumentKind("a boxes file", DataError, _HINT, LARGEST_LABELS)
+# No picture is as large, and no video as long.
+LARGEST_PLACE, LAST_FRAME = 1e6, 1 << 31
+# MOT ground truth has nine columns, with a flag that is 0 for what is to be ignored, and a class: 1 is a pedestrian.
+TRUTH_COLUMNS, PEDESTRIAN = 9, 1
+
+
+@dataclass(frozen=True)
+class BoxRow:
+    """A box of a file: frame from 0, x and y of its corner, width, height, score."""
+
+    frame: int
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float = 1.0
+
+
+class BoxEntry(TypedDict):
+    """A box of a JSON list, as far as it is read."""
+
+    bbox: Box
+    frame: NotRequired[int | float | str]
+    image_id: NotRequired[int]
+    category_id: NotRequired[int]
+    score: NotRequired[float]
 
 
 def read_boxes(path: Path) -> BoxesByFrame:
@@ -28,52 +60,94 @@ def read_boxes(path: Path) -> BoxesByFrame:
     readers = {".csv": _csv_rows, ".json": _json_rows, ".gz": _json_rows, ".txt": _mot_rows}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path} is not a boxes file that is known", _HINT)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist", "check the path")
+        raise DataError(f"{shown(path)} is not a boxes file that is known", _HINT)
     found: dict[int, list[list[float]]] = {}
-    try:
-        for number, (frame, x, y, width, height, score) in enumerate(reader(path), 1):
-            if frame < 0 or not all(map(math.isfinite, (x, y, width, height, score))) or width <= 0 or height <= 0:
-                raise DataError(
-                    f"{path}, entry {number}: frame {frame}, box {[x, y, width, height]} is impossible", _HINT
-                )
-            found.setdefault(frame, []).append([x, y, x + width, y + height, score])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DataError(f"{path} is not a boxes file: {error}", _HINT) from error
+    with BOXES.told(path):
+        for number, row in enumerate(reader(path), 1):
+            box = [row.x, row.y, row.width, row.height]
+            if not 0 <= row.frame < LAST_FRAME or not possible_box(box) or not finite_numbers([row.score], 1):
+                raise ValueError(f"entry {number}: frame {row.frame:g}, box {box} is impossible")
+            if min(box[2:]) <= 0:
+                raise ValueError(f"entry {number}: frame {row.frame}, box {box} is impossible")
+            found.setdefault(row.frame, []).append([row.x, row.y, row.x + row.width, row.y + row.height, row.score])
     return {frame: np.asarray(rows, np.float32) for frame, rows in found.items()}
 
 
-def _csv_rows(path: Path) -> list[Row]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(line for line in file if not line.startswith("#"))
-        return [
-            (
-                int(row["frame"]),
-                float(row["x"]),
-                float(row["y"]),
-                float(row["width"]),
-                float(row["height"]),
-                float(row.get("score") or 1),
-            )
-            for row in rows
-        ]
+def possible_box(box: object) -> TypeGuard[list[Any]]:
+    """Whether a value from a file is a box x, y, width, height that a picture can have."""
+    return finite_numbers(box, 4) and all(abs(value) <= LARGEST_PLACE for value in box)
 
 
-def _json_rows(path: Path) -> list[Row]:
-    rows = []
-    for row in read_json(path):
-        x, y, width, height = (float(value) for value in row["bbox"])
-        frame = int(row["frame"] if "frame" in row else row["image_id"])
-        rows.append((frame, x, y, width, height, float(row.get("score", 1))))
-    return rows
+def no_person_boxes(path: Path, found: Iterable[str], persons: Collection[int]) -> DataError:
+    """The error for a file whose boxes are all of other categories."""
+    wanted = ", ".join(str(one) for one in sorted(persons))
+    return DataError(
+        f"{shown(path)} has boxes of category {', '.join(sorted(found))} only, but persons are category {wanted}",
+        "give the boxes of persons, or correct their category_id",
+    )
 
 
-def _mot_rows(path: Path) -> list[Row]:
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            parts = [float(part) for part in line.split(",")]
-            score = parts[6] if len(parts) > 6 else 1.0
-            rows.append((int(parts[0]) - 1, parts[2], parts[3], parts[4], parts[5], score))
-    return rows
+def _csv_rows(path: Path) -> Iterator[BoxRow]:
+    lines = (line for line in BOXES.read_text(path).splitlines() if line.strip() and not line.startswith("#"))
+    head = next(lines, "")
+    # Spreadsheets separate by semicolons where the comma marks decimals.
+    sign = next((sign for sign in (",", ";", "\t") if sign in head), ",")
+    try:
+        for row in csv.DictReader(chain([head], lines), delimiter=sign, skipinitialspace=True, strict=True):
+            values = {str(name).strip(): value for name, value in row.items()}
+            x, y, width, height = (_number(values[name]) for name in ("x", "y", "width", "height"))
+            yield BoxRow(_frame(_number(values["frame"])), x, y, width, height, _number(values.get("score") or "1"))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _json_rows(path: Path) -> Iterator[BoxRow]:
+    content = read_json(path)
+    labelled = isinstance(content, dict)
+    rows, frames, persons = _labelled(path, content) if labelled else (content, {}, frozenset({PERSON}))
+    entries = BOXES.convert(rows, path, list[BoxEntry])
+    others = {str(row["category_id"]) for row in entries if row.get("category_id", PERSON) not in persons}
+    kept = [row for row in entries if "category_id" not in row or row["category_id"] in persons]
+    if others and not kept:
+        raise no_person_boxes(path, others, persons)
+    for row in kept:
+        frame = frames[row["image_id"]] if labelled else row["frame"] if "frame" in row else row["image_id"]
+        yield BoxRow(_frame(frame), *row["bbox"], row.get("score", 1.0))
+
+
+def _labelled(path: Path, content: object) -> tuple[list[PersonRow], dict[int, int], frozenset[int]]:
+    """The boxes of a COCO document, the frame of each image, which is its place in the list, and who is a person."""
+    labels = LABELS.convert(content, path, Labels)
+    rows = [row for row in labels["annotations"] if not row.get("iscrowd")]
+    frames = {image["id"]: place for place, image in enumerate(labels["images"])}
+    return rows, frames, person_ids(labels.get("categories"), path)
+
+
+def _mot_rows(path: Path) -> Iterator[BoxRow]:
+    classes, kept = set(), False
+    for line in BOXES.read_text(path).splitlines():
+        if not line.strip():
+            continue
+        parts = [_number(part) for part in line.replace(";", ",").split(",")]
+        if len(parts) == TRUTH_COLUMNS and parts[7] > 0 and (parts[7] != PEDESTRIAN or not parts[6]):
+            classes.add(f"{parts[7]:g}")
+            continue
+        kept = True
+        frame, _, x, y, width, height, score = [*parts, 1.0][:7]
+        yield BoxRow(_frame(frame) - 1, x, y, width, height, score)
+    if classes and not kept:
+        raise no_person_boxes(path, classes, {PEDESTRIAN})
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float(text.replace(",", "."))
+
+
+def _frame(value: float | str) -> int:
+    """A frame's number, which programs also write as 7.0."""
+    if float(value) != int(float(value)):
+        raise ValueError(f"{brief(value)} is no number of a frame")
+    return int(float(value))

@@ -2,35 +2,106 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError
+from vipnas_cli.files import shown
+
+PERSON = 1
+
+
+LABELS = DocumentKind("a file of labels or results in COCO's layout", DataError, "check the file", LARGEST_LABELS)
+# What a category of persons is called by those who have no COCO.
+PERSON_NAMES = {"person", "people", "persons", "human", "humans", "pedestrian", "pedestrians"}
+Box = tuple[float, float, float, float]
+
+
+class ImageRow(TypedDict):
+    """An image of a COCO file, as far as it is read."""
+
+    id: int
+    file_name: str
+    width: NotRequired[int]
+    height: NotRequired[int]
+
+
+class PersonRow(TypedDict):
+    """An annotation of a COCO or PoseTrack file, as far as it is read."""
+
+    image_id: int
+    category_id: NotRequired[int]
+    track_id: NotRequired[int]
+    bbox: NotRequired[Box | None]
+    iscrowd: NotRequired[int | bool | None]
+    num_keypoints: NotRequired[int | None]
+    keypoints: NotRequired[list[float] | None]
+    coco_keypoints: NotRequired[list[float]]
+    reliability: NotRequired[list[float] | None]
+    teacher_scores: NotRequired[list[float] | None]
+    joint_source: NotRequired[str | None]
+    source: NotRequired[str | None]
+
+
+class CategoryRow(TypedDict):
+    """A category of a COCO file, as far as it is read."""
+
+    id: int
+    name: NotRequired[str]
+    keypoints: NotRequired[list[str] | None]
+
+
+class Labels(TypedDict):
+    """A COCO annotation file."""
+
+    images: list[ImageRow]
+    annotations: list[PersonRow]
+    categories: NotRequired[list[CategoryRow] | None]
 
 
 def read_json(path: Path) -> Any:
     """The content of a `.json` or `.json.gz` file; DataError if it cannot be read."""
-    try:
-        data = path.read_bytes()
-        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", "check the path") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is not a readable JSON file: {error}", "check the file") from error
+    return LABELS.read_any(path)
+
+
+def read_labels(path: Path) -> Labels:
+    """A COCO annotation file whose entries have the types that they should have; DataError names the first other."""
+    return LABELS.read(path, Labels)
+
+
+def person_ids(categories: object, origin: Path | str) -> frozenset[int]:
+    """The ids of the categories that are persons: those called so, else those with keypoints, else the only one.
+
+    COCO's own, 1, where a file lists no categories. DataError where it lists only others.
+    """
+    rows = [row for row in categories if isinstance(row, dict)] if isinstance(categories, list) else []
+    rows = [row for row in rows if whole(row.get("id"))]
+    if not rows:
+        return frozenset({PERSON})
+    called = [row for row in rows if str(row.get("name")).lower() in PERSON_NAMES]
+    found = called or [row for row in rows if row.get("keypoints")] or (rows if len(rows) == 1 else [])
+    if not found:
+        names = ", ".join(f"{row['id']} {shown(str(row.get('name')))}" for row in rows[:9])
+        raise DataError(f"{shown(origin)} has no category of persons, only {names}", 'name one of them "person"')
+    return frozenset(row["id"] for row in found)
+
+
+def whole(value: object) -> bool:
+    """Whether a value from a file is a whole number that an array can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
 
 
 def inside(folder: Path, name: str) -> Path:
     """The file `name` below `folder`; DataError if the name leads out of it."""
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
-        raise DataError(f"file name {name!r} leads out of {folder}", "use names relative to the image folder")
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+        raise DataError(f"file name {shown(name)!r} leads out of {folder}", "use names relative to the image folder")
     return folder / pure
 
 
@@ -76,44 +147,55 @@ class LabelledImage:
     ignored_frame: NDArray[np.float32]
 
 
-def _split(path: Path) -> tuple[Any, dict[int, dict[str, Any]], Path]:
-    data = read_json(path)
-    if not isinstance(data, dict) or "images" not in data or "annotations" not in data:
-        raise DataError(f"{path} is not a COCO annotation file", "it needs the lists `images` and `annotations`")
-    folders = _picture_folders(path)
+def _split(path: Path) -> tuple[list[PersonRow], dict[int, ImageRow], Path]:
+    """The persons, the images by id, and the folder of the pictures."""
+    data = read_labels(path)
+    folders, images = _picture_folders(path), {image["id"]: image for image in data["images"]}
     # The first picture tells for all: looking for each of a hundred thousand would take its time.
     first = data["images"][0]["file_name"] if data["images"] else ""
     folder = next((folder for folder in folders if first and inside(folder, first).is_file()), folders[0])
-    return data, {image["id"]: image for image in data["images"]}, folder
+    listed = data.get("categories")
+    persons = person_ids(listed, path)
+    rows = [row for row in data["annotations"] if not listed or row.get("category_id") in persons]
+    strange = next((row["image_id"] for row in rows if row["image_id"] not in images), None)
+    if strange is not None:
+        raise DataError(f"{shown(path)} labels the image {strange}, which it does not list", "correct the file")
+    return rows, images, folder
 
 
 def read_people(path: Path, minimum_joints: int = 3) -> list[LabelledPerson]:
     """The persons of a COCO file that have at least `minimum_joints` usable keypoints; crowds are left out."""
-    data, images, folder = _split(path)
+    rows, images, folder = _split(path)
     found = []
-    for row in data["annotations"]:
-        if row.get("iscrowd") or row.get("num_keypoints", 0) < minimum_joints or min(row["bbox"][2:]) <= 1:
+    for row in rows:
+        box = row.get("bbox")
+        if row.get("iscrowd") or (row.get("num_keypoints") or 0) < minimum_joints or box is None or min(box[2:]) <= 1:
             continue
         image = inside(folder, images[row["image_id"]]["file_name"])
-        found.append(person_from_coco(image, row["bbox"], row["keypoints"], reliability_of(row)))
+        with LABELS.told(path):
+            found.append(person_from_coco(image, box, row.get("keypoints") or (), reliability_of(row)))
     return found
 
 
 def read_images(path: Path) -> list[LabelledImage]:
     """The images of a COCO file with all person boxes, for a detector."""
-    data, images, folder = _split(path)
+    rows, images, folder = _split(path)
     boxes: dict[int, list[list[float]]] = {identity: [] for identity in images}
     ignored: dict[int, list[list[float]]] = {identity: [] for identity in images}
-    for row in data["annotations"]:
-        x, y, w, h = row["bbox"]
+    for row in rows:
+        box = row.get("bbox")
+        if box is None:
+            raise DataError(f"{shown(path)} labels a person without a box in image {row['image_id']}", "add its bbox")
+        x, y, w, h = box
         (ignored if row.get("iscrowd") else boxes)[row["image_id"]].append([x, y, x + w, y + h])
-    return [
-        LabelledImage(
-            inside(folder, image["file_name"]),
-            image["height"],
-            image["width"],
-            np.asarray(boxes[identity], np.float32).reshape(-1, 4),
-            np.asarray(ignored[identity], np.float32).reshape(-1, 4),
-        )
-        for identity, image in images.items()
-    ]
+    with LABELS.told(path):
+        return [
+            LabelledImage(
+                inside(folder, image["file_name"]),
+                image["height"],
+                image["width"],
+                np.asarray(boxes[identity], np.float32).reshape(-1, 4),
+                np.asarray(ignored[identity], np.float32).reshape(-1, 4),
+            )
+            for identity, image in images.items()
+        ]

@@ -12,35 +12,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.checks.problems import finite_numbers
-from vipnas_cli.data.files.boxes import BoxesByFrame
-from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.boxes import BoxesByFrame, no_person_boxes, possible_box
+from vipnas_cli.data.files.coco import PERSON, read_json, whole
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
+from vipnas_cli.files import shown
 
-PERSON = 1
 _HINT = 'use a .json list of {"image_id": …, "category_id": 1, "bbox": [x, y, width, height], "score": …}'
 
 
-def read_detections(path: Path, image_ids: Collection[int]) -> BoxesByFrame:
-    """Rows (N, 5) of x0, y0, x1, y1, score by image id, best first; other categories than persons are left out.
+def read_detections(
+    path: Path, image_ids: Collection[int], persons: Collection[int] = frozenset({PERSON})
+) -> BoxesByFrame:
+    """Rows (N, 5) of x0, y0, x1, y1, score by image id, best first; only of the categories that are `persons`.
 
-    DataError names the entry that cannot be used, or says that not one box is for an image of `image_ids`.
+    DataError names the entry that cannot be used, or says that not one box is for an image of `image_ids` or a person.
     """
     rows = read_json(path)
     if not isinstance(rows, list):
-        raise DataError(f"{path} is no list of detections", _HINT)
+        raise DataError(f"{shown(path)} is no list of detections", _HINT)
     found: dict[int, list[list[float]]] = {}
+    others = set()
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or not isinstance(row.get("image_id"), int):
-            raise DataError(f"{path}, entry {number}: no image id", _HINT)
-        if row.get("category_id", PERSON) != PERSON:
+        if not isinstance(row, dict) or not whole(row.get("image_id")):
+            raise DataError(f"{shown(path)}, entry {number}: no image id", _HINT)
+        category = row.get("category_id")
+        if category is not None and not (isinstance(category, int) and category in persons):
+            others.add(brief(category))
             continue
         box, score = row.get("bbox"), row.get("score", 1.0)
-        if not finite_numbers(box, 4) or not finite_numbers([score], 1):
-            raise DataError(f"{path}, entry {number}: box {box} with score {score} is impossible", _HINT)
+        if not possible_box(box) or not finite_numbers([score], 1):
+            raise DataError(
+                f"{shown(path)}, entry {number}: box {brief(box)} with score {brief(score)} is impossible", _HINT
+            )
         if min(box[2:]) > 0:
             found.setdefault(row["image_id"], []).append([box[0], box[1], box[0] + box[2], box[1] + box[3], score])
+    if others and not found:
+        raise no_person_boxes(path, others, persons)
     if found and found.keys().isdisjoint(image_ids):
-        raise DataError(f"{path} has boxes for other images only, such as {min(found)}", "name boxes for these labels")
+        what = f"{shown(path)} has boxes for other images only, such as {min(found)}"
+        raise DataError(what, "name boxes for these labels")
     return {image: _sorted(np.asarray(boxes, np.float32)) for image, boxes in found.items()}
 
 
