@@ -33,10 +33,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.tracker import open_tracker
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, ResultHeader
@@ -169,13 +169,7 @@ class VipnasLoop:
     @staticmethod
     def of(bundle: Bundle, pipeline: Pipeline, threads: int) -> VipnasLoop:
         """A loop with its networks loaded."""
-        assert bundle.detector is not None
-        runtime = RuntimeOptions(threads)
-        estimator = OnnxEstimator(pipeline, runtime)
-        source = DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, runtime)), estimator)
-        # As `vipnas run` does it.
-        options = PropagationOptions(detect_every_s=DETECT_EVERY_S, new_evidence=DETECTED_EVIDENCE)
-        return VipnasLoop(bundle, pipeline, Propagator(estimator, source, options=options))
+        return VipnasLoop(bundle, pipeline, open_tracker(pipeline, bundle.detector, RuntimeOptions(threads)).propagator)
 
     def __call__(self, clip: Path, table: Path) -> tuple[int, int]:
         """Runs a clip, writes the CSV, returns the numbers of frames and of crops."""

@@ -24,7 +24,7 @@ from vipnas_cli.evaluation.posetrack import (
 )
 from vipnas_cli.evaluation.scores import score_sequences
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.metrics import CLEAR_MOT
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 
@@ -35,7 +35,7 @@ SMALL = replace(FAST_BASE, height=128, width=96)
 KEY = Plan(SMALL)
 CYCLE = (KEY, Plan(SMALL, FusionSpec("add", 2)), Plan(SMALL, FusionSpec("add", 2)))
 # Key frames exactly where the cycle puts them.
-STEADY = PropagationOptions(early_keys=False)
+STEADY = TrackerOptions(early_keys=False)
 
 
 @pytest.fixture

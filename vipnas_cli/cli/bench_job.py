@@ -83,7 +83,7 @@ def _measure(
         rows += network_rows(pipelines, runtime, options.seconds)
         if bundle.detector is not None:
             rows += detector_rows(bundle.detector, runtime, options.seconds)
-        rows += stage_rows(clip, bundle.detector, runtime, options.seconds)
+        rows += stage_rows(clip, bundle.detector, pipelines[-1], runtime, options.seconds)
         runs = list(run_rows(bundle, pipelines, runtime, clip, options.seconds))
         for pipeline in pipelines:
             times = pipeline_times(pipeline, bundle.detector, runtime, images)

@@ -16,9 +16,9 @@ import numpy as np
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
+from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, open_tracker
 from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
@@ -82,12 +82,17 @@ def _verifier_rows(verifier: OnnxVerifier, runtime: RuntimeOptions, seconds: flo
         yield _row("verifier", f"{verifier.width}x{verifier.height}", (runtime.threads, boxes), "ms", found)
 
 
-def stage_rows(clip: Path, detector: DetectorFile | None, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
-    """Milliseconds per frame of reading, looking for people (key frames only), drawing and encoding, each alone."""
+def stage_rows(
+    clip: Path, detector: DetectorFile | None, pipeline: Pipeline, runtime: RuntimeOptions, seconds: float
+) -> Iterator[Row]:
+    """Milliseconds per frame of reading, looking for people (key frames only), drawing and encoding, each alone.
+
+    Boxes that may be duplicates are compared by the key network of the pipeline.
+    """
     info, frames, decode = sample_frames(clip)
     yield _stage("decode", decode)
     if detector is not None:
-        source = DetectorSource(OnnxDetector(detector, runtime))
+        source = open_people_source(detector, OnnxEstimator(pipeline, runtime), runtime)
         found = times_ms(lambda: source.boxes(frames[0].image, 0), 1000, seconds)
         yield _row("stage", "detect (key frames)", (runtime.threads, 0), "ms", found)
     draw, write = draw_time(info, frames), write_time(info, frames)
@@ -106,10 +111,7 @@ class WholeRun:
 
     def propagator(self) -> Propagator:
         """Networks loaded once for several runs."""
-        estimator = OnnxEstimator(self.pipeline, self.runtime)
-        source = DistinctPeople(DetectorSource(OnnxDetector(self.detector, self.runtime)), estimator)
-        options = PropagationOptions(max_people=1, detect_every_s=DETECT_EVERY_S, new_evidence=DETECTED_EVIDENCE)
-        return Propagator(estimator, source, options=options)
+        return open_tracker(self.pipeline, self.detector, self.runtime, TrackerOptions(max_people=1)).propagator
 
     def fps(self, propagator: Propagator, pictures: bool, seconds: float, folder: Path) -> float:
         """Frames per second of the first `seconds` of work, numbers alone or with an overlay, written to `folder`."""

@@ -11,9 +11,8 @@ from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople
-from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.tracker import open_tracker
 from vipnas_cli.latency.clock import sample_frames
 
 RESTORE = "install vipnas again, or restore the folder weights"
@@ -71,9 +70,7 @@ def _find_people(bundle: Bundle, pipeline: Pipeline) -> Finding:
     if not example_clip().is_file() or bundle.detector is None:
         return Finding("warn", what, "not there", "nothing; it only serves to try the networks")
     _, frames, _ = sample_frames(example_clip())
-    estimator = OnnxEstimator(pipeline, RuntimeOptions(1))
-    source = DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, RuntimeOptions(1))), estimator)
-    propagator = Propagator(estimator, source)
+    propagator = open_tracker(pipeline, bundle.detector, RuntimeOptions(1)).propagator
     found = [propagator.step(frame.image, frame.index, frame.time_s).people for frame in frames]
     if any(len(people) for people in found):
         peak = max(float(people.person_scores.max(initial=0)) for people in found)

@@ -6,23 +6,22 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 
-from vipnas_cli.bundle.reader import Bundle, Pipeline
+from vipnas_cli.bundle.reader import Pipeline
 from vipnas_cli.cli.console import frame_progress
 from vipnas_cli.cli.run import RunOptions
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes
-from vipnas_cli.errors import OutputError, UsageError, WeightsError
+from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, DETECTED_EVIDENCE, PropagationOptions, Propagator
+from vipnas_cli.inference.tracker import DETECT_EVERY_S, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
@@ -30,7 +29,6 @@ from vipnas_cli.media.reader import VideoReader, open_video
 from vipnas_cli.media.results import CsvSink, JsonlSink, OverlaySink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.spec import Budget
-from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 DAMAGED, INTERRUPTED = 5, 130
@@ -47,25 +45,16 @@ def run_job(options: RunOptions) -> int:
     _check_boxes(options)
     workload = Workload(options.video, options.start, options.pictures)
     choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
-    bundle, pipeline, runtime = _sized(choice.bundle, options), choice.pipeline, choice.runtime
     with open_video(options.video, options.start, options.end) as reader:
-        estimator = OnnxEstimator(pipeline, runtime)
-        source = _people_source(options, bundle, estimator, runtime)
-        propagator = Propagator(
-            estimator,
-            source,
-            IdentityTracker(),
-            _propagation(options),
-        )
+        detector, boxes = choice.bundle.detector, _given_boxes(options)
+        tracker = open_tracker(choice.pipeline, detector, choice.runtime, _tracker_options(options), boxes)
         if not options.quiet and not options.json:
             console.print(_introduction(options, choice), highlight=False)
         with ExitStack() as stack:
-            outputs = _open_outputs(options, reader, pipeline, stack)
+            outputs = _open_outputs(options, reader, choice.pipeline, stack)
             with frame_progress(console, reader.info.frames) as on_frame:
-                statistics = process(reader, propagator, outputs, on_frame)
-        detector = bundle.detector if options.boxes is None else None
-        own = (source.source.verified, source.compared) if isinstance(source, DistinctPeople) else (0, 0)
-        report = RunReport(statistics, choice, detector, options.outputs, reader.damaged, estimator.provider, *own)
+                statistics = process(reader, tracker.propagator, outputs, on_frame)
+        report = RunReport(statistics, choice, tracker, options.outputs, reader.damaged)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
@@ -104,38 +93,22 @@ def _check_boxes(options: RunOptions) -> None:
             raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")
 
 
-def _sized(bundle: Bundle, options: RunOptions) -> Bundle:
-    """The bundle with its detector at the size that the user asked for, and with its verifier if that is wanted."""
-    detector = bundle.detector
-    if detector is not None and options.detector_size is not None:
-        detector = detector.at(options.detector_size)
-    if detector is not None and not options.verify:
-        detector = replace(detector, verifier=None)
-    return replace(bundle, detector=detector)
-
-
-def _propagation(options: RunOptions) -> PropagationOptions:
-    """Given boxes are taken at every key frame and believed; the detector costs time and errs."""
-    if options.boxes is not None:
-        return PropagationOptions(max_people=options.max_people)
+def _tracker_options(options: RunOptions) -> TrackerOptions:
     every_s = DETECT_EVERY_S if options.detect_every_s is None else options.detect_every_s
-    return PropagationOptions(max_people=options.max_people, detect_every_s=every_s, new_evidence=DETECTED_EVIDENCE)
+    return TrackerOptions(options.max_people, options.detector_size, every_s, options.verify)
 
 
-def _people_source(
-    options: RunOptions, bundle: Bundle, estimator: OnnxEstimator, runtime: RuntimeOptions
-) -> PeopleSource:
+def _given_boxes(options: RunOptions) -> PeopleSource | None:
+    """What --boxes gives in place of the detector."""
+    if options.boxes is None:
+        return None
     if options.boxes == "whole":
         return WholeFrameSource()
-    if options.boxes is not None:
-        if options.start:
-            raise UsageError(
-                "--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first"
-            )
-        return GivenBoxesSource(read_boxes(Path(options.boxes)))
-    if bundle.detector is None:
-        raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes FILE or --boxes whole")
-    return DistinctPeople(DetectorSource(OnnxDetector(bundle.detector, runtime)), estimator)
+    if options.start:
+        raise UsageError(
+            "--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first"
+        )
+    return GivenBoxesSource(read_boxes(Path(options.boxes)))
 
 
 def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:

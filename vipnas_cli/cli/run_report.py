@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle.reader import DetectorFile
 from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.inference.pipeline import RunStatistics
+from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
 
 LISTED_PEOPLE = 6
@@ -24,12 +24,9 @@ class RunReport:
 
     statistics: RunStatistics
     choice: Choice
-    detector: DetectorFile | None
+    tracker: Tracker
     outputs: tuple[Path, ...]
     damaged: int
-    provider: str
-    verified: int = 0
-    compared: int = 0
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -41,11 +38,12 @@ class RunReport:
     @property
     def detector_macs_per_frame(self) -> float:
         """The cost of the detector, and of verifying and comparing its boxes, spread over all frames."""
-        if self.detector is None or not self.statistics.frames:
+        tracker, detector = self.tracker, self.tracker.detector
+        if detector is None or not self.statistics.frames:
             return 0.0
-        verifying = self.verified * VIEWS * self.detector.verifier.macs if self.detector.verifier else 0
-        comparing = self.compared * self.choice.pipeline.networks[0].macs
-        return (self.detector.macs * self.statistics.looks + verifying + comparing) / self.statistics.frames
+        verifying = tracker.verified * VIEWS * detector.verifier.macs if detector.verifier else 0
+        comparing = tracker.compared * self.choice.pipeline.networks[0].macs
+        return (detector.macs * self.statistics.looks + verifying + comparing) / self.statistics.frames
 
     @property
     def fps(self) -> float:
@@ -64,8 +62,8 @@ class RunReport:
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
-            "boxes_verified": self.verified,
-            "boxes_compared": self.compared,
+            "boxes_verified": self.tracker.verified,
+            "boxes_compared": self.tracker.compared,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
             "frames_by_person": {str(person): count for person, count in sorted(found.people.items())},
@@ -75,7 +73,7 @@ class RunReport:
             "macs_per_person_frame": round(self.macs_per_person_frame),
             "stated_macs_per_person_frame": round(self.choice.pipeline.macs_per_person_frame),
             "detector_macs_per_frame": round(self.detector_macs_per_frame),
-            "provider": self.provider,
+            "provider": self.tracker.provider,
             **self.choice.to_json(),
         }
 
@@ -93,9 +91,9 @@ def print_report(report: RunReport, console: Console) -> None:
     shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
     table.add_row("busy", f"{shares} of the time, side by side")
     table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
-    if report.detector is not None:
+    if report.tracker.detector is not None:
         table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
-    table.add_row("runtime", f"{report.provider}, {_threads(report.choice)}")
+    table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
     if report.damaged:
         table.add_row("damaged", f"{report.damaged} frames could not be decoded")
     table.add_row("written", ", ".join(str(path) for path in report.outputs))

@@ -26,8 +26,6 @@ from vipnas_cli.pose.oks import oks_nms
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Result = dict[str, Any]
-# Average precision wants all that a detector has seen, ranked; what `run` would show is decided elsewhere.
-DETECTOR_FLOOR = 0.05
 
 
 @dataclass(frozen=True)

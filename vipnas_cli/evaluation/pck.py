@@ -18,7 +18,7 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
 from vipnas_cli.metrics.pck import LIMB_JOINTS, PCK_THRESHOLDS, limb_sizes, pck
 from vipnas_cli.pose import HeatmapCodec
@@ -44,7 +44,7 @@ class ClipScores:
 def evaluate_clips(
     estimator: PoseEstimator,
     clips: Sequence[PersonClip],
-    options: PropagationOptions,
+    options: TrackerOptions,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> ClipScores:
     """PCK of the whole propagation on clips of one person; boxes of the labels are given on key frames."""
@@ -52,7 +52,7 @@ def evaluate_clips(
     truth, found, labelled, positions = [], [], [], []
     for clip in clips:
         rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
-        propagator = Propagator(estimator, GivenBoxesSource(rows), options=options)
+        propagator = propagator_of(estimator, GivenBoxesSource(rows), options)
         for index, frame in enumerate(clip.frames):
             step = propagator.step(read(frame.image), index, index / 30)
             points = step.people.points_frame

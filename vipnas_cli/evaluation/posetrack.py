@@ -20,7 +20,8 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.files.posetrack import LabelledSequence
 from vipnas_cli.inference.estimator import Crops, Heatmaps, PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator, Step
+from vipnas_cli.inference.propagator import Step
+from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics import PredictedSequence, TruthSequence
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
@@ -101,7 +102,7 @@ class RunSettings:
 
     images: Path
     sources: Sources
-    options: PropagationOptions = PropagationOptions()
+    options: TrackerOptions = TrackerOptions()
     joint_score: float | None = None
     workers: int = 1
 
@@ -133,7 +134,7 @@ def run_sequence(
     estimator: PoseEstimator, sequence: LabelledSequence, settings: RunSettings, on_frame: Callable[[], None]
 ) -> SequenceRun:
     """Runs the pipeline over one sequence."""
-    propagator = Propagator(estimator, settings.sources(sequence), options=settings.options)
+    propagator = propagator_of(estimator, settings.sources(sequence), settings.options)
     steps = []
     for index, name in enumerate(sequence.image_names):
         steps.append(propagator.step(read_image(settings.images / name), index, index / FRAME_RATE))

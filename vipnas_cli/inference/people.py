@@ -138,6 +138,11 @@ class DistinctPeople:
     estimator: PoseEstimator
     compared: int = 0
 
+    @property
+    def verified(self) -> int:
+        """Boxes that a verifier has seen."""
+        return self.source.verified
+
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of those who are still believed, best first; see PeopleSource."""
         boxes, scores = self.source.boxes(image, frame_index)

@@ -26,12 +26,6 @@ from vipnas_cli.tracking.sides import SideVote
 
 # With fewer trusted joints than this a box stays where it is.
 FEWEST_JOINTS = 4
-# Seconds between two looks for people in a whole run: people are followed well without, and newcomers wait no longer
-# than that. The detector costs as much as a small pose network.
-DETECT_EVERY_S = 0.25
-# What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
-# below, most people are above at one of the first looks.
-DETECTED_EVIDENCE = 0.36
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
 

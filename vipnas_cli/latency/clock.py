@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import mean, median
@@ -22,9 +22,10 @@ from vipnas_cli.arrays import Boxes, Image
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import DetectorSource
-from vipnas_cli.inference.propagator import DETECT_EVERY_S, PropagationOptions, Propagator
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import PeopleSource
+from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, propagator_of
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
@@ -38,10 +39,6 @@ from vipnas_cli.timing import times_ms
 
 # Frames of a clip that stand for the rest of it.
 SAMPLE = 24
-# Nobody is lost or found, so that every frame has the cost of its position.
-ALWAYS_ONE = PropagationOptions(
-    max_people=1, lost_score=0, new_score=0, falling_factor=0, early_keys=False, detect_every_s=DETECT_EVERY_S
-)
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,27 @@ def network_call(estimator: PoseEstimator, position: int, people: int) -> Callab
 
 
 class _AlwaysOnePerson:
-    """Asks the detector for its time and answers with one person in the middle of the frame."""
+    """Asks what finds people for its time and answers with one person in the middle of the frame."""
 
-    def __init__(self, detector: DetectorSource | None) -> None:
-        self._detector = detector
+    def __init__(self, source: PeopleSource | None) -> None:
+        self._source = source
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, NDArray[np.float32]]:
         """One box (1, 4) xyxy; see PeopleSource."""
-        if self._detector is not None:
-            self._detector.boxes(image, frame_index)
+        if self._source is not None:
+            self._source.boxes(image, frame_index)
         height, width = image.shape[:2]
         box = [width / 2 - height / 6, height / 10, width / 2 + height / 6, 9 * height / 10]
         return np.array([box], np.float32), np.ones(1, np.float32)
+
+
+def _with_one_person(estimator: PoseEstimator, source: PeopleSource | None) -> Propagator:
+    """What `run` has, but nobody is lost or found, so that every frame has the cost of its position."""
+    propagator = propagator_of(estimator, _AlwaysOnePerson(source), TrackerOptions(max_people=1, early_keys=False))
+    propagator.options = replace(
+        propagator.options, lost_score=0.0, new_score=0.0, new_evidence=0.0, falling_factor=0.0
+    )
+    return propagator
 
 
 def pipeline_times(
@@ -103,8 +109,9 @@ def pipeline_times(
 ) -> PipelineTimes:
     """What a pipeline takes for one person in RGB frames (H, W, 3), measured in a second or less."""
     estimator = OnnxEstimator(pipeline, runtime)
-    source = _AlwaysOnePerson(None if detector is None else DetectorSource(OnnxDetector(detector, runtime)))
-    propagator = Propagator(estimator, source, options=ALWAYS_ONE)
+    propagator = _with_one_person(
+        estimator, None if detector is None else open_people_source(detector, estimator, runtime)
+    )
     cycle = len(pipeline.networks)
     cycles = 1 + max(3, math.ceil(16 / cycle))
     steps: defaultdict[tuple[int, bool], list[StageTime]] = defaultdict(list)

@@ -22,9 +22,10 @@ from vipnas_cli.cli.eval.report import SCHEMA, cost_json, numbers, shown
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
 from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.data.files.detections import read_detections
-from vipnas_cli.evaluation.coco import DETECTOR_FLOOR, StillOptions, labelled_people, predict_people
+from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.files import check_outputs, write_json
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.tracker import people_source
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 
 NAME = "coco"
@@ -109,8 +110,7 @@ def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
     if options.boxes == "gt":
         return GivenBoxesSource(labelled_people(truth))
     if options.boxes == "detector":
-        detector = open_detector(options)
-        return DistinctPeople(DetectorSource(detector, min(DETECTOR_FLOOR, detector.threshold)), model.estimator)
+        return people_source(open_detector(options), model.estimator, ranked=True)
     return GivenBoxesSource(read_detections(Path(options.boxes), {image["id"] for image in truth["images"]}))
 
 

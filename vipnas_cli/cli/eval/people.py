@@ -24,11 +24,10 @@ from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
 from vipnas_cli.inference.onnx import RuntimeOptions
-from vipnas_cli.inference.people import CellDetector, DetectorSource, DistinctPeople, Verifier
+from vipnas_cli.inference.people import CellDetector, PeopleSource, Verifier
+from vipnas_cli.inference.tracker import detector_source, people_source
 
 NAME = "coco"
-# Average precision wants all that a detector has seen; what `run` would show is told at the threshold.
-FLOOR = 0.05
 COLUMNS = {
     "AP50": "average_precision",
     "precision": "precision",
@@ -41,10 +40,11 @@ def people_job(options: EvalOptions, people: PeopleOptions) -> None:
     """Scores the person detector of a bundle or of a checkpoint on labelled images."""
     console = Console(stderr=True, quiet=options.quiet)
     printer = result_console()
-    detector = DetectorSource(_detector(options, people), side=people.size)
-    rules = PeopleRules(detector.threshold if people.threshold is None else people.threshold, people.shortest)
-    detector.threshold = FLOOR
-    source = DistinctPeople(detector, _poses(options).estimator) if people.distinct else detector
+    detector = _detector(options, people)
+    # What `run` would show is told at the threshold.
+    own = detector_source(detector).threshold
+    rules = PeopleRules(own if people.threshold is None else people.threshold, people.shortest)
+    source = _source(detector, options, people)
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
@@ -87,6 +87,12 @@ def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
         detector = _from_checkpoint(options.weights, options)
     verifier = detector.verifier if people.verify else None
     return _Parts(detector, verifier if people.verifier is None else _verifier(people.verifier, options))
+
+
+def _source(detector: CellDetector, options: EvalOptions, people: PeopleOptions) -> PeopleSource:
+    if people.distinct:
+        return people_source(detector, _poses(options).estimator, people.size, ranked=True)
+    return detector_source(detector, people.size, ranked=True)
 
 
 def _poses(options: EvalOptions) -> Model:

@@ -42,8 +42,8 @@ from vipnas_cli.evaluation.posetrack import (
     without_unsure,
 )
 from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
-from vipnas_cli.inference.people import DetectorSource, DistinctPeople, GivenBoxesSource
-from vipnas_cli.inference.propagator import DETECTED_EVIDENCE, PropagationOptions
+from vipnas_cli.inference.people import GivenBoxesSource
+from vipnas_cli.inference.tracker import TrackerOptions, people_source
 from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
@@ -148,11 +148,10 @@ def _predicted(
     data: DataSet, sequences: tuple[LabelledSequence, ...], model: Model, options: EvalOptions, console: Console
 ) -> Outcome:
     """The predictions of a pipeline, and those of its ablation."""
-    evidence = DETECTED_EVIDENCE if options.boxes == "detector" else 0.0
     settings = RunSettings(
         data.root,
         _sources(sequences, model, options),
-        PropagationOptions(early_keys=options.early_keys, new_evidence=evidence),
+        TrackerOptions(early_keys=options.early_keys),
         joint_score=options.joint_score,
         workers=min(options.resolved_workers, len(sequences)),
     )
@@ -170,7 +169,7 @@ def _sources(sequences: tuple[LabelledSequence, ...], model: Model, options: Eva
     if options.boxes == "gt":
         return label_source
     if options.boxes == "detector":
-        detector = DistinctPeople(DetectorSource(open_detector(options)), model.estimator)
+        detector = people_source(open_detector(options), model.estimator)
         return lambda _sequence: detector
     boxes = read_detections(Path(options.boxes), {image for sequence in sequences for image in sequence.image_ids})
     return lambda sequence: GivenBoxesSource(boxes_by_image(boxes, sequence))

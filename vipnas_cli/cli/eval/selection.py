@@ -25,7 +25,7 @@ from vipnas_cli.data.walks import Walks
 from vipnas_cli.errors import DataError, UsageError, WeightsError
 from vipnas_cli.evaluation.pck import ClipScores, evaluate_clips
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.metrics import PCK_THRESHOLDS
 
 # Fewer labelled keypoints say too little about a whole body.
@@ -111,7 +111,7 @@ def _scored(estimator: OnnxEstimator, material: _Material, label: str, console: 
             return material.read(path)
 
         # The cycle as stated, so that every pipeline costs what its name says.
-        return evaluate_clips(estimator, material.clips, PropagationOptions(early_keys=False), read)
+        return evaluate_clips(estimator, material.clips, TrackerOptions(early_keys=False), read)
 
 
 def _document(

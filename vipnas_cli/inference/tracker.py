@@ -1,0 +1,137 @@
+"""The one assembly of the product: networks of a cycle, what finds people on key frames, and how poses are carried on.
+
+Whatever runs, measures or scores it takes its parts from here, so that what is measured is what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vipnas_cli.bundle.reader import DetectorFile, Pipeline
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.people import (
+    CellDetector,
+    DetectorSource,
+    DistinctPeople,
+    GivenBoxesSource,
+    PeopleSource,
+    WholeFrameSource,
+)
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.tracking.ids import IdentityTracker
+
+# Seconds between two runs of the detector: people are followed well without, and newcomers wait no longer than that.
+# The detector costs as much as a small pose network.
+DETECT_EVERY_S = 0.25
+# What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
+# below, most people are above at one of the first detections.
+DETECTED_EVIDENCE = 0.36
+# Average precision wants everything that a detector has seen, ranked; below this it sees people everywhere.
+SCORE_FLOOR = 0.05
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """What may be chosen about a run beside its networks and its boxes.
+
+    `detector_size`: longer side in pixels of the picture that the detector sees, None for its own. `detect_every_s`:
+    see PropagationOptions; it holds for detectors. `verify`: whether a verifier sees the detector's boxes. `early_keys`
+    and `fusion` are switched off for ablations only.
+    """
+
+    max_people: int = 20
+    detector_size: int | None = None
+    detect_every_s: float = DETECT_EVERY_S
+    verify: bool = True
+    early_keys: bool = True
+    fusion: bool = True
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """A pipeline that is ready for the frames of a video; `detector` is what finds people, None where boxes are given.
+
+    `provider` is ONNX Runtime's name of what the networks run on.
+    """
+
+    propagator: Propagator
+    source: PeopleSource
+    detector: DetectorFile | None
+    provider: str
+
+    @property
+    def verified(self) -> int:
+        """Boxes that a verifier has seen so far."""
+        return self.source.verified if isinstance(self.source, DistinctPeople) else 0
+
+    @property
+    def compared(self) -> int:
+        """Boxes so far whose poses were computed to find duplicates."""
+        return self.source.compared if isinstance(self.source, DistinctPeople) else 0
+
+
+def open_tracker(
+    pipeline: Pipeline,
+    detector: DetectorFile | None,
+    runtime: RuntimeOptions,
+    options: TrackerOptions = TrackerOptions(),
+    boxes: PeopleSource | None = None,
+) -> Tracker:
+    """The tracker of a pipeline with a detector, or with `boxes` in its place; WeightsError if there is neither."""
+    estimator = OnnxEstimator(pipeline, runtime)
+    if boxes is not None:
+        return Tracker(propagator_of(estimator, boxes, options), boxes, None, estimator.provider)
+    if detector is None:
+        raise WeightsError(f"there is no person detector to run {pipeline.name} with", "give boxes, or restore it")
+    found = detector_as_run(detector, options)
+    source = open_people_source(detector, estimator, runtime, options)
+    return Tracker(propagator_of(estimator, source, options), source, found, estimator.provider)
+
+
+def detector_as_run(file: DetectorFile, options: TrackerOptions) -> DetectorFile:
+    """The detector at the size, and with or without the verifier, that the options ask for."""
+    found = file if options.detector_size is None else file.at(options.detector_size)
+    return found if options.verify else replace(found, verifier=None)
+
+
+def open_people_source(
+    file: DetectorFile, estimator: PoseEstimator, runtime: RuntimeOptions, options: TrackerOptions = TrackerOptions()
+) -> DistinctPeople:
+    """What finds people with a detector of a bundle; see people_source."""
+    return people_source(OnnxDetector(detector_as_run(file, options), runtime), estimator)
+
+
+def people_source(
+    detector: CellDetector, estimator: PoseEstimator, side: int | None = None, ranked: bool = False
+) -> DistinctPeople:
+    """What finds people with a detector: see detector_source; the estimator's key network tells duplicates."""
+    return DistinctPeople(detector_source(detector, side, ranked), estimator)
+
+
+def detector_source(detector: CellDetector, side: int | None = None, ranked: bool = False) -> DetectorSource:
+    """Detected people, duplicates left in, in pictures of `side` pixels (None: the detector's own size).
+
+    `ranked` gives all scores down to SCORE_FLOOR, for average precision.
+    """
+    source = DetectorSource(detector, side=side)
+    if ranked:
+        source.threshold = min(SCORE_FLOOR, source.threshold)
+    return source
+
+
+def propagator_of(
+    estimator: PoseEstimator, source: PeopleSource, options: TrackerOptions = TrackerOptions()
+) -> Propagator:
+    """What carries poses over the frames of one video; one source may serve several."""
+    tracker = IdentityTracker(estimator.skeleton)
+    return Propagator(estimator, source, tracker, propagation_options(options, source))
+
+
+def propagation_options(options: TrackerOptions, source: PeopleSource) -> PropagationOptions:
+    """Given boxes are taken at every key frame and believed; a detector costs time and errs."""
+    found = PropagationOptions(max_people=options.max_people, early_keys=options.early_keys, fusion=options.fusion)
+    if isinstance(source, GivenBoxesSource | WholeFrameSource):
+        return found
+    return replace(found, detect_every_s=options.detect_every_s, new_evidence=DETECTED_EVIDENCE)
