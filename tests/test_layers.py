@@ -32,7 +32,6 @@ WITH_TORCH = {"nets", "training", "distributed", "export", "onnx"}
 TORCH_MODULES = {
     "inference/torch.py",
     "evaluation/cycles.py",
-    "search/team.py",
     *(f"latency/{name}.py" for name in ("lanes", "measure", "probe")),
 }
 WITHOUT_TORCH = [

@@ -1,20 +1,31 @@
-"""Several processes that train one network, as `torchrun` starts them.
+"""Several processes that train one network or search together: one process group of torch.distributed.
 
-Each process takes its rows of every batch. Gradients are averaged once per step by an explicit all-reduce, after all
-backward passes of the step: torch's DistributedDataParallel hooks into one backward pass of one module's forward, and
-the sub-networks of a super-network run several passes, each through another functional view of the shared weights.
+`torchrun` starts processes on one machine or several; a search may also start them itself, on this machine.
+
+Training: each process takes its rows of every batch. Gradients are averaged once per step by an explicit all-reduce,
+after all backward passes of the step: torch's DistributedDataParallel hooks into one backward pass of one module's
+forward, and the sub-networks of a super-network run several passes, each through another functional view of the shared
+weights.
 
 Losses divide by `mean_over_ranks` of their weights, so the averaged gradients are those of the whole batch. Batch
 normalisation sees the rows of its own process, and the running statistics are averaged over all, unless the recipe
 asks for `synced_batch_norm`.
+
+Search: every process runs the same search from the same seed and only the scoring of candidates is divided, so nothing
+has to be kept in step but the scores, and gathering them in a fixed order makes the result independent of the number of
+processes. A queue with shared storage (Ray, optuna) would hand out candidates in the order in which workers finish.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,10 +33,12 @@ from torch import Tensor, nn
 
 from vipnas_cli.errors import UsageError
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this one is."""
+    """Which of how many processes this one is; all of them call the methods in the same order."""
 
     rank: int = 0
     count: int = 1
@@ -34,6 +47,22 @@ class Ranks:
     def writes(self) -> bool:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` gives in the first process, in all of them; objects are pickled, so all must be trusted."""
+        if self.count == 1:
+            return make()
+        box: list[T | None] = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]  # type: ignore[return-value]
+
+    def gathered(self, value: T) -> list[T]:
+        """The values of all processes in the order of their ranks, in all of them; objects are pickled."""
+        if self.count == 1:
+            return [value]
+        found: list[T | None] = [None] * self.count
+        dist.all_gather_object(found, value)
+        return found  # type: ignore[return-value]
 
 
 def ranks() -> Ranks:
@@ -48,17 +77,73 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def torchrun_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Which process of `torchrun` this is, -1 if it was not started by it."""
+    launched = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= environment.keys()
+    return int(environment["RANK"]) if launched else -1
+
+
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
     """The group that torchrun's environment describes, left again at the end; nothing without torchrun."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
+    with _joined("nccl" if device.type == "cuda" else "gloo", "env://"):
         yield ranks()
+
+
+@contextmanager
+def worker_group(workers: int, threads: int, part: Callable[[Ranks], object]) -> Iterator[Ranks]:
+    """The group of `torchrun`, or else one of `workers` processes on this machine, of which this is the first.
+
+    The other local processes run `part`, a function that can be pickled, and end with this one. Every process
+    computes with as many `threads`, because sums are rounded differently with other numbers.
+    """
+    torch.set_num_threads(threads)
+    if torchrun_rank() >= 0 or workers == 1:
+        with process_group(torch.device("cpu")) as group:
+            yield group
+        return
+    address = f"tcp://127.0.0.1:{_free_port()}"
+    context = multiprocessing.get_context("spawn")
+    arguments = [(rank, workers, address, threads, part) for rank in range(1, workers)]
+    others = [context.Process(target=_take_part, args=row, daemon=True) for row in arguments]
+    try:
+        for process in others:
+            process.start()
+        with _joined("gloo", address, 0, workers):
+            yield ranks()
+        for process in others:
+            process.join()
+    finally:
+        for process in others:
+            if process.is_alive():
+                process.terminate()
+
+
+@contextmanager
+def _joined(backend: str, address: str, rank: int = -1, count: int = -1) -> Iterator[None]:
+    """Membership in the group that meets at an init method of torch.distributed; `env://` knows rank and count."""
+    dist.init_process_group(backend, init_method=address, rank=rank, world_size=count)
+    try:
+        yield
     finally:
         dist.destroy_process_group()
+
+
+def _take_part(rank: int, count: int, address: str, threads: int, part: Callable[[Ranks], object]) -> None:
+    """What the other local processes do; Ctrl-C ends the first one, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    with _joined("gloo", address, rank, count):
+        part(ranks())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def together() -> None:

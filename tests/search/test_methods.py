@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from vipnas_cli.distributed import Ranks
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation, Prices
@@ -14,7 +15,6 @@ from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
-from vipnas_cli.search.team import Alone
 from vipnas_cli.spec import Budget, Plan, Schedule
 from vipnas_cli.spec.cycle_space import CycleSpace
 
@@ -33,7 +33,7 @@ def known_score(schedule: Schedule) -> Score:
 
 def searched(method: Method, prices: Prices, evaluations: int, generation: int = 8) -> list[Evaluation]:
     """What a method finds with the known score."""
-    return Runner(known_score, prices, Alone()).run("x", method, evaluations, generation)
+    return Runner(known_score, prices, Ranks()).run("x", method, evaluations, generation)
 
 
 def methods(space: CycleSpace, prices: Prices) -> list[Method]:

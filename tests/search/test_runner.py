@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
+from vipnas_cli.distributed import Ranks, torchrun_rank, worker_group
 from vipnas_cli.evaluation.cycles import ClipScorer, Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
-from vipnas_cli.search.team import Alone, Team, team_of, torchrun_rank
 from vipnas_cli.spec import Budget, Plan, Schedule
 from vipnas_cli.spec.cycle_space import CycleSpace
 
@@ -42,7 +42,7 @@ def test_an_interrupted_search_ends_where_an_uninterrupted_one_ends(
 ) -> None:
     space, prices = replace(small_cycles, lengths=(2, 3)), Prices(Budget(6e5, "macs"))
     whole: list[Evaluation] = []
-    Runner(score_by_size, prices, Alone(), whole.append).run("x", evolution(space, prices, predicts), 20, 6)
+    Runner(score_by_size, prices, Ranks(), whole.append).run("x", evolution(space, prices, predicts), 20, 6)
 
     logged: list[Evaluation] = []
     scored = 0
@@ -55,11 +55,11 @@ def test_an_interrupted_search_ends_where_an_uninterrupted_one_ends(
         return score_by_size(schedule)
 
     with pytest.raises(StopError):
-        Runner(failing, prices, Alone(), logged.append).run("x", evolution(space, prices, predicts), 20, 6)
+        Runner(failing, prices, Ranks(), logged.append).run("x", evolution(space, prices, predicts), 20, 6)
     assert len(logged) == stop
     known = {row.schedule: row for row in logged}
     scored = -100
-    Runner(failing, prices, Alone(), logged.append, known=known).run("x", evolution(space, prices, predicts), 20, 6)
+    Runner(failing, prices, Ranks(), logged.append, known=known).run("x", evolution(space, prices, predicts), 20, 6)
     assert scored == 20 - stop - 100
     assert [without_clock(row) for row in logged] == [without_clock(row) for row in whole]
 
@@ -68,7 +68,7 @@ def test_a_longer_search_begins_as_a_shorter_one(small_cycles: CycleSpace) -> No
     prices, logs = Prices(Budget(1e9, "macs")), []
     for evaluations in (9, 20):
         log: list[Evaluation] = []
-        Runner(score_by_size, prices, Alone(), log.append).run(
+        Runner(score_by_size, prices, Ranks(), log.append).run(
             "x", evolution(small_cycles, prices, False), evaluations, 6
         )
         logs.append([row.schedule for row in log])
@@ -81,7 +81,7 @@ def test_methods_share_what_was_scored(small_cycles: CycleSpace) -> None:
     log: list[Evaluation] = []
     seen: list[Evaluation] = []
     prices = Prices(Budget(1e9, "macs"))
-    runner = Runner(score_by_size, prices, Alone(), log.append, seen.append)
+    runner = Runner(score_by_size, prices, Ranks(), log.append, seen.append)
     first = runner.run("a", evolution(small_cycles, prices, False), 10, 5)
     second = runner.run("b", evolution(small_cycles, prices, False), 10, 5)
     assert first == second
@@ -95,27 +95,27 @@ def without_clock(row: Evaluation) -> Evaluation:
     return replace(row, seconds=0.0, worker=0)
 
 
-def run_with(task: SearchTask, team: Team, folder: Path) -> tuple[list[Evaluation], Outcome]:
+def run_with(task: SearchTask, ranks: Ranks, folder: Path) -> tuple[list[Evaluation], Outcome]:
     """The log and the outcome of a task."""
     log: list[Evaluation] = []
-    task = team.from_first(lambda: task)
-    return log, run_task(task, team, log.append, lambda _: None, folder / "ms.jsonl")
+    task = ranks.from_first(lambda: task)
+    return log, run_task(task, ranks, log.append, lambda _: None, folder / "ms.jsonl")
 
 
 def run_with_two_then_fail(
     task: SearchTask, folder: Path, log: list[Evaluation], found: dict[str, list[Evaluation]]
 ) -> None:
     """Fills log and findings; the failure at the end must end the other process too, else no test run ever ends."""
-    with team_of(2, 1, take_part) as team:
-        assert team.size == 2
-        rows, outcome = run_with(task, team, folder)
+    with worker_group(2, 1, take_part) as ranks:
+        assert ranks.count == 2
+        rows, outcome = run_with(task, ranks, folder)
         log += rows
         found |= outcome.found
         raise StopError
 
 
 def test_two_processes_find_what_one_finds_and_one_goes_on_for_two(small_task: SearchTask, tmp_path: Path) -> None:
-    alone, outcome = run_with(small_task, Alone(), tmp_path)
+    alone, outcome = run_with(small_task, Ranks(), tmp_path)
     together: list[Evaluation] = []
     found: dict[str, list[Evaluation]] = {}
     with pytest.raises(StopError):
@@ -125,20 +125,20 @@ def test_two_processes_find_what_one_finds_and_one_goes_on_for_two(small_task: S
     for name, rows in outcome.found.items():
         assert [without_clock(row) for row in found[name]] == [without_clock(row) for row in rows]
     half = replace(small_task, known=tuple(together[: len(together) // 2]))
-    rest, _ = run_with(half, Alone(), tmp_path)
+    rest, _ = run_with(half, Ranks(), tmp_path)
     assert [without_clock(row) for row in [*half.known, *rest]] == [without_clock(row) for row in alone]
 
 
 def test_a_task_runs_its_baselines(small_task: SearchTask, tmp_path: Path) -> None:
     presets = (small_task.space.smallest(2),)
     task = replace(small_task, plan=replace(small_task.plan, evaluations=3, presets=presets))
-    log, outcome = run_with(task, Alone(), tmp_path)
+    log, outcome = run_with(task, Ranks(), tmp_path)
     # With one follower a uniform allocation is no allocation.
     assert list(outcome.found) == ["evolution", "random", "preset"]
     assert [row.schedule for row in outcome.found["preset"]] == list(presets)
     assert outcome.searched == outcome.found["evolution"]
     longer = replace(task, space=replace(task.space, lengths=(3,)), plan=replace(task.plan, presets=()))
-    _, outcome = run_with(longer, Alone(), tmp_path)
+    _, outcome = run_with(longer, Ranks(), tmp_path)
     assert list(outcome.found) == ["evolution", "random", "uniform"]
     assert all(len(set(row.schedule.plans[1:])) == 1 for row in outcome.found["uniform"])
     assert len(log) == len({row.schedule for row in log})
@@ -156,12 +156,12 @@ def test_measured_milliseconds_are_kept(
     monkeypatch.setattr("vipnas_cli.search.task.measured_ms", fake)
     plan = replace(small_task.plan, budget=Budget(8.5, "ms"), measure=1, evaluations=4, baselines=False)
     task = replace(small_task, plan=plan)
-    _, outcome = run_with(task, Alone(), tmp_path)
+    _, outcome = run_with(task, Ranks(), tmp_path)
     assert all(row.ms is not None and row.ms <= 8.5 for row in outcome.searched)
     known = read_measured(tmp_path / "ms.jsonl")
     assert known == {plan: plan.arch.height / 10 for plan in asked}
     asked.clear()
-    _, again = run_with(replace(task, known_ms=known), Alone(), tmp_path)
+    _, again = run_with(replace(task, known_ms=known), Ranks(), tmp_path)
     assert not asked
     assert [without_clock(row) for row in again.searched] == [without_clock(row) for row in outcome.searched]
 
@@ -174,5 +174,5 @@ def test_torchrun_says_who_a_process_is() -> None:
 
 def test_scorers_are_what_runners_call(small_task: SearchTask) -> None:
     score = ClipScorer(small_task.networks, small_task.clips)
-    found = Runner(partial(score), Prices(Budget(1e9, "macs")), Alone()).evaluate("x", [small_task.space.smallest(2)])
+    found = Runner(partial(score), Prices(Budget(1e9, "macs")), Ranks()).evaluate("x", [small_task.space.smallest(2)])
     assert found[0].score == score(small_task.space.smallest(2))

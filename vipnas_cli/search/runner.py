@@ -1,4 +1,4 @@
-"""Runs a method: asks for candidates, has the team score them, logs them, tells the method."""
+"""Runs a method: asks for candidates, has the processes score them, logs them, tells the method."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Method
-from vipnas_cli.search.team import Team
 from vipnas_cli.spec import Schedule
 
 GENERATION = 24
@@ -30,7 +30,7 @@ class Runner:
 
     score: Callable[[Schedule], Score]
     prices: Prices
-    team: Team
+    ranks: Ranks
     log: OnEvaluation = _nothing
     on_evaluation: OnEvaluation = _nothing
     known: dict[Schedule, Evaluation] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class Runner:
         return found
 
     def evaluate(self, name: str, schedules: Sequence[Schedule]) -> list[Evaluation]:
-        """The evaluations of schedules, in the order given; new ones are scored by the team."""
+        """The evaluations of schedules, in the order given; new ones are scored by all processes."""
         # Neighbours in cost are scored at the same time, so that no process waits long for the others.
         fresh = [schedule for schedule in dict.fromkeys(schedules) if schedule not in self.known]
         fresh.sort(key=self.prices.macs)
-        for first in range(0, len(fresh), self.team.size):
-            self._round(name, fresh[first : first + self.team.size])
+        for first in range(0, len(fresh), self.ranks.count):
+            self._round(name, fresh[first : first + self.ranks.count])
         found = [self.known[schedule] for schedule in schedules]
         for evaluation in found:
             self.on_evaluation(evaluation)
@@ -63,9 +63,9 @@ class Runner:
     def _round(self, name: str, schedules: Sequence[Schedule]) -> None:
         """Scores at most one schedule per process."""
         started, own = time.perf_counter(), None
-        if self.team.rank < len(schedules):
-            own = self.score(schedules[self.team.rank])
-        results = self.team.gathered((own, time.perf_counter() - started))
+        if self.ranks.rank < len(schedules):
+            own = self.score(schedules[self.ranks.rank])
+        results = self.ranks.gathered((own, time.perf_counter() - started))
         for worker, (schedule, (score, seconds)) in enumerate(zip(schedules, results, strict=False)):
             assert score is not None
             evaluation = Evaluation(

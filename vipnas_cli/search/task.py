@@ -1,4 +1,4 @@
-"""One search as a whole: what all processes of the team need, and the order in which methods run."""
+"""One search as a whole: what all its processes need, and the order in which methods run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.files import LineLog
@@ -17,7 +18,6 @@ from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import hopeful
 from vipnas_cli.search.runner import OnEvaluation, Runner
-from vipnas_cli.search.team import Team
 from vipnas_cli.spec import Budget, Plan, Schedule
 from vipnas_cli.spec.cycle_space import CycleSpace
 
@@ -81,17 +81,17 @@ class Outcome:
         return next(iter(self.found.values()))
 
 
-def run_task(task: SearchTask, team: Team, log: OnEvaluation, on_evaluation: OnEvaluation, ms_log: Path) -> Outcome:
-    """Runs all methods; every process of the team calls this, only the first one with a log that writes."""
+def run_task(task: SearchTask, ranks: Ranks, log: OnEvaluation, on_evaluation: OnEvaluation, ms_log: Path) -> Outcome:
+    """Runs all methods; every process calls this, only the first one with a log that writes."""
     plan = task.plan
-    prices = Prices(plan.budget, _plan_ms(task, team, ms_log), _known_ms=dict(task.known_ms))
+    prices = Prices(plan.budget, _plan_ms(task, ranks, ms_log), _known_ms=dict(task.known_ms))
     prices.cheapest(task.space)
     runner = Runner(
         ClipScorer(task.networks, task.clips),
         prices,
-        team,
-        log if team.rank == 0 else _nothing,
-        on_evaluation if team.rank == 0 else _nothing,
+        ranks,
+        log if ranks.writes else _nothing,
+        on_evaluation if ranks.writes else _nothing,
         {evaluation.schedule: evaluation for evaluation in task.known},
     )
     spaces: dict[str, CycleSpace] = {plan.method: task.space}
@@ -107,9 +107,9 @@ def run_task(task: SearchTask, team: Team, log: OnEvaluation, on_evaluation: OnE
     return Outcome(plan.budget.unit, found)
 
 
-def take_part(team: Team) -> None:
-    """What the other processes of a team do: get the task from the first one and do their share."""
-    run_task(team.from_first(_no_task), team, _nothing, _nothing, Path())
+def take_part(ranks: Ranks) -> None:
+    """What the other processes of a search do: get the task from the first one and do their share."""
+    run_task(ranks.from_first(_no_task), ranks, _nothing, _nothing, Path())
 
 
 def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> Method:
@@ -121,14 +121,14 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
     return Evolution(space, prices, rng, fit=hopeful(OPTIMISM) if plan.predictor else None, rounds=rounds)
 
 
-def _plan_ms(task: SearchTask, team: Team, ms_log: Path) -> PlanMs | None:
+def _plan_ms(task: SearchTask, ranks: Ranks, ms_log: Path) -> PlanMs | None:
     """What tells the milliseconds of a plan, the same in all processes."""
     if not task.plan.measure:
         return task.plan.table.predict if task.plan.table else None
 
     def measure(plan: Plan) -> float:
         # One process measures while the others wait for the number, so that nothing disturbs it on this machine.
-        return team.from_first(lambda: _measured(plan, task.plan.measure, ms_log))
+        return ranks.from_first(lambda: _measured(plan, task.plan.measure, ms_log))
 
     return measure
 
@@ -150,7 +150,7 @@ def read_measured(ms_log: Path) -> dict[Plan, float]:
 
 
 def _no_task() -> SearchTask:
-    raise RuntimeError("only the first process of a team makes the task")
+    raise RuntimeError("only the first process of a search makes the task")
 
 
 def _nothing(_: Evaluation) -> None:

@@ -17,6 +17,7 @@ from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.cli.search.command import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
+from vipnas_cli.distributed import torchrun_rank, worker_group
 from vipnas_cli.errors import BudgetError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer
@@ -38,7 +39,6 @@ from vipnas_cli.search.setup import (
     space_of_networks,
 )
 from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measured, run_task, take_part
-from vipnas_cli.search.team import team_of, torchrun_rank
 from vipnas_cli.spec import Budget, Plan
 from vipnas_cli.spec.cost import plan_cost
 from vipnas_cli.spec.cycle_space import CycleSpace
@@ -63,8 +63,8 @@ class Prepared:
 def search_job(options: SearchOptions) -> None:
     """Searches, or goes on with a search; the log is complete at every moment, so Ctrl-C loses nothing."""
     if torchrun_rank() > 0:
-        with team_of(1, options.threads, take_part) as team:
-            take_part(team)
+        with worker_group(1, options.threads, take_part) as ranks:
+            take_part(ranks)
         return
     started = time.perf_counter()
     console = Console(stderr=True, quiet=options.quiet)
@@ -190,13 +190,13 @@ def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
     plan, space = ready.task.plan, ready.task.space
     methods = 1 + plan.baselines * (1 + (max(space.lengths) > 2 and not space.uniform))
     with (
-        team_of(workers, options.threads, take_part) as team,
+        worker_group(workers, options.threads, take_part) as ranks,
         _progress(console, methods * plan.evaluations + len(plan.presets)) as on_evaluation,
     ):
-        if team.size > 1:
-            console.print(f"{team.size} processes score candidates.", highlight=False)
-        task = team.from_first(lambda: ready.task)
-        return run_task(task, team, ready.log.append, on_evaluation, options.folder / MEASURED)
+        if ranks.count > 1:
+            console.print(f"{ranks.count} processes score candidates.", highlight=False)
+        task = ranks.from_first(lambda: ready.task)
+        return run_task(task, ranks, ready.log.append, on_evaluation, options.folder / MEASURED)
 
 
 def _compared(path: Path, task: SearchTask, probe: ProbeOptions) -> Compared:
