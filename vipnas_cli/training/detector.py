@@ -1,10 +1,11 @@
-"""Batches, assignment and losses of the person detector.
+"""Training of the person detector: its batches, which cell answers for whom, and its losses.
 
 Shapes: B batch, G people of a picture (padded), N cells, h, w cells of the detector's map.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +18,13 @@ from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, SceneOptions, empty_scene, windows, with_group, with_person, with_photo
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.distributed import mean_over_ranks, own_rows
-from vipnas_cli.nets.detector import DETECTOR_STRIDE, boxes_from_distances, cell_centres
+from vipnas_cli.nets.detector import DETECTOR_STRIDE, PersonDetector, boxes_from_distances, cell_centres
+from vipnas_cli.nets.posenet import network_input
+from vipnas_cli.spec import preset
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data import PictureSource
+from vipnas_cli.training.data import PictureSource, picture_source
+from vipnas_cli.training.loop import StepEvent, Trainer
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -166,12 +171,21 @@ def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / together.clamp(min=1e-6) - (hull - together) / hull
 
 
-__all__ = [
-    "DetectionBatch",
-    "DetectionBatches",
-    "assigned",
-    "background_of",
-    "detection_loss",
-    "generalised_iou",
-    "packed",
-]
+def train_detector(plan: RunPlan) -> Iterator[StepEvent]:
+    recipe = plan.recipe
+    # The size that it has learned on is the one that it is used at.
+    arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
+    net = PersonDetector(arch)
+    pictures = picture_source(recipe, plan.folders)
+    started(net, plan)
+    freeze(net, recipe.frozen_stages)
+    source = DetectionBatches(pictures, recipe.height, recipe.batch, recipe.augmentation, recipe.seed, recipe.scene)
+    trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "detector", "arch": arch.to_json()}))
+    if plan.resume:
+        trainer.resume(plan.out)
+    raw = compiled(net.raw, plan)
+
+    def loss_of(batch: DetectionBatch) -> Tensor:
+        return detection_loss(raw(network_input(batch.crops)), batch)
+
+    return trainer.run(source, loss_of, plan.out, plan.until)

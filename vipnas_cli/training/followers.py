@@ -1,19 +1,28 @@
-"""The loss of followers unrolled over a clip (paper section 3.3).
+"""Training of followers: one in all places, or those of a searched cycle, unrolled behind the frozen key network.
+
+Heatmaps pass from follower to follower as they do in use (paper section 3.3). Followers of the same plan are one
+network, which is trained in all of its places.
 
 Shapes: B batch, K keypoints, h, w heatmap cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
-from vipnas_cli.training.clip_batches import ClipBatch
+from vipnas_cli.errors import UsageError
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, shared_places
+from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw, network_input
+from vipnas_cli.spec import Plan, Schedule, read_schedule
+from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
+from vipnas_cli.training.data import clip_source, still_source
+from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
+from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, started
 
 
 @dataclass(frozen=True)
@@ -73,3 +82,93 @@ def unrolled_loss(
         total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], rules.output)
         heatmaps = rules.heatmaps(raw)
     return total / len(followers)
+
+
+def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
+    recipe = plan.recipe
+    assert plan.key is not None
+    key = load_pose_net(plan.key).eval().to(plan.device)
+    arch = architecture_of(plan)
+    net = PoseNet(arch, key.final.out_channels, recipe.fusion)
+    clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
+    started(net, plan)
+    freeze(net, recipe.frozen_stages)
+    sizes = ((arch.height, arch.width),) * recipe.followers
+    options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
+    source = ClipBatches(clips, stills, options, recipe.augmentation, recipe.seed)
+    facts = {"kind": "pose", "plan": Plan(arch, recipe.fusion).to_json(), "keypoints": net.final.out_channels}
+    trainer = Trainer(net, recipe.loop, header_of(plan, facts))
+    if plan.resume:
+        trainer.resume(plan.out)
+    key_run, raw = compiled(key, plan), compiled(net.raw, plan)
+
+    def loss_of(batch: ClipBatch) -> Tensor:
+        # A generator of the step's own, so that a resumed training draws the same noise.
+        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        rules = PassingOn(output=arch.rules.output, through_time=recipe.through_time)
+        return unrolled_loss(key_run, [raw] * recipe.followers, batch, noise, rules)
+
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
+
+
+class Followers(nn.Module):
+    """The different networks of a cycle's followers, and at which `places` of the cycle they are, in its order."""
+
+    def __init__(self, nets: list[PoseNet], places: tuple[int, ...]) -> None:
+        super().__init__()
+        self.followers = nn.ModuleList(nets)
+        self.places = places
+
+    @property
+    def in_order(self) -> list[PoseNet]:
+        """The network of every follower of the cycle."""
+        nets = [net for net in self.followers if isinstance(net, PoseNet)]
+        return [nets[place] for place in self.places]
+
+
+def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
+    """Trains the followers of the schedule in `plan.spec` and yields an event per step.
+
+    The checkpoint holds all of them; `--init` names the super-network that they come from, or a cycle to go on with.
+    """
+    recipe = plan.recipe
+    assert plan.key is not None
+    schedule, key = schedule_of(plan), load_pose_net(plan.key).eval().to(plan.device)
+    if len(schedule) < 2:
+        raise UsageError("the schedule has no followers", "train its key network with a recipe for key networks")
+    plans, places = shared_places(schedule)
+    nets = []
+    for place, follower in enumerate(plans):
+        net = PoseNet(follower.arch, key.final.out_channels, follower.fusion)
+        started(net, plan, place)
+        freeze(net, recipe.frozen_stages)
+        nets.append(net)
+    sizes = tuple((nets[place].arch.height, nets[place].arch.width) for place in places)
+    options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
+    recipe = replace(recipe, followers=len(places))
+    people = (clip_source(recipe, plan.folders), still_source(recipe, plan.folders))
+    source = ClipBatches(*people, options, recipe.augmentation, recipe.seed)
+    facts = {"kind": "cycle", "schedule": schedule.to_json(), "keypoints": key.final.out_channels}
+    trainer = Trainer(Followers(nets, places), recipe.loop, header_of(plan, facts))
+    if plan.resume:
+        trainer.resume(plan.out)
+    runs = [compiled(net.raw, plan) for net in nets]
+    key_run = compiled(key, plan)
+
+    def loss_of(batch: ClipBatch) -> Tensor:
+        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        rules = PassingOn(output=nets[0].arch.rules.output, through_time=recipe.through_time)
+        return unrolled_loss(key_run, [runs[place] for place in places], batch, noise, rules)
+
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
+
+
+def schedule_of(plan: RunPlan) -> Schedule:
+    """The schedule that was named, or that of the trained cycle to go on with."""
+    if plan.spec is not None:
+        return read_schedule(str(plan.spec))
+    headers = [load_checkpoint(path)[1] for path in plan.initial]
+    schedules = [Schedule.from_json(header["schedule"]) for header in headers if header.get("kind") == "cycle"]
+    if not schedules:
+        raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
+    return schedules[-1]

@@ -14,7 +14,7 @@ from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_sup
 from vipnas_cli.nets.grafting import graft
 from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import SearchSpace
+from vipnas_cli.spec import ArchSpec, SearchSpace, preset, read_schedule
 from vipnas_cli.spec.spaces import space_of
 from vipnas_cli.training.data import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
@@ -105,6 +105,14 @@ def _take_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     own = net.state_dict()
     fitting = {n: t.to(own[n].dtype) for n, t in tensors.items() if n in own and t.shape == own[n].shape}
     net.load_state_dict(fitting, strict=False)
+
+
+def architecture_of(plan: RunPlan) -> ArchSpec:
+    """The architecture that a training names: of its searched specification, or the recipe's preset at its size."""
+    if plan.spec is not None:
+        return read_schedule(str(plan.spec)).plans[0].arch
+    recipe = plan.recipe
+    return replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
 
 
 def space_of_recipe(recipe: Recipe) -> SearchSpace:

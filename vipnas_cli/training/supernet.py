@@ -1,7 +1,10 @@
-"""Training of the temporal super-network: followers of every size and fusion from one set of weights.
+"""Training of super-networks by the sandwich rule with in-place distillation (paper section 3.3).
 
-The key network is trained and frozen; clips are unrolled over the followers of a cycle, and architecture and fusion are
-drawn for each of them (paper section 3.3).
+Every step trains the largest, the smallest and some random networks. The paper leaves the details open: here all
+networks of a step see the same crops at the same input size, so that the smaller ones can learn from the heatmaps of
+the largest one. The spatial super-network is one of key networks. The temporal one is one of followers behind a key
+network that is trained and frozen: clips are unrolled over the followers of a cycle, and architecture and fusion are
+drawn for each of them.
 
 Shapes: B batch, K keypoints, T followers, h, w heatmap cells.
 """
@@ -16,18 +19,102 @@ import torch
 from torch import Tensor
 
 from vipnas_cli.nets.checkpoints import load_pose_net
-from vipnas_cli.nets.posenet import network_input
+from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import Plan, TemporalSpace
-from vipnas_cli.spec.space import SearchSpace
+from vipnas_cli.spec import ArchSpec, Plan, SearchSpace, TemporalSpace
+from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
 from vipnas_cli.training.followers import PassingOn, carried, spoilt
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.sandwich import sandwich_architectures, step_rng, taught_loss
-from vipnas_cli.training.spatial import SizedBatches
 from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
+
+TEACHER_SHARE = 0.5
+
+
+def sandwich_architectures(space: SearchSpace, size: tuple[int, int], count: int, rng: Random) -> list[ArchSpec]:
+    """The largest, the smallest and `count` random architectures of a space, all at input `size` (height, width)."""
+    drawn = [space.largest, space.smallest, *(space.sample(rng) for _ in range(count))]
+    return [replace(arch, height=size[0], width=size[1]) for arch in drawn]
+
+
+def step_rng(seed: int, step: int) -> Random:
+    """The generator of a step's architectures: the same in every process and after a resume."""
+    return Random(f"{seed}/{step}")
+
+
+def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
+    """How far a network's output (B, K, h, w) is from the largest one's; joints of which that is sure weigh more."""
+    if output == "linear":
+        return ((raw - teacher_raw) ** 2).mean()
+    sure = heatmaps_from_raw(teacher_raw, output).flatten(2).amax(-1)
+    wanted = teacher_raw.flatten(2).softmax(-1)
+    per_joint = -(wanted * raw.flatten(2).log_softmax(-1)).sum(-1)
+    return (per_joint * sure).sum() / sure.sum().clamp(min=1)
+
+
+def taught_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
+    """The loss of a network below the largest: labels and teacher, half each."""
+    return (1 - TEACHER_SHARE) * labelled + TEACHER_SHARE * distillation_loss(raw, teacher_raw, output)
+
+
+def spatial_step(
+    net: SuperNet, largest: Callable[[Tensor], Tensor], batch: Batch, architectures: list[ArchSpec]
+) -> Tensor:
+    """The mean loss of a step's architectures, whose gradients it has already added up in the shared weights.
+
+    `architectures` begin with the largest; `largest` computes that one's raw output and may be compiled.
+    """
+    images, output = network_input(batch.crops), architectures[0].rules.output
+    total, count = torch.zeros((), device=images.device), len(architectures)
+    teacher: Tensor | None = None
+    for arch in architectures:
+        raw = largest(images) if teacher is None else net.raw(images, arch)
+        loss = heatmap_loss(raw, batch.points_crop, batch.weights, output)
+        if teacher is None:
+            teacher = raw.detach()
+        else:
+            loss = taught_loss(raw, loss, teacher, output)
+        (loss / count).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() / count
+    return total
+
+
+@dataclass(frozen=True)
+class SizedBatches(BatchSource[BatchType]):
+    """Batches whose input size is drawn anew for each step, from one source per size."""
+
+    sources: tuple[BatchSource[BatchType], ...]
+    seed: int
+
+    def batch(self, step: int) -> BatchType:
+        """The batch of `step` at that step's size."""
+        return step_rng(self.seed, step).choice(self.sources).batch(step)
+
+
+def train_spatial(plan: RunPlan) -> Iterator[StepEvent]:
+    """Trains the super-network of a recipe's space by the sandwich rule and yields an event per step."""
+    recipe, space = plan.recipe, space_of_recipe(plan.recipe)
+    net = SuperNet(space)
+    start_super_net(net, plan)
+    people = still_source(recipe, plan.folders)
+    sizes = (StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed) for size in space.sizes)
+    source = SizedBatches(tuple(sizes), recipe.seed)
+    facts = {"kind": "supernet", "space": space.to_json(), "fusions": [], "keypoints": net.keypoints}
+    trainer = Trainer(net, recipe.loop, header_of(plan, facts))
+    if plan.resume:
+        trainer.resume(plan.out)
+    largest = compiled(net.store.raw, plan)
+
+    def loss_of(batch: Batch) -> Tensor:
+        # Sizes are drawn by the batch source; architectures come from a stream of their own.
+        size = (batch.crops.shape[1], batch.crops.shape[2])
+        rng = step_rng(recipe.seed + 1, trainer.step)
+        return spatial_step(net, largest, batch, sandwich_architectures(space, size, recipe.random, rng))
+
+    return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
+
 
 Cycles = list[tuple[Plan, ...]]
 

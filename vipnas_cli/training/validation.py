@@ -1,4 +1,7 @@
-"""Scores of a network in training on people that stay the same.
+"""Scores of networks in training, on people and clips that stay the same.
+
+Key networks are scored on stills. Super-networks and followers are scored on clips, as searches score them: as they
+would be used, extracted from the shared weights and with batch-norm statistics of their own.
 
 Shapes: N people, K keypoints, H, W crop pixels.
 """
@@ -6,8 +9,9 @@ Shapes: N people, K keypoints, H, W crop pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -19,13 +23,21 @@ from vipnas_cli.data.files.coco import read_people
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError
+from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
+from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck
-from vipnas_cli.nets.posenet import network_input
+from vipnas_cli.nets.checkpoints import load_pose_net
+from vipnas_cli.nets.posenet import PoseNet, network_input
+from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
+from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec.cycle_space import CycleSpace
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import Images, synthetic_people
+from vipnas_cli.training.followers import Followers, schedule_of
 from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.recipe import Recipe
+from vipnas_cli.training.start import RunPlan
 
 LIMBS = [COCO17.index(name) for name in LIMB_JOINTS]
 FEWEST_LIMB_JOINTS = 3
@@ -96,3 +108,68 @@ def still_validation(recipe: Recipe, data: Path, size: tuple[int, int]) -> Valid
     if score is None or recipe.validation is None:
         return None
     return Validation(score, recipe.validation.every, recipe.validation.keep_best)
+
+
+CALIBRATION = 64
+DRAWN = 2
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """Mean PCK@0.1 in percent of a training's networks on clips; `key` is the frozen key network of followers."""
+
+    clips: ClipSets
+    key: PoseNet | None = None
+    followers: int = 0
+
+    def __call__(self, net: nn.Module) -> float:
+        """The score of a super-network, of one follower in all places, or of a cycle's followers."""
+        net = net.cpu()
+        schedules = self._schedules(net)
+        if isinstance(net, SuperNet):
+            networks = Networks(net) if self.key is None else Networks(self.key, net)
+        else:
+            assert self.key is not None
+            networks = Networks(self.key, tuple(self._places(net)))
+        score = ClipScorer(networks, self.clips)
+        return float(np.mean([score(schedule).mean for schedule in schedules]))
+
+    def _places(self, net: nn.Module) -> list[PoseNet]:
+        """The finished networks of followers in the order of the cycle."""
+        nets = net.in_order if isinstance(net, Followers) else [net] * self.followers
+        return [follower for follower in nets if isinstance(follower, PoseNet)]
+
+    def _schedules(self, net: nn.Module) -> list[Schedule]:
+        """The largest and the smallest network of a super-network, and a few in between; else what there is."""
+        first = () if self.key is None else (Plan(self.key.arch),)
+        if not isinstance(net, SuperNet):
+            return [Schedule((*first, *(Plan(follower.arch, follower.fusion_spec) for follower in self._places(net))))]
+        rng = Random(0)
+        if self.key is None:
+            archs = [net.space.largest, net.space.smallest, *(net.space.sample(rng) for _ in range(DRAWN))]
+            return [Schedule((Plan(arch),)) for arch in archs]
+        fusions = (FusionSpec(), *net.fusion_specs)
+        space = CycleSpace(SearchSpace.of(self.key.arch), net.space, (self.followers + 1,), fusions)
+        drawn = [space.sample(rng) for _ in range(DRAWN + 2)]
+        ends = [
+            replace(schedule, plans=(*first, *(replace(plan, arch=arch) for plan in schedule.plans[1:])))
+            for schedule, arch in zip(drawn, (net.space.largest, net.space.smallest), strict=False)
+        ]
+        return [*ends, *drawn[2:]]
+
+
+def clip_validation(plan: RunPlan) -> Validation | None:
+    """When and how a recipe's super-network or followers are scored; None if the recipe says nothing of it.
+
+    DataError if the data folder holds nothing to score on.
+    """
+    recipe, wanted = plan.recipe, plan.recipe.validation
+    if wanted is None or recipe.kind in ("pose", "detector"):
+        return None
+    key = None if plan.key is None or recipe.kind == "spatial" else load_pose_net(plan.key).eval()
+    followers = 0 if key is None else recipe.followers
+    if recipe.kind == "cycle":
+        followers = len(schedule_of(plan)) - 1
+    data = plan.folders.data / wanted.path if wanted.format == "clips" else None
+    clips = clip_sets(data, SetSizes(wanted.people, CALIBRATION, 1 + followers))
+    return Validation(ClipScore(clips, key, followers), wanted.every, wanted.keep_best)

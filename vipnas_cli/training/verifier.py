@@ -1,11 +1,12 @@
-"""Batches and loss of the verifier: boxes that a detector finds in photos, and the person that each is nearest to.
+"""Training of the verifier on boxes that a detector finds in photos, and the person that each is nearest to.
 
 Shapes: B batch, N boxes, P people, H, W crop pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,14 +17,18 @@ from torch import Tensor
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
 from vipnas_cli.distributed import own_rows
+from vipnas_cli.nets.checkpoints import load_detector
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
-from vipnas_cli.nets.verifier import placed
+from vipnas_cli.nets.verifier import BoxVerifier, placed
 from vipnas_cli.pose import CropTransform, mirrored_places
 from vipnas_cli.pose.boxes import covered_shares, iou
+from vipnas_cli.spec import preset
 from vipnas_cli.training.batches import stacked
-from vipnas_cli.training.data import PictureSource
+from vipnas_cli.training.data import PictureSource, picture_source
 from vipnas_cli.training.detector import generalised_iou, pairwise_iou
+from vipnas_cli.training.loop import StepEvent, Trainer
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -187,3 +192,25 @@ def _anywhere(side: int, generator: np.random.Generator) -> Floats:
     size = generator.uniform(0.1, 0.6, 2) * side
     corner = generator.uniform(0, side - size)
     return np.concatenate([corner, corner + size]).astype(np.float32)
+
+
+def train_verifier(plan: RunPlan) -> Iterator[StepEvent]:
+    recipe = plan.recipe
+    assert plan.detector is not None
+    arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
+    net = BoxVerifier(arch)
+    pictures = picture_source(recipe, plan.folders)
+    started(net, plan)
+    freeze(net, recipe.frozen_stages)
+    detector = load_detector(plan.detector).float().eval().to(plan.device)
+    size, scale = (arch.height, arch.width), recipe.scene.scale
+    source = VerificationBatches(pictures, detector, size, recipe.batch, scale, recipe.augmentation, recipe.seed)
+    trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "verifier", "arch": arch.to_json()}))
+    if plan.resume:
+        trainer.resume(plan.out)
+    raw = compiled(net.raw, plan)
+
+    def loss_of(batch: VerificationBatch) -> Tensor:
+        return verification_loss(raw(network_input(batch.crops)), batch)
+
+    return trainer.run(source, loss_of, plan.out, plan.until)

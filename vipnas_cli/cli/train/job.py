@@ -178,7 +178,7 @@ def _events(plan: RunPlan) -> Iterator[Generator[StepEvent, None, None]]:
 
 def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
     from vipnas_cli.distributed import any_rank, ranks
-    from vipnas_cli.training.cycle_validation import clip_validation
+    from vipnas_cli.training.validation import clip_validation
 
     plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None)
     make_parent(plan.out)

@@ -11,8 +11,8 @@ from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
-from vipnas_cli.training.cycle import Followers
-from vipnas_cli.training.cycle_validation import ClipScore
+from vipnas_cli.training.followers import Followers
+from vipnas_cli.training.validation import ClipScore
 
 
 @pytest.fixture(scope="module")

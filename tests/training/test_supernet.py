@@ -17,8 +17,15 @@ from vipnas_cli.training.batches import Batch
 from vipnas_cli.training.clip_batches import ClipBatch
 from vipnas_cli.training.followers import HeatmapNoise, PassingOn, unrolled_loss
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.sandwich import distillation_loss, sandwich_architectures, spatial_step, step_rng
-from vipnas_cli.training.supernet import Unrolled, sandwich_cycles, temporal_step
+from vipnas_cli.training.supernet import (
+    Unrolled,
+    distillation_loss,
+    sandwich_architectures,
+    sandwich_cycles,
+    spatial_step,
+    step_rng,
+    temporal_step,
+)
 
 OFF = (False,)
 SPACE = SearchSpace(
