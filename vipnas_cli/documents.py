@@ -54,7 +54,8 @@ class DocumentKind:
     def read_lines(self, path: Path, shape: type[T]) -> list[T]:
         """The documents in a file of JSON lines; a last line that a crash cut off is left out."""
         lines = self.read_bytes(path).split(b"\n")[:-1]
-        return [self.parse(line, f"{shown(path)}, line {number}", shape) for number, line in enumerate(lines, 1)]
+        places = (f"{shown(path)}, line {number}" for number in range(1, len(lines) + 1))
+        return [self.convert(self.parse_any(line, at), at, shape) for line, at in zip(lines, places, strict=True)]
 
     def read_toml(self, path: Path) -> dict[str, Any]:
         """The tables of a TOML file."""
@@ -93,7 +94,7 @@ class DocumentKind:
         import msgspec
 
         with self.told(origin):
-            return msgspec.convert(value, shape)
+            return msgspec.convert(value, shape, str_keys=True)  # as JSON has keys
 
     def read_text(self, path: Path) -> str:
         """The text of a file, which is UTF-8."""
@@ -130,6 +131,8 @@ class DocumentKind:
         try:
             yield
         except VipnasError as error:
+            if isinstance(error, self.error):
+                raise
             raise self.error(f"{shown(origin)} is not {self.name}: {error.what}", error.hint or self.hint) from error
         except RecursionError as error:
             raise self.error(f"{shown(origin)} is not {self.name}: it is nested too deep", self.hint) from error

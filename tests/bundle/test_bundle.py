@@ -47,8 +47,8 @@ def test_a_budget_takes_the_best_pipeline_within_it(bundle: Bundle) -> None:
     ("change", "words"),
     [
         ({"format": 99}, "format"),
-        ({"networks": {}}, "incomplete"),
-        ({"pipelines": []}, "incomplete"),
+        ({"networks": {}}, "not a complete manifest"),
+        ({"pipelines": []}, "names no pipelines"),
         ({"detector": {"file": "../outside.onnx", "sha256": "", "macs": 1, "side": 320, "threshold": 0.3}}, "outside"),
     ],
 )

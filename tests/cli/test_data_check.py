@@ -61,6 +61,6 @@ def test_a_file_that_is_no_json_is_a_problem_not_a_crash(tmp_path: Path, capsys:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(DataError, match="1 problem"):
         check_job(CheckOptions(tmp_path, quiet=True))
-    assert "not a readable JSON file" in capsys.readouterr().out
+    assert "not readable JSON" in capsys.readouterr().out
     with pytest.raises(DataError, match="does not exist"):
         check_job(CheckOptions(tmp_path / "none", quiet=True))

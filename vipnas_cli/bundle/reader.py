@@ -6,7 +6,6 @@ The manifest is JSON and the networks are ONNX, so loading never runs code. Need
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
@@ -14,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli.bundle.archive import is_archive, read_member
-from vipnas_cli.errors import BudgetError, SpecError, WeightsError
+from vipnas_cli.documents import DocumentKind, brief
+from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.files import inside, read_regular, shown
 from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec.arch import LARGEST
 from vipnas_cli.spec.budget import best_within
 
 # Raised when an older vipnas would misread what is written; all formats from 1 on are read.
 FORMAT = 1
 MANIFEST = "manifest.json"
+MANIFESTS = DocumentKind("a complete manifest of vipnas", WeightsError, "restore it or export again")
+# The bounds of the format of networks, and of what anybody would call a cost.
+LARGEST_NETWORK, LARGEST_COST = 2_000_000_000, 10**15
 
 
 @dataclass(frozen=True)
@@ -138,14 +143,16 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, largest: int = LARGEST_NETWORK) -> bytes:
     """The content of a file in a folder, or in a bundle of one file."""
     if is_archive(path.parent):
         return read_member(path.parent, path.name)
+    inside(path.parent, path.name, WeightsError)
     try:
-        return path.read_bytes()
+        return read_regular(path, largest)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "restore the file or install again") from error
+        what = f"{shown(path)} cannot be read: {error.strerror}"
+        raise WeightsError(what, "restore the file or install again") from error
 
 
 def bundled_weights() -> Path:
@@ -158,10 +165,8 @@ def bundled_weights() -> Path:
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in a folder or file; WeightsError if its manifest is missing, foreign, incomplete or too new."""
     data = read_manifest(folder)
-    try:
-        return _bundle(folder, data)
-    except (KeyError, TypeError, ValueError, SpecError) as error:
-        raise WeightsError(f"{folder / MANIFEST} is incomplete: {error!r}", "restore it or export again") from error
+    with MANIFESTS.told(folder / MANIFEST):
+        return _bundle(folder, MANIFESTS.convert(data, folder / MANIFEST, _Manifest))
 
 
 def with_detector(bundle: Bundle) -> Bundle:
@@ -170,56 +175,111 @@ def with_detector(bundle: Bundle) -> Bundle:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder or file as JSON; WeightsError if it is missing, foreign or of a newer format."""
+    """The manifest of a folder or file as JSON; WeightsError if it is missing, foreign or of a newer format.
+
+    What it says of networks, pipelines and the detector has the right types, and names files inside the folder only.
+    """
     path = folder / MANIFEST
     if folder.is_dir() and not path.exists():
-        raise WeightsError(f"{folder} holds no {MANIFEST}", "name a folder that `vipnas export` wrote")
-    try:
-        data = json.loads(_read(path))
-    except ValueError as error:
-        raise WeightsError(f"{path} is not readable: {error}", "restore the file or export again") from error
+        raise WeightsError(f"{shown(folder)} holds no {MANIFEST}", "name a folder that `vipnas export` wrote")
+    data = MANIFESTS.parse_any(_read(path, MANIFESTS.largest), path)
     found = data.get("format") if isinstance(data, dict) else None
     if not isinstance(found, int) or found < 1:
-        raise WeightsError(f"{path} is not a manifest of vipnas: it states no format", "export the pipelines again")
+        raise WeightsError(
+            f"{shown(path)} is not a manifest of vipnas: it states no format", "export the pipelines again"
+        )
     if found > FORMAT:
-        raise WeightsError(f"{path} has format {found}, this vipnas reads up to {FORMAT}", "pip install -U vipnas")
+        raise WeightsError(
+            f"{shown(path)} has format {brief(found)}, this vipnas reads up to {FORMAT}", "pip install -U vipnas"
+        )
+    rows = MANIFESTS.convert(data, path, _Manifest)
+    for row in (*rows.networks.values(), rows.detector, rows.detector and rows.detector.verifier):
+        if row is not None:
+            inside(folder, row.file, WeightsError)
     return dict(data)
 
 
-def _bundle(folder: Path, data: dict[str, Any]) -> Bundle:
+@dataclass(frozen=True)
+class _File:
+    """What a manifest says of any network."""
+
+    file: str
+    sha256: str
+    macs: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.macs < LARGEST_COST:
+            raise ValueError(f"macs must be 0 to {LARGEST_COST:g}")
+
+
+@dataclass(frozen=True)
+class _Network(_File):
+    plan: dict[str, Any]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class _Verifier(_File):
+    height: int
+    width: int
+    threshold: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_side(self.height)
+        check_side(self.width)
+
+
+@dataclass(frozen=True)
+class _Detector(_File):
+    side: int
+    threshold: float
+    verifier: _Verifier | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_side(self.side)
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    name: str
+    cycle: tuple[str, ...]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    networks: dict[str, _Network]
+    pipelines: tuple[_Pipeline, ...]
+    skeleton: str
+    detector: _Detector | None
+
+
+def check_side(side: int) -> None:
+    """ValueError for what is no side of a network's picture."""
+    if side % 32 or not 0 < side <= LARGEST["width"]:
+        raise ValueError(f"the side of a picture must be a multiple of 32 up to {LARGEST['width']}")
+
+
+def _bundle(folder: Path, data: _Manifest) -> Bundle:
     networks = {
-        name: NetworkFile(
-            _inside(folder, row["file"]), row["sha256"], row["macs"], row["parameters"], Plan.from_json(row["plan"])
-        )
-        for name, row in data["networks"].items()
+        name: NetworkFile(folder / row.file, row.sha256, row.macs, row.parameters, Plan.from_json(row.plan))
+        for name, row in data.networks.items()
     }
     pipelines = tuple(
-        Pipeline(row["name"], tuple(networks[name] for name in row["cycle"]), dict(row["scores"]))
-        for row in data["pipelines"]
+        Pipeline(row.name, tuple(networks[name] for name in row.cycle), row.scores) for row in data.pipelines
     )
     if not pipelines:
-        raise ValueError("no pipelines")
-    return Bundle(folder, data["skeleton"], pipelines, _detector(folder, data["detector"]))
+        raise ValueError("it names no pipelines")
+    for pipeline in pipelines:
+        _ = pipeline.schedule  # SpecError for a cycle of networks that do not make one
+    return Bundle(folder, data.skeleton, pipelines, _detector(folder, data.detector) if data.detector else None)
 
 
-def _detector(folder: Path, row: dict[str, Any] | None) -> DetectorFile | None:
-    if not row:
-        return None
-    found = row.get("verifier")
-    verifier = found and VerifierFile(
-        _inside(folder, found["file"]),
-        found["sha256"],
-        found["macs"],
-        found["height"],
-        found["width"],
-        found["threshold"],
-    )
-    own = row["sha256"], row["macs"], row["side"], row["threshold"]
-    return DetectorFile(_inside(folder, row["file"]), *own, verifier or None)
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file of the bundle; names that lead out of the folder are refused."""
-    if Path(name).name != name:
-        raise WeightsError(f"{folder / MANIFEST} names a file outside its folder: {name!r}", "do not use this bundle")
-    return folder / name
+def _detector(folder: Path, row: _Detector) -> DetectorFile:
+    found, verifier = row.verifier, None
+    if found is not None:
+        size = found.height, found.width
+        verifier = VerifierFile(folder / found.file, found.sha256, found.macs, *size, found.threshold)
+    return DetectorFile(folder / row.file, row.sha256, row.macs, row.side, row.threshold, verifier)

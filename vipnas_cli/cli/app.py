@@ -10,6 +10,7 @@ import typer
 
 from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
+from vipnas_cli.cli.console import bear_any_text
 from vipnas_cli.cli.data import data_app
 from vipnas_cli.cli.doctor import doctor
 from vipnas_cli.cli.eval.commands import eval_app
@@ -21,6 +22,7 @@ from vipnas_cli.cli.run import run
 from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.files import shown
 
 INTERRUPTED = 130
 
@@ -73,6 +75,7 @@ def sentences(error: VipnasError) -> str:
 
 def main() -> None:
     """Runs the command line; a failure becomes one sentence on stderr and an exit code."""
+    bear_any_text()
     try:
         app()
     except VipnasError as error:
@@ -80,6 +83,11 @@ def main() -> None:
             raise
         print(f"vipnas: {sentences(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if os.environ.get("VIPNAS_DEBUG") or error.filename is None:
+            raise
+        print(f"vipnas: {shown(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
+        sys.exit(VipnasError.exit_code)
     except KeyboardInterrupt:
         print("vipnas: interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)

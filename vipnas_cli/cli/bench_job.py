@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_measure import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
-from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.console import message_console, print_json, result_console
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import check_outputs
@@ -34,11 +32,11 @@ def bench_job(options: BenchOptions) -> None:
     """Measures, remembers what `run` needs, prints."""
     if options.csv is not None:
         check_outputs([options.csv], overwrite=options.overwrite)
-    console = Console(stderr=True, quiet=options.json)
+    console = message_console(options.json)
     bundle = with_detector(open_bundle(options.weights or bundled_weights()))
     pipelines = _wanted(bundle, options.pipeline)
     share = share_of_core()
-    rows, measured = _measure(options, bundle, pipelines, lambda text: console.print(text, highlight=False))
+    rows, measured = _measure(options, bundle, pipelines, lambda text: console.print(text))
     share = min(share, share_of_core())
     machine = this_machine(options.provider)
     # What was measured beside other programs would mislead `run` for a long time.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Any
 
+from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import UsageError
+from vipnas_cli.files import shown
+
+CONFIGURATIONS = DocumentKind("a configuration", UsageError, "correct or remove it", 1_000_000)
 
 
 def configuration_file() -> Path:
@@ -19,12 +21,11 @@ def configured_data() -> Path | None:
     """The data folder under `data` in the configuration file; UsageError for a file that says something else."""
     path = configuration_file()
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "correct or remove it") from error
-    folder = content.get("data")
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise UsageError(f"{shown(path)} cannot be read: {error.strerror}", CONFIGURATIONS.hint) from error
+    folder = CONFIGURATIONS.read_toml(path).get("data")
     if folder is not None and not isinstance(folder, str):
-        raise UsageError(f"{path}: data is {folder!r}", 'write data = "/path/to/folder"')
+        raise UsageError(f"{shown(path)}: data is {brief(folder)}", 'write data = "/path/to/folder"')
     return None if folder is None else Path(folder).expanduser()

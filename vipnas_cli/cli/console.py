@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,8 +26,20 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
+def message_console(quiet: bool = False) -> Console:
+    """Where progress and messages go: stderr. Texts are printed as they are, whatever names of files hold."""
+    return Console(stderr=True, quiet=quiet, highlight=False, markup=False)
+
+
+def bear_any_text() -> None:
+    """Lets stdout and stderr take every text: signs that they have not, as in names that are not UTF-8, become `?`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def result_console() -> Console:
-    """Where results go: stdout, in one width wherever it leads."""
+    """Where results go: stdout, in one width wherever it leads. Texts are printed as they are."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=WIDTH)
 
@@ -67,8 +80,14 @@ def progress_bar(console: Console, label: str, total: int | None, transient: boo
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    facts = TextColumn("{task.fields[facts]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn())
+    facts = TextColumn("{task.fields[facts]}", markup=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        facts,
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=transient) as progress:
         yield Bar(progress, progress.add_task(label, total=total, facts=""))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, print_json
+from vipnas_cli.cli.console import counted, message_console, print_json
 from vipnas_cli.cli.data import CheckOptions
 from vipnas_cli.data.checks import coco as coco_checks
 from vipnas_cli.data.checks import posetrack as posetrack_checks
@@ -18,6 +18,7 @@ from vipnas_cli.data.checks.labels import label_problems, picture_problems
 from vipnas_cli.data.checks.problems import Problem
 from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 
 SCHEMA = 1
@@ -40,7 +41,7 @@ class Checked:
 
 def check_job(options: CheckOptions) -> None:
     """Prints what is wrong; DataError when something is impossible to train on or to score."""
-    console = Console(stderr=True, quiet=options.quiet or options.json)
+    console = message_console(options.quiet or options.json)
     checked = [_checked(file, options.pictures, console) for file in label_files(options.path)]
     problems = [problem for one in checked for problem in one.problems]
     if options.json:
@@ -95,20 +96,23 @@ def _rows(value: object) -> bool:
 
 
 def _names(document: Any) -> Sequence[str]:
-    """The keypoints that the first category names."""
+    """The keypoints that the first category with any names."""
     categories = document.get("categories") if isinstance(document, dict) else None
-    if not isinstance(categories, list) or not categories or not isinstance(categories[0], dict):
-        return []
-    names = categories[0].get("keypoints")
-    return names if isinstance(names, list) else []
+    rows = categories if isinstance(categories, list) else []
+    listed = [row.get("keypoints") for row in rows if isinstance(row, dict)]
+    return next(([str(name) for name in names] for names in listed if isinstance(names, list) and names), [])
 
 
 def _is_posetrack(document: Any) -> bool:
     return set(FILE_KEYPOINTS[1:3]) <= set(_names(document))
 
 
+def _flags_of(keypoints: object) -> list[Any]:
+    return keypoints[2::3] if isinstance(keypoints, list) else []
+
+
 def _flags(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    flags = Counter(str(flag) for row in rows for flag in (row.get("keypoints") or [])[2::3])
+    flags = Counter(brief(flag) for row in rows for flag in _flags_of(row.get("keypoints")))
     return dict(sorted(flags.items()))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
+from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.export import ExportJobOptions
 from vipnas_cli.export.bundle_writer import (
     DetectorParts,
@@ -32,11 +33,11 @@ def export_job(options: ExportJobOptions) -> None:
     """Writes a pipeline, a detector and its verifier, as far as they are named."""
     options.check()
     scores = options.scores
-    console = Console(stderr=True)
+    console = message_console()
     # Read before anything is written, so that a wrong file leaves nothing behind.
     cycle = find_networks(options.networks, options.spec, options.data) if options.networks else None
     for warning in cycle.warnings if cycle else ():
-        console.print(f"[bold yellow]Warning:[/bold yellow] {warning}", highlight=False)
+        console.print(f"Warning: {warning}", style="yellow")
     with bundle_folder(options.out) as folder:
         written = _write(folder, options, cycle, scores)
     pipeline = None
@@ -97,27 +98,23 @@ def _tell(
     options: ExportJobOptions, pipeline: Pipeline | None, written: tuple[Exported, ...], console: Console
 ) -> None:
     for file in written:
-        console.print(
-            f"[bold]{file.path.name}[/bold]: {file.size / 1e6:.2f} MB, {file.weights} weights", highlight=False
-        )
+        console.print(f"{file.path.name}: {file.size / 1e6:.2f} MB, {file.weights} weights")
         for line in _figures(file):
-            console.print(f"  {line}", highlight=False)
+            console.print(f"  {line}")
     if pipeline is None:
-        console.print(f"Written to {options.out}. Next: add a pipeline to it", highlight=False)
+        console.print(f"Written to {options.out}. Next: add a pipeline to it")
         return
     networks = len(dict.fromkeys(pipeline.networks))
     known = networks - sum(file.path.stem not in ("detector", "verifier") for file in written)
     if known:
-        console.print(f"{known} network(s) of it were in {options.out} already", highlight=False)
+        console.print(f"{known} network(s) of it were in {options.out} already")
     console.print(
-        f"Pipeline [bold]{pipeline.name}[/bold]: cycle of {len(pipeline.networks)}, {networks} network(s), "
+        f"Pipeline {pipeline.name}: cycle of {len(pipeline.networks)}, {networks} network(s), "
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
-        highlight=False,
     )
     budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"
     console.print(
         f"Written to {options.out}. Next: vipnas run clip.mp4 --weights {options.out} --budget {budget}",
-        highlight=False,
     )
 
 

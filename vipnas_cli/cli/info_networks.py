@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from vipnas_cli.bundle.reader import MANIFEST, DetectorFile, NetworkFile, VerifierFile, open_bundle, read_manifest
-from vipnas_cli.cli.info_texts import Description, arch_line, plan_line
+from vipnas_cli.bundle.reader import (
+    LARGEST_COST,
+    MANIFEST,
+    DetectorFile,
+    NetworkFile,
+    VerifierFile,
+    open_bundle,
+    read_manifest,
+)
+from vipnas_cli.cli.info_texts import Description, arch_line, plain, plan_line
 from vipnas_cli.cli.models_job import size_on_disk
-from vipnas_cli.errors import SpecError, WeightsError
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session, read_metadata
-from vipnas_cli.spec import ArchSpec, Plan, Schedule
+from vipnas_cli.documents import DocumentKind, brief
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.files import shown
+from vipnas_cli.inference.onnx import FACTS, RuntimeOptions, open_session, read_metadata, read_network
+from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace
 
 # Headers list tensors and a recipe; one of a hundred megabytes is no header but damage.
 LARGEST_HEADER = 100_000_000
 LENGTH_BYTES = 8
+METADATA = "__metadata__"
+CHECKPOINTS = DocumentKind("a checkpoint of vipnas", WeightsError, "use one that `vipnas train` wrote")
 CYCLE = "cycle's followers"
 # Networks that find people, and the kind that their headers state.
 NO_PIPELINE = {"person detector": "detector", "verifier of boxes": "verifier"}
@@ -30,7 +41,7 @@ def describe_bundle(folder: Path) -> Description:
     files = list(dict.fromkeys(network for pipeline in bundle.pipelines for network in pipeline.networks))
     facts = {
         "format": manifest["format"],
-        "licence": manifest.get("licence"),
+        "licence": plain(manifest.get("licence")),
         "skeleton": bundle.skeleton,
         "pipelines": [
             f"{pipeline.name}: cycle of {len(pipeline.networks)}, "
@@ -48,7 +59,7 @@ def describe_bundle(folder: Path) -> Description:
 
 def describe_onnx(path: Path) -> Description:
     """The facts that an exported network states of itself; WeightsError for a foreign or damaged one."""
-    data = _bytes(path)
+    data = read_network(path)
     session = open_session(data, str(path), RuntimeOptions(1))
     stated = read_metadata(session, str(path))
     inputs = [f"{value.name} {value.shape} {value.type}" for value in session.get_inputs()]
@@ -57,42 +68,47 @@ def describe_onnx(path: Path) -> Description:
     facts["inputs"] = inputs
     facts["outputs"] = [f"{value.name} {value.shape}" for value in session.get_outputs()]
     for name in ("macs", "parameters"):
-        facts[name] = stated.get(name)
-    if "macs" in stated:
-        facts["GFLOPs"] = round(stated["macs"] / 1e9, 4)
-    try:
+        facts[name] = plain(stated.get(name))
+    if isinstance(facts["macs"], int):
+        facts["GFLOPs"] = round(min(facts["macs"], LARGEST_COST) / 1e9, 4)
+    with FACTS.told(path):
         kind, line = _kind_of(stated)
-    except (SpecError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} states a network that is not valid: {error}", "export it again") from error
     facts["network"] = line
-    facts |= {name: value for name, value in stated.items() if isinstance(value, str | int | float | bool)}
+    facts |= {name: plain(value) for name, value in stated.items() if isinstance(value, str | int | float | bool)}
     facts |= _training(stated.get("training"))
     starts = kind == "pose network" and "previous_heatmaps" not in [value.name for value in session.get_inputs()]
     return Description(f"{kind} in ONNX", facts, f"vipnas run clip.mp4 --weights {path}" if starts else "")
 
 
+class _Tensor(TypedDict):
+    """What a header says of a tensor, as far as it is read."""
+
+    dtype: str
+    shape: list[int]
+
+
 def describe_checkpoint(path: Path) -> Description:
     """The facts in the header of a safetensors file; WeightsError for a foreign or damaged one."""
     header = read_header(path)
-    tensors = {name: row for name, row in header.items() if name != "__metadata__"}
-    try:
-        stated = json.loads(header["__metadata__"]["vipnas"])
+    tensors = CHECKPOINTS.convert({n: row for n, row in header.items() if n != METADATA}, path, dict[str, _Tensor])
+    with CHECKPOINTS.told(path):
+        stated = CHECKPOINTS.parse(str(header[METADATA]["vipnas"]), path, dict[str, Any])
         kind, line = _kind_of(stated)
         parameters = sum(math.prod(row["shape"]) for name, row in tensors.items() if _is_weight(name))
         types = sorted({row["dtype"] for row in tensors.values()})
-    except (KeyError, TypeError, ValueError, SpecError) as error:
-        raise WeightsError(f"{path} is no checkpoint that vipnas wrote", "use one that `vipnas train` wrote") from error
+        options = CHECKPOINTS.convert(stated.get("options", {}), path, dict[str, Any])
+        following = _following(kind, stated, path)
     facts = {
         "network": line,
-        "keypoints": stated.get("keypoints"),
-        "step": stated.get("step"),
-        "of steps": stated.get("options", {}).get("steps"),
+        "keypoints": plain(stated.get("keypoints")),
+        "step": plain(stated.get("step")),
+        "of steps": plain(options.get("steps")),
         "parameters": parameters,
         "number types": " ".join(types),
         "size": f"{path.stat().st_size / 1e6:.1f} MB",
         **_training(stated.get("training")),
     }
-    return Description(f"checkpoint of a {kind}", facts, _following(kind, stated, path))
+    return Description(f"checkpoint of a {kind}", facts, following)
 
 
 def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
@@ -108,21 +124,21 @@ def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON header of a safetensors file: its length in eight bytes, then the text; WeightsError otherwise."""
     try:
+        if not path.is_file():
+            raise WeightsError(f"{shown(path)} is no file", "check the path")
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with path.open("rb") as file, CHECKPOINTS.told(path):
             length = int.from_bytes(file.read(LENGTH_BYTES), "little")
             if not 2 <= length <= min(LARGEST_HEADER, size - LENGTH_BYTES):
                 raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length).decode("utf-8"))
-        if not isinstance(header, dict):
-            raise ValueError("its header is no JSON object")
-        ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
-        if LENGTH_BYTES + length + max(ends, default=0) != size:
-            raise ValueError("it is cut off or longer than its header says")
+            header = CHECKPOINTS.parse(file.read(length), path, dict[str, dict[str, Any]])
+            ends = [int(row["data_offsets"][1]) for name, row in header.items() if name != METADATA]
+            if LENGTH_BYTES + length + max(ends, default=0) != size:
+                raise ValueError("it is cut off or longer than its header says")
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}", "restore or retrain it") from error
+        raise WeightsError(f"{shown(path)} cannot be read: {error.strerror}", "check the path") from error
+    except IndexError as error:
+        raise WeightsError(f"{shown(path)} is not a readable safetensors file: {error}", CHECKPOINTS.hint) from error
     return header
 
 
@@ -133,24 +149,51 @@ def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
     if "schedule" in stated:
         return CYCLE, "; ".join(plan_line(plan) for plan in Schedule.from_json(stated["schedule"]).plans[1:])
     if "space" in stated:
-        fusions = stated.get("fusions") or []
-        return "super-network", f"{stated['space']['family']}, {len(fusions)} fusions"
+        space, fusions = SearchSpace.from_json(stated["space"]), stated.get("fusions") or []
+        return "super-network", f"{space.family}, {len(fusions)} fusions"
     line = arch_line(ArchSpec.from_json(stated["arch"]))
-    return next(long for long, kind in NO_PIPELINE.items() if kind == stated.get("kind", "detector")), line
+    named = [long for long, kind in NO_PIPELINE.items() if kind == stated.get("kind", "detector")]
+    if not named:
+        raise ValueError(f"its kind is {brief(stated['kind'])}")
+    return named[0], line
+
+
+class _Share(TypedDict):
+    """What a recipe says of one data set, as far as it is read."""
+
+    format: NotRequired[str]
+    path: NotRequired[str]
+    share: NotRequired[float]
+
+
+class _Recipe(TypedDict):
+    """What a checkpoint says of its recipe, as far as it is read."""
+
+    name: NotRequired[str]
+    data: NotRequired[list[_Share]]
+
+
+class _Training(TypedDict):
+    """How a network was trained, as far as it is read."""
+
+    recipe: NotRequired[_Recipe]
+    start: NotRequired[str]
+    command: NotRequired[str]
 
 
 def _training(stated: Any) -> dict[str, Any]:
     """How a network was trained, as far as it says so."""
-    if not isinstance(stated, dict):
+    try:
+        found = CHECKPOINTS.convert(stated, "", _Training)
+    except WeightsError:
         return {}
-    recipe = stated.get("recipe")
-    recipe = recipe if isinstance(recipe, dict) else {}
-    rows = [row for row in recipe.get("data", []) if isinstance(row, dict)]
+    recipe = found.get("recipe", {})
+    rows = recipe.get("data", [])
     return {
         "recipe": recipe.get("name"),
         "data": [f"{row.get('path') or row.get('format')}, share {row.get('share', 0):g}" for row in rows],
-        "start": stated.get("start"),
-        "command": stated.get("command"),
+        "start": found.get("start"),
+        "command": found.get("command"),
     }
 
 
@@ -177,16 +220,9 @@ def _manifest_state(path: Path, sha256: str) -> str:
         manifest = read_manifest(path.parent)
     except WeightsError:
         return f"no {MANIFEST} beside it to compare with"
-    detector = manifest.get("detector") or {}
-    rows = [*manifest.get("networks", {}).values(), detector, detector.get("verifier") or {}]
+    detector = manifest["detector"] or {}
+    rows = [*manifest["networks"].values(), detector, detector.get("verifier") or {}]
     known = [row.get("sha256") for row in rows if row.get("file") == path.name]
     if not known:
         return f"not named in {MANIFEST}"
     return f"as {MANIFEST} says" if sha256 in known else f"differs from {MANIFEST}: damaged or changed"
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error

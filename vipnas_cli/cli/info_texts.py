@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vipnas_cli.data.files.coco import LABELS, Labels
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
+from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import Results, read_csv, read_jsonl
 from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
-LARGEST_JSON = 500_000_000
+DOCUMENTS_READ = DocumentKind("a document that vipnas knows", DataError, "check the file", LARGEST_LABELS)
+LONGEST_FACT = 2000
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,13 @@ class Description:
     kind: str
     facts: dict[str, Any] = field(default_factory=dict)
     next: str = ""
+
+
+def plain(value: object) -> str | int | float | None:
+    """A value that a file states, if it is one of those that can be told in a line."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float) and len(str(value)) < LONGEST_FACT else None
 
 
 def describe_recipe(path: Path) -> Description:
@@ -87,15 +98,15 @@ def _temporal_space(data: dict[str, Any]) -> Description:
 
 
 def _coco(data: dict[str, Any]) -> Description:
-    images, people, categories = data["images"], data["annotations"], data["categories"]
+    found = LABELS.convert(data, "the document", Labels)
+    people, categories, about = found["annotations"], found.get("categories") or [], data.get("info")
+    about = about if isinstance(about, dict) else {}
     facts = {
-        "source": data.get("info", {}).get("source"),
-        "pipeline": data.get("info", {}).get("pipeline"),
-        "smoothing": data.get("info", {}).get("smoothing"),
-        "images": len(images),
+        **{name: plain(about.get(name)) for name in ("source", "pipeline", "smoothing")},
+        "images": len(found["images"]),
         "people": len({row["track_id"] for row in people if "track_id" in row}) or None,
         "annotations": len(people),
-        "keypoints": max((len(row.get("keypoints", ())) for row in categories), default=0),
+        "keypoints": max((len(row.get("keypoints") or ()) for row in categories), default=0),
     }
     return Description("keypoints of images in COCO's layout", facts)
 
@@ -113,22 +124,13 @@ DOCUMENTS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Description]],
 
 def describe_json(path: Path) -> Description:
     """The facts of labels, or of a specification: architecture, network, schedule or search space."""
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise ValueError("it is too large")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}", "check the file") from error
+    data = DOCUMENTS_READ.read_any(path)
     for names, describe in DOCUMENTS:
         if isinstance(data, dict) and names <= data.keys():
             try:
                 return describe(data)
-            except SpecError as error:
-                raise DataError(f"{path} is no valid specification: {error.what}", "correct it") from error
-            except (AttributeError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} looks like labels of images, but is damaged: {error!r}", "correct it"
-                ) from error
+            except (SpecError, DataError) as error:
+                raise DataError(f"{shown(path)} is no valid document: {error.what}", "correct it") from error
     raise InputError(
         f"{path} is JSON, but nothing that vipnas knows",
         "known are COCO labels, architectures, networks, schedules and search spaces",

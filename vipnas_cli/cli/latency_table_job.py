@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, print_json
+from vipnas_cli.cli.console import counted, message_console, print_json
 from vipnas_cli.cli.latency_table import LatencyTableOptions
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.spec.spaces import space_of
@@ -39,7 +39,7 @@ def latency_table_job(options: LatencyTableOptions) -> None:
     except ImportError as error:
         raise VipnasError(f"measuring a table needs {error.name}", "pip install 'vipnas[train]'") from error
     _check(options)
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     if options.table is not None:
         table, seconds = LatencyTable.read(options.table), 0.0
         table.check_machine(options.threads)
@@ -123,7 +123,7 @@ def _agreement_json(agreement: Agreement) -> dict[str, Any]:
 def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
     table, agreement = found.table, found.agreement
     what = f"{len(table.layer_ms)} parts of networks, {table.threads} thread(s), ONNX Runtime {table.machine.runtime}"
-    console.print(what, highlight=False)
+    console.print(what)
     if agreement is not None:
         fastest, slowest = min(agreement.measured), max(agreement.measured)
         console.print(

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 
 from vipnas_cli.bundle.reader import Pipeline
-from vipnas_cli.cli.console import frame_progress
+from vipnas_cli.cli.console import frame_progress, message_console
 from vipnas_cli.cli.run import RunOptions
 from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.data.files.boxes import read_boxes
@@ -39,7 +39,7 @@ TABLES: dict[str, type[CsvSink | JsonlSink | CocoSink]] = {".csv": CsvSink, ".js
 
 def run_job(options: RunOptions) -> int:
     """Runs a video through a pipeline; returns the exit code."""
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     budget = Budget.parse(options.budget or default_budget(options.weights))
     _check_outputs(options)
     _check_boxes(options)
@@ -49,7 +49,7 @@ def run_job(options: RunOptions) -> int:
         detector, boxes = choice.bundle.detector, _given_boxes(options)
         tracker = open_tracker(choice.pipeline, detector, choice.runtime, _tracker_options(options), boxes)
         if not options.quiet and not options.json:
-            console.print(_introduction(options, choice), highlight=False)
+            console.print(_introduction(options, choice))
         with ExitStack() as stack:
             outputs = _open_outputs(options, reader, choice.pipeline, stack)
             with frame_progress(console, reader.info.frames) as on_frame:

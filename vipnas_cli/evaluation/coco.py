@@ -66,7 +66,7 @@ def predict_people(
         image = _read(picture_file(annotations, entry["file_name"]), entry)
         boxes, box_scores = source.boxes(image, entry["id"])
         found = [
-            {"image_id": entry["id"], "category_id": 1, **person}
+            {"image_id": entry["id"], "category_id": truth["categories"][0]["id"], **person}
             for person in _people(estimator, image, boxes, box_scores, options)
         ]
         on_image()

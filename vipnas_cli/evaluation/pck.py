@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.clips import PersonClip
-from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.coco import people_only, read_json
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.inference.estimator import PoseEstimator
@@ -26,7 +26,7 @@ from vipnas_cli.pose import HeatmapCodec
 
 def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
     """OKS scores of the key network on the labelled boxes of a COCO file (images lie in `../images`)."""
-    truth = read_json(annotations)
+    truth = people_only(read_json(annotations), annotations)
     source = GivenBoxesSource(labelled_people(truth))
     results = predict_people(estimator, truth, annotations, source, StillOptions(codec=codec))
     return evaluate_coco(truth, results)

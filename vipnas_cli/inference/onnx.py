@@ -6,7 +6,6 @@ Shapes: P people, K keypoints, H, W pixels, h, w cells.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -18,13 +17,19 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from vipnas_cli.bundle.reader import DetectorFile, NetworkFile, Pipeline, VerifierFile
+from vipnas_cli.bundle.reader import LARGEST_COST, LARGEST_NETWORK, DetectorFile, NetworkFile, Pipeline, VerifierFile
+from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import UsageError, WeightsError
+from vipnas_cli.files import read_regular, shown
 from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.inference.onnx_file import has_external_data
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
 METADATA = "vipnas"
+# More than any machine's cores; every one of them takes memory and time to start.
+MOST_THREADS = 512
+FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipnas export`")
 # Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
 # stay in the cache, and eight people take a sixth longer.
 PIXELS_AT_ONCE = 256 * 192
@@ -51,6 +56,12 @@ class RuntimeOptions:
     threads: int = 0
     provider: str = "auto"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise UsageError(
+                f"{self.threads} threads per network are not 0 to {MOST_THREADS}", "use 0 for a good number"
+            )
+
     @property
     def resolved_threads(self) -> int:
         """Threads per network: one of three cores is left to decoding, drawing and encoding."""
@@ -70,6 +81,7 @@ def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.Inferen
 
     UsageError if the provider is not there or cannot start.
     """
+    _check_whole(data, name)
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.resolved_threads
     settings.inter_op_num_threads = 1
@@ -105,23 +117,54 @@ def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA)
     if text is None:
         raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return FACTS.parse(text, name, dict[str, Any])
+
+
+@dataclass(frozen=True)
+class PoseFacts:
+    """What a pose network says of itself, as far as `run` needs it."""
+
+    plan: dict[str, Any]
+    macs: int
+    parameters: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.macs < LARGEST_COST:
+            raise ValueError(f"macs must be 0 to {LARGEST_COST:g}")
+
+
+def read_network(path: Path) -> bytes:
+    """The content of an ONNX file; WeightsError if it cannot be read."""
+    try:
+        return read_regular(path, LARGEST_NETWORK)
+    except OSError as error:
+        raise WeightsError(f"{shown(path)} cannot be read: {error.strerror}", "check the path") from error
+
+
+def _check_whole(data: bytes, name: str) -> None:
+    """WeightsError for a network that takes weights from other files, which no checksum covers."""
+    try:
+        external = has_external_data(data)
+    except ValueError:
+        return  # the runtime tells what is wrong with it
+    if external:
+        raise WeightsError(
+            f"{shown(name)} takes weights from another file, which no checksum covers", "export it as one file"
+        )
 
 
 def pipeline_from_onnx(path: Path) -> Pipeline:
     """A pipeline of one exported image network; WeightsError if it is foreign or needs previous heatmaps."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    facts = read_metadata(open_session(data, str(path), RuntimeOptions(1)), str(path))
-    if "plan" not in facts:
-        raise WeightsError(f"{path} is no pose network", "name a pose network or a folder of pipelines")
-    plan = Plan.from_json(facts["plan"])
+    data = read_network(path)
+    stated = read_metadata(open_session(data, str(path), RuntimeOptions(1)), str(path))
+    if "plan" not in stated:
+        raise WeightsError(f"{shown(path)} is no pose network", "name a pose network or a folder of pipelines")
+    facts = FACTS.convert(stated, path, PoseFacts)
+    with FACTS.told(path):
+        plan = Plan.from_json(facts.plan)
     if plan.fusion.operation != "none":
-        raise WeightsError(f"{path} is a follower and cannot start a cycle", "name a folder of pipelines")
-    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts["macs"], facts["parameters"], plan)
+        raise WeightsError(f"{shown(path)} is a follower and cannot start a cycle", "name a folder of pipelines")
+    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts.macs, facts.parameters, plan)
     return Pipeline(path.stem, (file,), {})
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import onnxruntime
 
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
-from vipnas_cli.errors import OutputError
-from vipnas_cli.files import make_parent, write_json
+from vipnas_cli.documents import DocumentKind, brief
+from vipnas_cli.errors import InputError, OutputError
+from vipnas_cli.files import make_parent, shown, write_json
 
 SCHEMA = 1
-LARGEST_FILE = 4_000_000
+MEASUREMENTS = DocumentKind("a file of measurements", InputError, "measure again with `vipnas bench`", 4_000_000)
 # A setting within this share of the best is as good: runs differ by as much.
 NEARLY = 0.95
 
@@ -117,13 +118,11 @@ def pipeline_key(pipeline: Pipeline, detector: DetectorFile | None) -> str:
 def load_memory(path: Path, machine: Machine) -> Memory:
     """What is remembered of a machine; a missing file is an empty memory, a damaged or foreign one too, with a note."""
     try:
-        data = _read(path)
-        row = data["machines"].get(machine.key, {"pipelines": {}})
-        return Memory({key: _by_threads(row["pipelines"][key]) for key in row["pipelines"]})
-    except FileNotFoundError:
-        return Memory()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Memory(note=f"{path} holds no measurements that can be read ({error}) and is left aside")
+        row = _read(path).get(machine.key, {"pipelines": {}})
+        found = MEASUREMENTS.convert(row, path, _MachineRow)
+    except InputError as error:
+        return Memory(note=f"{error.what}: the measurements are left aside")
+    return Memory(found.pipelines)
 
 
 def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> None:
@@ -132,9 +131,8 @@ def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> No
     A file that cannot be read is replaced.
     """
     try:
-        data = _read(path)
-        machines = dict(data["machines"])
-    except (OSError, ValueError, KeyError, TypeError):
+        machines = _read(path)
+    except InputError:
         machines = {}
     known = load_memory(path, machine).pipelines
     merged = {key: {**known.get(key, {}), **measured.get(key, {})} for key in {*known, *measured}}
@@ -150,22 +148,30 @@ def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> No
         raise OutputError(error.what, "name a folder in the environment variable VIPNAS_CACHE") from error
 
 
+@dataclass(frozen=True)
+class _MachineRow:
+    """What the file says of a machine, as far as it is read."""
+
+    pipelines: dict[str, ByThreads]
+
+    def __post_init__(self) -> None:
+        for threads, times in (row for by_threads in self.pipelines.values() for row in by_threads.items()):
+            if threads < 1 or not all(math.isfinite(value) and value >= 0 for value in asdict(times).values()):
+                raise ValueError("a measurement is no time")
+
+
 def _read(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError("it is too large")
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
-    return data
-
-
-def _by_threads(rows: dict[str, Any]) -> ByThreads:
-    names = [field.name for field in fields(PipelineTimes)]
-    found = {int(threads): PipelineTimes(*(float(row[name]) for name in names)) for threads, row in rows.items()}
-    for threads, times in found.items():
-        if threads < 1 or not all(math.isfinite(value) and value >= 0 for value in asdict(times).values()):
-            raise ValueError("a measurement is no time")
-    return found
+    """What the file says of all machines, by their keys; nothing if there is no file. InputError for a foreign one."""
+    try:
+        if not path.exists():
+            return {}
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+    data = MEASUREMENTS.read(path, dict[str, Any])
+    with MEASUREMENTS.told(path):
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {brief(data['schema'])}, not {SCHEMA}")
+        return MEASUREMENTS.convert(data["machines"], path, dict[str, Any])
 
 
 def _cpu_name() -> str:

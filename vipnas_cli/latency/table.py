@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import InputError
-from vipnas_cli.files import make_parent, write_json
+from vipnas_cli.files import make_parent, shown, write_json
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.spec import Plan, Schedule
 from vipnas_cli.spec.layers import (
@@ -32,6 +32,7 @@ from vipnas_cli.spec.networks import plan_layers
 KIND = "vipnas latency table"
 SCHEMA = 1
 MAKE_ONE = "make one with `vipnas latency-table`"
+TABLES = DocumentKind("a latency table", InputError, MAKE_ONE)
 # Written in tables, so they stay as they are.
 KINDS: dict[type[Layer], str] = {
     Stem: "stem",
@@ -64,6 +65,31 @@ class Correction:
         """Milliseconds of a network."""
         scaled = self.scale * sum(layers_ms)
         return max(scaled + self.fixed, scaled / 2)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A latency table as a file holds it."""
+
+    kind: str
+    schema: int
+    machine: Machine
+    threads: int
+    date: str
+    keypoints: int
+    correction: Correction
+    unit_ms: dict[str, float]
+
+    def __post_init__(self) -> None:
+        if self.kind != KIND:
+            raise ValueError(f"its kind is {brief(self.kind)}")
+        if self.schema != SCHEMA:
+            raise ValueError(f"its schema is {self.schema}, not {SCHEMA}")
+        if not self.unit_ms or not all(math.isfinite(value) and value > 0 for value in self.unit_ms.values()):
+            raise ValueError("it lists no times above 0")
+        correction = self.correction
+        if not (math.isfinite(correction.fixed) and math.isfinite(correction.scale) and correction.scale > 0):
+            raise ValueError("its correction is no number")
 
 
 @dataclass(frozen=True)
@@ -122,32 +148,17 @@ class LatencyTable:
         }
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> LatencyTable:
-        """The table of a JSON object; ValueError, KeyError or TypeError tell what is wrong with it."""
-        if data["kind"] != KIND:
-            raise ValueError(f"its kind is {data['kind']!r}")
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {data['schema']!r}, not {SCHEMA}")
-        layer_ms = {str(key): float(value) for key, value in data["unit_ms"].items()}
-        correction = Correction(**data["correction"])
-        if not layer_ms or not all(math.isfinite(value) and value > 0 for value in layer_ms.values()):
-            raise ValueError("it lists no times above 0")
-        if not (math.isfinite(correction.fixed) and math.isfinite(correction.scale) and correction.scale > 0):
-            raise ValueError("its correction is no number")
-        threads, keypoints = int(data["threads"]), int(data["keypoints"])
-        return LatencyTable(Machine(**data["machine"]), threads, str(data["date"]), keypoints, layer_ms, correction)
+    def from_json(data: object, origin: Path | str = "the document") -> LatencyTable:
+        """The table of a JSON object; InputError tells what is wrong with it."""
+        found = TABLES.convert(data, origin, _Table)
+        return LatencyTable(found.machine, found.threads, found.date, found.keypoints, found.unit_ms, found.correction)
 
     @staticmethod
     def read(path: Path) -> LatencyTable:
         """The table of a file; InputError if it is missing, damaged or something else."""
-        try:
-            return LatencyTable.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise InputError(f"the latency table {path} does not exist", MAKE_ONE) from error
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is no latency table: {error}", MAKE_ONE) from error
+        if not path.exists():
+            raise InputError(f"the latency table {shown(path)} does not exist", MAKE_ONE)
+        return LatencyTable.from_json(TABLES.read(path, dict[str, Any]), path)
 
     def write(self, path: Path) -> None:
         """Writes the table to a file that appears whole; OutputError if that is impossible."""

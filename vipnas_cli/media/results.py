@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError, OutputError
-from vipnas_cli.files import PartialFile, cannot_write
+from vipnas_cli.files import PartialFile, cannot_write, shown
 from vipnas_cli.media.drawing import draw_caption, draw_people
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.media.writer import VideoWriter
@@ -31,6 +33,7 @@ from vipnas_cli.pose.skeletons import Skeleton
 SCHEMA = 1
 COLUMNS = ("frame", "time_s", "person", "keypoint", "x", "y", "score")
 COORDINATES = "display pixels after rotation, x to the right and y down; 0,0 is the centre of the top-left pixel"
+POSES = DocumentKind("a file of poses as `run` writes it", DataError, "Give a file of `run`.", LARGEST_LABELS)
 SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that the keypoint is there"
 
 
@@ -249,28 +252,29 @@ def read_csv(path: Path | str) -> Results:
     A CSV holds neither boxes nor key frames: boxes are those around the keypoints, `key` is False.
     """
     path = Path(path)
-    lines = _lines(path)
+    lines = POSES.read_text(path).splitlines()
     facts = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
-    try:
+    with POSES.told(path):
         width, height = facts["size"].split(" x ")
-        header = ResultHeader(
-            facts["source"],
-            int(width),
-            int(height),
-            Fraction(facts["time_base"]),
-            facts["pipeline"],
-            facts["smoothing"],
-        )
+        size, base = (int(width), int(height)), _time_base(facts["time_base"])
+        header = ResultHeader(facts["source"], *size, base, facts["pipeline"], facts["smoothing"])
         names = tuple(facts["keypoints"].split())
         rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-        frames = tuple(
-            _frame_of_rows(list(group), header, names) for _, group in groupby(rows, lambda row: row["frame"])
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} is not a CSV of poses as `run` writes it ({error})", "Give a file of `run`."
-        ) from error
-    return Results(header, names, frames)
+        try:
+            groups = groupby(rows, lambda row: row["frame"])
+            return Results(header, names, tuple(_frame_of_rows(list(group), header, names) for _, group in groups))
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
+def _time_base(text: str) -> Fraction:
+    """Seconds per tick as `1/90000`; numbers with exponents would have any number of digits."""
+    if not re.fullmatch(r"[0-9]{1,18}(/[0-9]{1,18})?", text):
+        raise ValueError(f"the time base {brief(text)} is no fraction")
+    base = Fraction(text)
+    if not base:
+        raise ValueError("the time base is 0")
+    return base
 
 
 def _frame_of_rows(rows: Sequence[dict[str, str]], header: ResultHeader, names: tuple[str, ...]) -> FrameResult:
@@ -287,30 +291,59 @@ def _frame_of_rows(rows: Sequence[dict[str, str]], header: ResultHeader, names: 
     return FrameResult(int(rows[0]["frame"]), round(Fraction(time_s) / header.time_base), float(time_s), people, False)
 
 
+class _Header(TypedDict):
+    """The first line of JSON Lines."""
+
+    schema: int
+    source: str
+    width: int
+    height: int
+    time_base: str
+    pipeline: str
+    smoothing: str
+    keypoints: list[str]
+
+
+class _Person(TypedDict):
+    """A person of a frame."""
+
+    id: int
+    box: tuple[float, float, float, float]
+    keypoints: list[tuple[float, float, float]]
+
+
+class _Frame(TypedDict):
+    """Every other line of JSON Lines."""
+
+    frame: int
+    pts: int
+    time_s: float
+    key: bool
+    people: list[_Person]
+
+
 def read_jsonl(path: Path | str) -> Results:
     """What a JsonlSink wrote; DataError if it is something else."""
     path = Path(path)
-    try:
-        facts, *frames = (json.loads(line) for line in _lines(path))
+    with POSES.told(path):
+        first, *lines = POSES.read_text(path).splitlines() or [""]
+        facts = POSES.parse(first, path, _Header)
         if facts["schema"] != SCHEMA:
             raise ValueError(f"schema {facts['schema']}, known is {SCHEMA}")
         header = ResultHeader(
             facts["source"],
             facts["width"],
             facts["height"],
-            Fraction(facts["time_base"]),
+            _time_base(facts["time_base"]),
             facts["pipeline"],
             facts["smoothing"],
         )
         names = tuple(facts["keypoints"])
+        frames = (POSES.parse(line, f"{shown(path)}, line {number}", _Frame) for number, line in enumerate(lines, 2))
         return Results(header, names, tuple(_frame_of_object(frame, len(names)) for frame in frames))
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} is not JSON Lines of poses as `run` writes it ({error})", "Give a file of `run`."
-        ) from error
 
 
-def _frame_of_object(frame: dict[str, Any], keypoints: int) -> FrameResult:
+def _frame_of_object(frame: _Frame, keypoints: int) -> FrameResult:
     listed = frame["people"]
     array = np.array([person["keypoints"] for person in listed], np.float32).reshape(len(listed), keypoints, 3)
     people = People(
@@ -320,10 +353,3 @@ def _frame_of_object(frame: dict[str, Any], keypoints: int) -> FrameResult:
         array[..., 2],
     )
     return FrameResult(frame["frame"], frame["pts"], frame["time_s"], people, frame["key"])
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "Check the path.") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, VipnasError
 from vipnas_cli.pose import COCO17
+
+LABELS = DocumentKind("a COCO keypoint file", DataError, "Give a COCO keypoint file.", LARGEST_LABELS)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def _evaluator(
     """The evaluator of faster-coco-eval after its work."""
     truth = _read_annotations(ground_truth) if isinstance(ground_truth, Path) else ground_truth
     origin = str(ground_truth) if isinstance(ground_truth, Path) else "the ground truth"
-    _check(truth, results, len(sigmas), origin)
+    with LABELS.told(origin):
+        _check(truth, results, len(sigmas), origin)
     package = evaluation_package()
     # Ids count from 1 as 0 means "unmatched" to the evaluator; copies, as it writes into what it is given.
     annotations = [{**person, "id": number} for number, person in enumerate(truth["annotations"], start=1)]
@@ -94,14 +96,7 @@ def _evaluator(
 
 
 def _read_annotations(path: Path) -> dict[str, Any]:
-    try:
-        raw = path.read_bytes()
-        document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}", "Give a COCO keypoint file.") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path} holds no COCO document", "Give a COCO keypoint file.")
-    return document
+    return LABELS.read(path, dict[str, Any])
 
 
 def _check(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], keypoints: int, origin: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
@@ -14,6 +14,20 @@ from vipnas_cli.spec.cycle_space import CycleSpace
 
 JsonObject = dict[str, Any]
 PlanMs = Callable[[Plan], float]
+
+
+class EvaluationRow(TypedDict):
+    """An evaluation as a JSON object, as far as it is read."""
+
+    order: int
+    method: str
+    macs: float
+    ms: float | None
+    score: float
+    positions: list[float]
+    seconds: float
+    worker: int
+    schedule: JsonObject
 
 
 @dataclass(frozen=True)
@@ -51,8 +65,8 @@ class Evaluation:
         }
 
     @staticmethod
-    def from_json(data: JsonObject) -> Evaluation:
-        """The evaluation of a JSON object; KeyError or SpecError for one that is none."""
+    def from_json(data: EvaluationRow) -> Evaluation:
+        """The evaluation of a JSON object; SpecError for a schedule that is none."""
         return Evaluation(
             data["order"],
             data["method"],

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.errors import InputError, OutputError, SpecError, UsageError
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
+from vipnas_cli.errors import InputError, OutputError, UsageError
 from vipnas_cli.files import LineLog, make_parent
-from vipnas_cli.search.candidate import Evaluation
+from vipnas_cli.search.candidate import Evaluation, EvaluationRow
 
 FORMAT = 1
 Problem = dict[str, Any]
+LOGS = DocumentKind("a log of a search", InputError, "start anew with another --out", LARGEST_LABELS)
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class SearchLog:
         UsageError if the log belongs to another problem, InputError if it is no log.
         """
         rows = self._rows()
-        try:
+        with LOGS.told(self.path):
+            if not rows:
+                raise ValueError("it is empty")
             if rows[0]["format"] != FORMAT:
-                raise InputError(f"{self.path} is a log of format {rows[0]['format']}", "start anew with another --out")
-            logged = rows[0]["problem"]
-            found = [Evaluation.from_json(row) for row in rows[1:]]
-        except (IndexError, KeyError, TypeError, SpecError) as error:
-            raise InputError(f"{self.path} is not a log of a search: {error!r}", "start anew, another --out") from error
+                raise ValueError(f"it has format {brief(rows[0]['format'])}, not {FORMAT}")
+            logged = LOGS.convert(rows[0]["problem"], self.path, Problem)
+            found = [Evaluation.from_json(LOGS.convert(row, self.path, EvaluationRow)) for row in rows[1:]]
         wanted = json.loads(json.dumps(problem))
         for name in wanted:
             if logged.get(name) != wanted[name]:
@@ -59,12 +61,4 @@ class SearchLog:
             log.append(json.dumps(row, sort_keys=True, separators=(",", ":")))
 
     def _rows(self) -> list[Any]:
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror}", "resume where a search wrote") from error
-        whole = data[: data.rfind(b"\n") + 1]
-        try:
-            return [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
-            raise InputError(f"{self.path} is damaged: {error}", "start anew with another --out") from error
+        return LOGS.read_lines(self.path, dict[str, Any])

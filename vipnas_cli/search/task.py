@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.clip_sets import ClipSets
@@ -15,6 +15,7 @@ from vipnas_cli.files import LineLog
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
+from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import hopeful
 from vipnas_cli.search.runner import OnEvaluation, Runner
@@ -140,13 +141,18 @@ def _measured(plan: Plan, threads: int, ms_log: Path) -> float:
     return found
 
 
+class _MeasuredRow(TypedDict):
+    plan: dict[str, Any]
+    ms: float
+
+
 def read_measured(ms_log: Path) -> dict[Plan, float]:
     """The milliseconds that an interrupted search measured; a line that a crash cut off is left out."""
     if not ms_log.is_file():
         return {}
-    data = ms_log.read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in data[: data.rfind("\n") + 1].splitlines()]
-    return {Plan.from_json(row["plan"]): row["ms"] for row in rows}
+    rows = LOGS.read_lines(ms_log, _MeasuredRow)
+    with LOGS.told(ms_log):
+        return {Plan.from_json(row["plan"]): row["ms"] for row in rows}
 
 
 def _no_task() -> SearchTask:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
+import math
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from vipnas_cli.data.augment import Augmentation
 from vipnas_cli.data.crowds import SceneOptions
+from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.files import shown
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import LoopOptions
 
@@ -91,6 +93,18 @@ class Recipe:
         return asdict(self)
 
 
+RECIPES = DocumentKind("a recipe", DataError, "compare it with a bundled recipe", 1_000_000)
+TABLES: dict[str, type] = {
+    "loop": LoopOptions,
+    "data": DataShare,
+    "augmentation": Augmentation,
+    "scene": SceneOptions,
+    "fusion": FusionSpec,
+    "validation": ValidationSet,
+}
+LARGEST_NUMBER = 100_000_000
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("vipnas_cli.training") / "recipes"
@@ -107,45 +121,53 @@ def read_recipe(name_or_path: str) -> Recipe:
     """A bundled recipe by name or one from a file; UsageError for unknown names, DataError for wrong content."""
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise UsageError(f"{path} does not exist", "check the path of the recipe")
-        text = path.read_text(encoding="utf-8")
+        if not path.exists():
+            raise UsageError(f"{shown(path)} does not exist", "check the path of the recipe")
+        text = RECIPES.read_text(path)
     elif name_or_path in recipe_names():
         text = (resources.files("vipnas_cli.training") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
     else:
-        raise UsageError(
-            f"there is no recipe {name_or_path!r}", f"known are {', '.join(recipe_names())}, or name a .toml"
-        )
-    try:
-        return _recipe(path.stem, tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError) as error:
-        raise DataError(f"recipe {name_or_path} cannot be used: {error}", "compare it with a bundled recipe") from error
-
-
-def _recipe(name: str, data: dict[str, Any]) -> Recipe:
-    known = {f.name for f in fields(Recipe)} - {"name"}
-    unknown = set(data) - known
-    if unknown:
-        raise KeyError(f"unknown entries {', '.join(sorted(unknown))}")
-    validation = data.get("validation")
-    recipe = Recipe(
-        **{
-            **data,
-            "name": name,
-            "loop": LoopOptions(**_with_tuples(data["loop"])),
-            "data": tuple(DataShare(**row) for row in data["data"]),
-            "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
-            "scene": SceneOptions(**_with_tuples(data.get("scene", {}))),
-            "fusion": FusionSpec(**data.get("fusion", {})),
-            "sizes": tuple(tuple(size) for size in data.get("sizes", ())),
-            "fusion_stages": tuple(data.get("fusion_stages", Recipe.fusion_stages)),
-            "validation": validation and ValidationSet(**validation),
-        }
-    )
-    _check_validation(recipe)
-    for entry in (recipe, recipe.loop, recipe.validation, *recipe.data):
-        _check_choices(entry)
+        known = f"known are {', '.join(recipe_names())}, or name a .toml"
+        raise UsageError(f"there is no recipe {shown(name_or_path)!r}", known)
+    data = RECIPES.parse_toml(text, path)
+    with RECIPES.told(path):
+        _check_names(data, Recipe, "")
+        recipe = RECIPES.convert({**data, "name": path.stem}, path, Recipe)
+        _check_validation(recipe)
+        _check_numbers(recipe)
     return recipe
+
+
+def _check_names(table: dict[str, Any], kind: type, place: str) -> None:
+    """ValueError for an entry that no field takes up, in a table or those below it."""
+    known = {field.name for field in fields(kind)} - {"name"}
+    unknown = set(table) - known
+    if unknown:
+        raise ValueError(f"unknown entries {', '.join(f'{place}{name}' for name in sorted(unknown))}")
+    for name, below in TABLES.items() if kind is Recipe else ():
+        value = table.get(name, [])
+        for row in value if isinstance(value, list) else [value]:
+            if isinstance(row, dict):
+                _check_names(row, below, f"{name}.")
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    """ValueError for numbers that no training can mean."""
+    for name, value, least in (
+        ("batch", recipe.batch, 1),
+        ("followers", recipe.followers, 1),
+        ("height", recipe.height, 0),
+        ("width", recipe.width, 0),
+        ("loop.steps", recipe.loop.steps, 1),
+        ("random", recipe.random, 0),
+    ):
+        if not least <= value <= LARGEST_NUMBER:
+            raise ValueError(f"{name} must be {least} to {LARGEST_NUMBER}, not {float(value):g}")
+    numbers = [
+        value for table in (recipe, recipe.loop, *recipe.data, recipe.augmentation) for value in vars(table).values()
+    ]
+    if not all(math.isfinite(value) for value in numbers if isinstance(value, float)):
+        raise ValueError("a number is not finite")
 
 
 def _check_validation(recipe: Recipe) -> None:
@@ -153,16 +175,3 @@ def _check_validation(recipe: Recipe) -> None:
     formats = {"pose": ("coco", "synthetic"), "detector": (), "verifier": ()}.get(recipe.kind, ("clips", "synthetic"))
     if recipe.validation is not None and recipe.validation.format not in formats:
         raise ValueError(f"validation of kind {recipe.kind} has format {recipe.validation.format!r}, not of {formats}")
-
-
-def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:
-    """A TOML table whose lists are tuples, as frozen values have them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-
-
-def _check_choices(entry: object) -> None:
-    """ValueError naming a field whose value is not among those that its type lists."""
-    for name, hint in get_type_hints(type(entry)).items() if entry is not None else ():
-        choices = get_args(hint) if get_origin(hint) is Literal else ()
-        if choices and getattr(entry, name) not in choices:
-            raise ValueError(f"{name} is {getattr(entry, name)!r}, expected one of {', '.join(map(str, choices))}")

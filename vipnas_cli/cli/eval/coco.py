@@ -13,14 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import counted, print_json, result_console
+from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_stills
 from vipnas_cli.cli.eval.report import SCHEMA, cost_json, numbers, shown
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
-from vipnas_cli.data.files.coco import read_json
+from vipnas_cli.data.files.coco import people_only, read_json, results_of_people
 from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.files import check_outputs, write_json
@@ -45,19 +45,20 @@ class Outcome:
 
 def coco_job(options: EvalOptions) -> None:
     """Scores the key network of a pipeline, or the results of any tool, on labelled images."""
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     printer = result_console()
     evaluation_package()  # better missed now than after the networks have run
     check_plots(options.plots, NAME)
     model = None if options.predictions else open_model(options)
     if options.out is not None:
-        check_outputs([options.out])
+        check_outputs([options.out], _inputs(options))
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
             _introduce(data, printer)
         truth: Truth = read_json(data.labels)
         report_problems(truth_problems(data.labels, truth, images=model is not None))
+        truth = people_only(truth, data.labels)
         outcome = _predicted(data, truth, model, options, console) if model else _read(truth, options)
     if options.out is not None:
         write_json(options.out, outcome.results, indent=None)
@@ -68,6 +69,12 @@ def coco_job(options: EvalOptions) -> None:
         print_json(document)
     else:
         _print(document, outcome, options, printer)
+
+
+def _inputs(options: EvalOptions) -> list[Path]:
+    """The files that a result may not replace."""
+    named = [options.predictions, None if options.boxes in ("gt", "detector") else Path(options.boxes)]
+    return [path for path in named if path is not None]
 
 
 def _introduce(data: DataSet, printer: Console) -> None:
@@ -81,7 +88,7 @@ def _introduce(data: DataSet, printer: Console) -> None:
 
 def _read(truth: Truth, options: EvalOptions) -> Outcome:
     assert options.predictions is not None
-    results = read_results(options.predictions)
+    results = results_of_people(options.predictions, truth)
     report_problems(result_problems(options.predictions, results, truth))
     return Outcome(results, evaluate_coco(truth, results))
 
@@ -96,22 +103,13 @@ def _predicted(data: DataSet, truth: Truth, model: Model, options: EvalOptions, 
     return Outcome(results, evaluate_coco(truth, results), model, wall_s)
 
 
-def read_results(path: Path) -> Results:
-    """COCO results; annotations, if a file of labels is given, count as results of score 1."""
-    content = read_json(path)
-    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-        labelled = [row for row in content["annotations"] if row.get("num_keypoints") and not row.get("iscrowd")]
-        return [{**row, "score": row.get("score", 1.0)} for row in labelled]
-    results: Results = content
-    return results
-
-
 def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
     if options.boxes == "gt":
         return GivenBoxesSource(labelled_people(truth))
     if options.boxes == "detector":
         return people_source(open_detector(options), model.estimator, ranked=True)
-    return GivenBoxesSource(read_detections(Path(options.boxes), {image["id"] for image in truth["images"]}))
+    images, persons = {image["id"] for image in truth["images"]}, {truth["categories"][0]["id"]}
+    return GivenBoxesSource(read_detections(Path(options.boxes), images, persons))
 
 
 def _document(data: DataSet, truth: Truth, outcome: Outcome, options: EvalOptions) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.console import counted
+from vipnas_cli.cli.console import counted, message_console
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.data.checks.problems import Problem, any_fatal
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
@@ -64,11 +64,11 @@ def find_data(kind: str, options: EvalOptions, console: Console, stack: ExitStac
 
 def report_problems(problems: Sequence[Problem]) -> None:
     """Prints one line for each on stderr; DataError if one of them forbids scoring."""
-    console = Console(stderr=True)
+    console = message_console()
     for problem in problems[:MOST_LINES]:
-        console.print(str(problem), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(problem), soft_wrap=True)
     if len(problems) > MOST_LINES:
-        console.print(f"… and {len(problems) - MOST_LINES} more", highlight=False)
+        console.print(f"… and {len(problems) - MOST_LINES} more")
     if any_fatal(problems):
         count = sum(problem.fatal for problem in problems)
         raise DataError(f"the data has {count} problem{'s' * (count > 1)} that forbid scoring", "see the lines above")

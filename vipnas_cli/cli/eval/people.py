@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import counted, print_json, result_console
+from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data
 from vipnas_cli.cli.eval.model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions, PeopleOptions
@@ -38,7 +38,7 @@ COLUMNS = {
 
 def people_job(options: EvalOptions, people: PeopleOptions) -> None:
     """Scores the person detector of a bundle or of a checkpoint on labelled images."""
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     printer = result_console()
     detector = _detector(options, people)
     # What `run` would show is told at the threshold.

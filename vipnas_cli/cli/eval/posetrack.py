@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, print_json, result_console
+from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
@@ -64,7 +64,7 @@ class Outcome:
 
 def posetrack_job(options: EvalOptions) -> None:
     """Scores a pipeline, or the predictions of any tool, on labelled sequences."""
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     results = result_console()
     check_plots(options.plots, NAME)
     model = None if options.predictions else open_model(options)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
-from vipnas_cli.cli.console import counted, print_json, result_console
+from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.options import SelectionOptions
 from vipnas_cli.cli.eval.report import SCHEMA, number, shown
 from vipnas_cli.data.clips import PersonClip, is_held_back, read_clips
@@ -48,7 +48,7 @@ class _Material:
 
 def selection_job(options: SelectionOptions) -> None:
     """Scores the pipelines and prints one row for each."""
-    console = Console(stderr=True, quiet=options.quiet or options.json)
+    console = message_console(options.quiet or options.json)
     if not options.stills and options.clips is None:
         raise UsageError("there is nothing to score on", "name a COCO keypoint file with --stills or a folder --clips")
     pipelines = _pipelines(options)

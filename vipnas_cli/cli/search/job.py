@@ -13,7 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.console import progress_bar
+from vipnas_cli.cli.console import message_console, progress_bar
 from vipnas_cli.cli.search.command import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
@@ -67,7 +67,7 @@ def search_job(options: SearchOptions) -> None:
             take_part(ranks)
         return
     started = time.perf_counter()
-    console = Console(stderr=True, quiet=options.quiet)
+    console = message_console(options.quiet)
     signal.signal(signal.SIGTERM, _interrupt)
     ready = _prepared(options, console)
     try:
@@ -94,7 +94,7 @@ def search_job(options: SearchOptions) -> None:
     )
     write_specs(options.folder, result)
     if not draw_search(options.folder / PICTURE, result):
-        console.print("No picture: it needs matplotlib (pip install 'vipnas[eval]').", highlight=False, markup=False)
+        console.print("No picture: it needs matplotlib (pip install 'vipnas[eval]').")
     tell(result, document_of(result, ready.problem, options.folder / SUMMARY), options, console)
 
 
@@ -129,7 +129,7 @@ def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, boo
         )
     longest = max(options.lengths)
     sets = clip_sets(data, SetSizes(options.clips, CALIBRATION, longest, options.check_clips))
-    console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", highlight=False, soft_wrap=True)
+    console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", soft_wrap=True)
     return sets, data is None
 
 
@@ -194,7 +194,7 @@ def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
         _progress(console, methods * plan.evaluations + len(plan.presets)) as on_evaluation,
     ):
         if ranks.count > 1:
-            console.print(f"{ranks.count} processes score candidates.", highlight=False)
+            console.print(f"{ranks.count} processes score candidates.")
         task = ranks.from_first(lambda: ready.task)
         return run_task(task, ranks, ready.log.append, on_evaluation, options.folder / MEASURED)
 
@@ -212,7 +212,7 @@ def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Co
     clips = task.clips.checks
     if clips is None:
         return None
-    console.print(f"Checks of the winners: PCK@0.1 on {clips.about}.", highlight=False, soft_wrap=True)
+    console.print(f"Checks of the winners: PCK@0.1 on {clips.about}.", soft_wrap=True)
     scorer = ClipScorer(task.networks, replace(task.clips, scored=clips))
     levels = levels_of(outcome, task.plan.budget.unit, task.plan.budget.value)
     return checked_winners(levels, winner, clips.about, scorer)
@@ -229,7 +229,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], N
             best, count = max(best, evaluation.score.mean), count + 1
             bar.move(count, f"best {best:.2f}")
             if not bar.shown and count % LINE_EVERY == 0:
-                console.print(f"{count} of {total} candidates, best score {best:.2f}", highlight=False)
+                console.print(f"{count} of {total} candidates, best score {best:.2f}")
 
         yield on_evaluation
 

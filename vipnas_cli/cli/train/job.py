@@ -11,10 +11,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
-from rich.markup import escape
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.console import message_console, result_console
 from vipnas_cli.cli.train.command import TrainOptions
 from vipnas_cli.cli.train.report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
@@ -33,9 +33,10 @@ def list_recipes() -> None:
     _check_extra()
     from vipnas_cli.training.recipe import recipe_names, recipe_purpose
 
-    console = Console(highlight=False)
+    console = result_console()
     for name in recipe_names():
-        console.print(f"[bold]{escape(name)}[/bold]\n  {escape(recipe_purpose(name))}")
+        console.print(name, style="bold")
+        console.print(f"  {recipe_purpose(name)}")
 
 
 def train_job(options: TrainOptions) -> None:
@@ -59,7 +60,7 @@ def train_job(options: TrainOptions) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with process_group(device) as place:
-        console = Console(stderr=True, quiet=not place.writes)
+        console = message_console(not place.writes)
         plan = _plan(options, recipe, device)
         if rehearsed:
             plan = _rehearsal(plan, console)
@@ -122,10 +123,8 @@ def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
     from vipnas_cli.distributed import together
     from vipnas_cli.training.rehearsal import rehearsal, rehearsal_key
 
-    console.print(
-        f"[bold yellow]No --data: this is a rehearsal of {escape(plan.recipe.name)} on synthetic people.[/] "
-        "It takes minutes, shows that the training runs here, and its weights are good for nothing else."
-    )
+    console.print(f"No --data: this is a rehearsal of {plan.recipe.name} on synthetic people.", style="bold yellow")
+    console.print("It takes minutes, shows that the training runs here, and its weights are good for nothing else.")
     key = plan.key
     if plan.recipe.kind in WITH_KEY and key is None:
         key = plan.out.with_name(f"{plan.out.stem}-key.safetensors")
@@ -197,11 +196,11 @@ def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
 def _tell_end(plan: RunPlan, console: Console, rehearsed: bool) -> None:
     picture = draw_curves(log_path(plan.out), plan.out.with_suffix(".png"))
     drawn = f"curves: {picture}" if picture else "curves need matplotlib (pip install 'vipnas[eval]')"
-    console.print(f"Written: {escape(str(plan.out))}; log: {escape(str(log_path(plan.out)))}; {escape(drawn)}")
+    console.print(f"Written: {plan.out}; log: {log_path(plan.out)}; {drawn}")
     if rehearsed:
         console.print(f"For a network that is good for something: vipnas train {plan.recipe.name} --data DATA")
     elif plan.recipe.kind == "pose":
-        console.print(f"Next: vipnas export {escape(str(plan.out))} --name NAME -o pipelines")
+        console.print(f"Next: vipnas export {plan.out} --name NAME -o pipelines")
 
 
 def log_path(out: Path) -> Path:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from rich.console import Console
 
 from vipnas_cli.cli.console import progress_bar
-from vipnas_cli.errors import VipnasError
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
+from vipnas_cli.errors import DataError, VipnasError
 from vipnas_cli.files import LineLog, whole_file
 
 if TYPE_CHECKING:
@@ -22,7 +23,16 @@ LOG_EVERY = 20
 # How much of the mean loss each step keeps of the one before.
 MEMORY = 0.98
 
+LOGS = DocumentKind("a log of a training", DataError, "", LARGEST_LABELS)
 Teller = Callable[["StepEvent"], None]
+
+
+class LogRow(TypedDict):
+    """A line of a training's log, as far as it is drawn."""
+
+    step: int
+    mean_loss: float
+    score: NotRequired[float]
 
 
 @contextmanager
@@ -90,7 +100,10 @@ def draw_curves(log: Path, path: Path) -> Path | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = LOGS.read_lines(log, LogRow)
+    except DataError:
+        return None  # a damaged log costs its picture, not the training
     scored = [row for row in rows if "score" in row]
     # No pyplot: it would look for a screen.
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli.data.checks.problems import Problem, far_outside, finite_numbers
-from vipnas_cli.data.files.coco import picture_file
+from vipnas_cli.data.files.coco import person_ids, picture_file, whole
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 
-NEEDED = ("image_id", "category_id", "area", "bbox", "iscrowd", "num_keypoints")
+
+def _number(value: object) -> bool:
+    return finite_numbers([value], 1)
+
+
+# What a person needs to be scored, and what it may be.
+NEEDED: dict[str, Callable[[object], bool]] = {
+    "image_id": whole,
+    "category_id": whole,
+    "area": _number,
+    "bbox": lambda value: value is not None,  # a wrong one is told below
+    "iscrowd": lambda value: value in (0, 1),
+    "num_keypoints": whole,
+}
 
 
 def truth_problems(file: Path, document: Any, keypoints: int = 17, images: bool = False) -> list[Problem]:
@@ -22,14 +36,27 @@ def truth_problems(file: Path, document: Any, keypoints: int = 17, images: bool 
     found = _twins(file, "image", [image.get("id") for image in document["images"]], fatal=True)
     for image in document["images"]:
         found += _image_problems(file, image, images)
-    sizes = {image.get("id"): image for image in document["images"]}
+    # Ids may be anything in a file that is not yet known to be good.
+    sizes = {str(image["id"]): image for image in document["images"] if whole(image.get("id"))}
+    try:
+        persons = person_ids(document["categories"], file)
+    except DataError as error:
+        return [*found, Problem(file, "categories", error.what)]
     found += _twins(file, "annotation", [row.get("id") for row in document["annotations"]], fatal=False)
     for row in document["annotations"]:
-        entry = f"annotation {row.get('id')}"
+        if whole(row.get("category_id")) and row["category_id"] not in persons:
+            continue
+        entry = f"annotation {brief(row.get('id'))}"
         found += [Problem(file, entry, f"no {key!r}") for key in NEEDED if key not in row]
+        found += [
+            Problem(file, entry, f"{key} is {brief(row[key])}")
+            for key, fits in NEEDED.items()
+            if key in row and not fits(row[key])
+        ]
         found += _entry_problems(file, entry, row, sizes, keypoints)
         found += [
-            Problem(file, entry, what, False) for what in _oddities(row, sizes.get(row.get("image_id"), {}), keypoints)
+            Problem(file, entry, what, False)
+            for what in _oddities(row, sizes.get(str(row.get("image_id")), {}), keypoints)
         ]
     return found
 
@@ -38,14 +65,14 @@ def result_problems(file: Path, results: Any, truth: Mapping[str, Any], keypoint
     """What is wrong with results read from `file` for the annotations `truth`."""
     if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
         return [Problem(file, "", "no list of results in COCO's format")]
-    sizes = {image["id"]: image for image in truth["images"]}
+    sizes = {str(image["id"]): image for image in truth["images"]}
     found: list[Problem] = []
     for number, row in enumerate(results):
         entry = f"result {number}"
         found += [Problem(file, entry, f"no {key!r}") for key in ("image_id", "category_id", "score") if key not in row]
         found += _entry_problems(file, entry, row, sizes, keypoints)
         if "score" in row and not finite_numbers([row["score"]], 1):
-            found.append(Problem(file, entry, f"the score {row['score']!r} is not finite"))
+            found.append(Problem(file, entry, f"the score {brief(row['score'])} is not finite"))
     return found
 
 
@@ -61,7 +88,7 @@ def _missing_parts(file: Path, document: Any) -> list[Problem]:
 
 
 def _twins(file: Path, kind: str, ids: Sequence[object], fatal: bool) -> list[Problem]:
-    counts = Counter(str(identity) for identity in ids)
+    counts = Counter(brief(identity) for identity in ids)
     return [
         Problem(file, f"{kind} {identity}", f"this id occurs {count} times", fatal)
         for identity, count in counts.items()
@@ -70,14 +97,14 @@ def _twins(file: Path, kind: str, ids: Sequence[object], fatal: bool) -> list[Pr
 
 
 def _image_problems(file: Path, image: Mapping[str, Any], pictures: bool) -> list[Problem]:
-    entry = f"image {image.get('id')}"
+    entry = f"image {brief(image.get('id'))}"
     found = []
-    if not isinstance(image.get("id"), int):
+    if not whole(image.get("id")):
         found.append(Problem(file, entry, "no whole number as id"))
     for side in ("width", "height"):
         value = image.get(side, 1)
-        if not isinstance(value, int) or value < 1:
-            found.append(Problem(file, entry, f"{side} is {value!r}"))
+        if not whole(value) or value < 1:
+            found.append(Problem(file, entry, f"{side} is {brief(value)}"))
     if pictures:
         try:
             picture_file(file, str(image.get("file_name")))
@@ -91,15 +118,15 @@ def _entry_problems(
 ) -> list[Problem]:
     """What is wrong with a person, labelled or found."""
     found = []
-    if row.get("image_id") not in images:
-        found.append(Problem(file, entry, f"image {row.get('image_id')} is not in the list of images"))
+    if not whole(row.get("image_id")) or str(row["image_id"]) not in images:
+        found.append(Problem(file, entry, f"image {brief(row.get('image_id'))} is not in the list of images"))
     values = row.get("keypoints")
     if not finite_numbers(values, 3 * keypoints):
         count = len(values) if isinstance(values, list) else 0
         found.append(Problem(file, entry, f"{count} keypoint values, expected {3 * keypoints} finite ones"))
     box = row.get("bbox")
     if box is not None and not finite_numbers(box, 4):
-        found.append(Problem(file, entry, f"{box} is no box"))
+        found.append(Problem(file, entry, f"{brief(box)} is no box"))
     return found
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.checks.problems import Problem, finite_numbers
-from vipnas_cli.data.files.coco import inside, picture_file
+from vipnas_cli.data.files.coco import inside, picture_file, whole
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 
 Rows = Sequence[Mapping[str, Any]]
@@ -37,7 +38,7 @@ def picture_problems(file: Path, images: Rows, root: Path | None = None) -> Iter
             found = _size_fault(path, image)
         except DataError as error:
             found = error.what
-        yield [Problem(file, f"image {image.get('id')}", found)] if found else []
+        yield [Problem(file, f"image {brief(image.get('id'))}", found)] if found else []
 
 
 def _size_fault(path: Path, image: Mapping[str, Any]) -> str:
@@ -55,15 +56,21 @@ def _size_fault(path: Path, image: Mapping[str, Any]) -> str:
 
 def label_problems(file: Path, document: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with boxes and keypoints of a document whose lists and numbers have been checked before."""
-    sizes = {image.get("id"): (image.get("width"), image.get("height")) for image in document["images"]}
-    categories = {row.get("id"): row.get("keypoints") or [] for row in document["categories"]}
+    # Ids may be anything in a file that is not yet known to be good.
+    sizes = {brief(image.get("id")): (image.get("width"), image.get("height")) for image in document["images"]}
+    categories = {brief(row.get("id")): _names(row.get("keypoints")) for row in document["categories"]}
     found = []
     for row in document["annotations"]:
-        entry = f"annotation {row.get('id')} (image {row.get('image_id')})"
-        size = sizes.get(row.get("image_id"), (None, None))
-        names = categories.get(row.get("category_id"), next(iter(categories.values()), []))
+        entry = f"annotation {brief(row.get('id'))} (image {brief(row.get('image_id'))})"
+        size = sizes.get(brief(row.get("image_id")), (None, None))
+        names = categories.get(brief(row.get("category_id")), next(iter(categories.values()), []))
         found += [Problem(file, entry, what, fatal) for what, fatal in _faults(row, size, names)]
     return found
+
+
+def _names(listed: object) -> list[str]:
+    """The names of keypoints of a category."""
+    return [str(name) for name in listed] if isinstance(listed, list) else []
 
 
 def _faults(row: Mapping[str, Any], size: tuple[Any, Any], names: Sequence[str]) -> Iterator[tuple[str, bool]]:
@@ -87,7 +94,7 @@ def _box_faults(box: Sequence[float], size: tuple[Any, Any], crowd: bool) -> Ite
         yield f"the box {list(box)} has no size", True
     elif not crowd and min(width, height) < 2:
         yield f"the box {list(box)} is less than two pixels wide or high", False
-    if not all(isinstance(side, int) for side in size):
+    if not all(whole(side) for side in size):
         return
     if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
         yield f"the box {list(box)} lies outside the picture of {size[0]}×{size[1]}", True

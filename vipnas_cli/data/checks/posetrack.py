@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli.data.checks.problems import Problem, far_outside, finite_numbers
-from vipnas_cli.data.files.coco import inside, read_json
+from vipnas_cli.data.files.coco import inside, read_json, whole
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, sequence_files, sequence_name
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 
 Rows = Sequence[Mapping[str, Any]]
@@ -106,8 +107,8 @@ def _image_problems(file: Path, document: dict[str, Any], labels: bool) -> list[
     counts = Counter(str(image.get("id")) for image in document["images"])
     found += [Problem(file, f"image {image}", f"listed {count} times") for image, count in counts.items() if count > 1]
     for image in document["images"]:
-        entry = f"image {image.get('id')}"
-        if not isinstance(image.get("id"), int):
+        entry = f"image {brief(image.get('id'))}"
+        if not whole(image.get("id")):
             found.append(Problem(file, entry, "no whole number as id"))
         if labels:
             found += [Problem(file, entry, what) for what in _picture_faults(file, image)]
@@ -126,27 +127,36 @@ def _picture_faults(file: Path, image: Mapping[str, Any]) -> list[str]:
             faults.append(error.what)
     for side in ("width", "height"):
         value = image.get(side, 1)
-        if not isinstance(value, int) or value < 1:
-            faults.append(f"{side} is {value!r}")
-    xs, ys = image.get("ignore_regions_x", []), image.get("ignore_regions_y", [])
-    if len(xs) != len(ys) or any(len(x) != len(y) or len(x) < 3 for x, y in zip(xs, ys, strict=False)):
+        if not whole(value) or value < 1:
+            faults.append(f"{side} is {brief(value)}")
+    if not _polygons(image.get("ignore_regions_x", []), image.get("ignore_regions_y", [])):
         faults.append("ignore regions that are no polygons")
     return faults
 
 
+def _polygons(xs: object, ys: object) -> bool:
+    """Whether two lists hold the coordinates of polygons."""
+    if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) != len(ys):
+        return False
+    lengths = [len(x) if isinstance(x, list) else 0 for x in xs]
+    pairs = zip(xs, ys, lengths, strict=True)
+    return all(count >= 3 and finite_numbers(x, count) and finite_numbers(y, count) for x, y, count in pairs)
+
+
 def _people_problems(file: Path, document: dict[str, Any], labels: bool) -> list[Problem]:
     keypoints = len(document["categories"][0]["keypoints"])
-    sizes = {image.get("id"): (image.get("width"), image.get("height")) for image in document["images"]}
+    # Ids may be anything in a file that is not yet known to be good.
+    sizes = {brief(image.get("id")): (image.get("width"), image.get("height")) for image in document["images"]}
     found: list[Problem] = []
     tracks: Counter[tuple[Any, Any]] = Counter()
     ids = Counter(str(row["id"]) for row in document["annotations"] if "id" in row)
     found += [Problem(file, f"annotation {one}", f"this id occurs {n} times", False) for one, n in ids.items() if n > 1]
     for row in document["annotations"]:
-        image = row.get("image_id")
-        entry = f"annotation {row.get('id')} (image {image})"
+        image = brief(row.get("image_id"))
+        entry = f"annotation {brief(row.get('id'))} (image {image})"
         if image not in sizes:
             found.append(Problem(file, entry, "the file does not list this image"))
-        tracks[image, row.get("track_id")] += 1
+        tracks[image, brief(row.get("track_id"))] += 1
         found += [Problem(file, entry, what) for what in _person_faults(row, keypoints)]
         found += [Problem(file, entry, what) for what in (_head_faults(row) if labels else [])]
         found += [Problem(file, entry, what, False) for what in _oddities(row, sizes.get(image, (None, None)), labels)]
@@ -157,14 +167,14 @@ def _people_problems(file: Path, document: dict[str, Any], labels: bool) -> list
 def _person_faults(row: Mapping[str, Any], keypoints: int) -> list[str]:
     """What makes one person impossible to score."""
     faults = []
-    if not isinstance(row.get("track_id"), int):
-        faults.append(f"no valid track id: {row.get('track_id')!r}")
+    if not whole(row.get("track_id")):
+        faults.append(f"no valid track id: {brief(row.get('track_id'))}")
     if not finite_numbers(row.get("keypoints"), 3 * keypoints):
         faults.append(f"{_count(row.get('keypoints'))} keypoint values, expected {3 * keypoints} finite ones")
     if row.get("scores") and not finite_numbers(row["scores"], keypoints):
         faults.append(f"{_count(row['scores'])} scores, expected {keypoints} finite ones")
     if "bbox" in row and not finite_numbers(row["bbox"], 4):
-        faults.append(f"{row['bbox']} is no box")
+        faults.append(f"{brief(row['bbox'])} is no box")
     return faults
 
 
@@ -173,7 +183,7 @@ def _head_faults(row: Mapping[str, Any]) -> list[str]:
     if head is None:
         return ["no head box, by which distances are measured"]
     if not finite_numbers(head, 4) or not any(head[2:]):
-        return [f"the head box {head} has no size"]
+        return [f"the head box {brief(head)} has no size"]
     return []
 
 
@@ -201,7 +211,7 @@ def _picture_problems(file: Path, images: Rows, folder: Path) -> list[Problem]:
     for image in images:
         name = image.get("file_name")
         if isinstance(name, str) and not (folder / name).is_file():
-            found.append(Problem(file, f"image {image.get('id')}", f"{folder / name} does not exist"))
+            found.append(Problem(file, f"image {brief(image.get('id'))}", f"{folder / name} does not exist"))
     if found or not images:
         return found
     stated = (images[0].get("width"), images[0].get("height"))

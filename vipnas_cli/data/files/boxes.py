@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.checks.problems import finite_numbers
-from vipnas_cli.data.files.coco import LABELS, PERSON, Box, Labels, PersonRow, person_ids, read_json
+from vipnas_cli.data.files.coco import LABELS, PERSON, Box, Labels, PersonRow, other_categories, person_ids, read_json
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.files import shown
@@ -78,13 +78,9 @@ def possible_box(box: object) -> TypeGuard[list[Any]]:
     return finite_numbers(box, 4) and all(abs(value) <= LARGEST_PLACE for value in box)
 
 
-def no_person_boxes(path: Path, found: Iterable[str], persons: Collection[int]) -> DataError:
+def no_person_boxes(path: Path, found: Iterable[object], persons: Collection[int]) -> DataError:
     """The error for a file whose boxes are all of other categories."""
-    wanted = ", ".join(str(one) for one in sorted(persons))
-    return DataError(
-        f"{shown(path)} has boxes of category {', '.join(sorted(found))} only, but persons are category {wanted}",
-        "give the boxes of persons, or correct their category_id",
-    )
+    return other_categories(path, ({"category_id": one} for one in found), persons)
 
 
 def _csv_rows(path: Path) -> Iterator[BoxRow]:
@@ -106,7 +102,7 @@ def _json_rows(path: Path) -> Iterator[BoxRow]:
     labelled = isinstance(content, dict)
     rows, frames, persons = _labelled(path, content) if labelled else (content, {}, frozenset({PERSON}))
     entries = BOXES.convert(rows, path, list[BoxEntry])
-    others = {str(row["category_id"]) for row in entries if row.get("category_id", PERSON) not in persons}
+    others = {row["category_id"] for row in entries if row.get("category_id", PERSON) not in persons}
     kept = [row for row in entries if "category_id" not in row or row["category_id"] in persons]
     if others and not kept:
         raise no_person_boxes(path, others, persons)
@@ -124,13 +120,14 @@ def _labelled(path: Path, content: object) -> tuple[list[PersonRow], dict[int, i
 
 
 def _mot_rows(path: Path) -> Iterator[BoxRow]:
-    classes, kept = set(), False
+    classes: set[int] = set()
+    kept = False
     for line in BOXES.read_text(path).splitlines():
         if not line.strip():
             continue
         parts = [_number(part) for part in line.replace(";", ",").split(",")]
         if len(parts) == TRUTH_COLUMNS and parts[7] > 0 and (parts[7] != PEDESTRIAN or not parts[6]):
-            classes.add(f"{parts[7]:g}")
+            classes.add(int(parts[7]))
             continue
         kept = True
         frame, _, x, y, width, height, score = [*parts, 1.0][:7]

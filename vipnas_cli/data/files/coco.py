@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NotRequired, TypedDict
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
-from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.files import shown
 
@@ -90,6 +91,46 @@ def person_ids(categories: object, origin: Path | str) -> frozenset[int]:
         names = ", ".join(f"{row['id']} {shown(str(row.get('name')))}" for row in rows[:9])
         raise DataError(f"{shown(origin)} has no category of persons, only {names}", 'name one of them "person"')
     return frozenset(row["id"] for row in found)
+
+
+def people_only(document: Mapping[str, Any], origin: Path | str) -> dict[str, Any]:
+    """A COCO document whose annotations are of one category, persons; its lists have been checked before."""
+    persons = person_ids(document.get("categories"), origin)
+    rows = [row for row in document["annotations"] if row.get("category_id") in persons]
+    if document["annotations"] and not rows:
+        raise other_categories(origin, document["annotations"], persons)
+    person = min(persons)
+    listed = [row for row in document.get("categories") or [{"id": person}] if row.get("id") == person]
+    return {**document, "annotations": [{**row, "category_id": person} for row in rows], "categories": listed}
+
+
+def results_of_people(path: Path, truth: Mapping[str, Any]) -> Any:
+    """COCO results of persons, with the category that `truth`, the outcome of people_only, has for them.
+
+    Annotations, if a file of labels is given, count as results of score 1. DataError if there are no persons.
+    """
+    rows, person = read_json(path), truth["categories"][0]["id"]
+    persons = frozenset({person})
+    if isinstance(rows, dict) and isinstance(rows.get("annotations"), list):
+        persons = person_ids(rows.get("categories"), path)
+        labelled = (row for row in rows["annotations"] if isinstance(row, dict) and row.get("num_keypoints"))
+        rows = [{**row, "score": row.get("score", 1.0)} for row in labelled if not row.get("iscrowd")]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return rows
+    found = [row for row in rows if "category_id" not in row or brief(row["category_id"]) in map(str, persons)]
+    if rows and not found:
+        raise other_categories(path, rows, persons)
+    return [{**row, "category_id": person} if "category_id" in row else row for row in found]
+
+
+def other_categories(origin: Path | str, rows: Iterable[Mapping[str, Any]], persons: Iterable[int]) -> DataError:
+    """The error for a file whose rows are all of other categories than persons."""
+    found = ", ".join(sorted({brief(row.get("category_id")) for row in rows}))
+    wanted = ", ".join(str(one) for one in sorted(persons))
+    return DataError(
+        f"{shown(origin)} has rows of category {found} only, but persons are category {wanted}",
+        "give those of persons, or correct their category_id",
+    )
 
 
 def whole(value: object) -> bool:

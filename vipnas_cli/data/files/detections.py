@@ -32,13 +32,13 @@ def read_detections(
     if not isinstance(rows, list):
         raise DataError(f"{shown(path)} is no list of detections", _HINT)
     found: dict[int, list[list[float]]] = {}
-    others = set()
+    others: set[object] = set()
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not whole(row.get("image_id")):
             raise DataError(f"{shown(path)}, entry {number}: no image id", _HINT)
         category = row.get("category_id")
         if category is not None and not (isinstance(category, int) and category in persons):
-            others.add(brief(category))
+            others.add(category if whole(category) else brief(category))
             continue
         box, score = row.get("bbox"), row.get("score", 1.0)
         if not possible_box(box) or not finite_numbers([score], 1):

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.files.coco import inside, read_json
+from vipnas_cli.data.files.coco import inside, read_json, whole
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError, OutputError
-from vipnas_cli.files import make_parent, write_json
+from vipnas_cli.files import make_parent, shown, write_json
 from vipnas_cli.metrics.posetrack import PredictedSequence, TruthSequence
 from vipnas_cli.pose import POSETRACK15
 
@@ -117,7 +118,7 @@ def _labelled(path: Path) -> LabelledSequence:
     document = _read(path)
     images = document["images"]
     image_ids = tuple(_field(path, "an image", image, "id", int) for image in images)
-    names = tuple(_field(path, f"image {image['id']}", image, "file_name", str) for image in images)
+    names = tuple(_field(path, f"image {brief(image['id'])}", image, "file_name", str) for image in images)
     for name in names:
         inside(path.parent, name)
     people = _people(path, document, image_ids)
@@ -170,8 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _field(path: Path, name: str, entry: Mapping[str, Any], key: str, kind: type) -> Any:
     value = entry.get(key)
-    if not isinstance(value, kind):
-        raise DataError(f"{name} of {path} has no valid {key!r}: {value!r}", "Give a PoseTrack18 file.")
+    if not isinstance(value, kind) or (kind is int and not whole(value)):
+        raise DataError(f"{name} of {shown(path)} has no valid {key!r}: {brief(value)}", "Give a PoseTrack18 file.")
     return value
 
 
@@ -183,7 +184,7 @@ def _people(path: Path, document: dict[str, Any], image_ids: Sequence[int]) -> _
         raise DataError(f"{path} lists an image twice", "Give each image its own id.")
     rows = document["annotations"]
     for row in rows:
-        if row.get("image_id") not in frame_of:
+        if not whole(row.get("image_id")) or row["image_id"] not in frame_of:
             hint = "Give annotations for the images of the file only."
             raise DataError(f"{_name(row)} of {path} is for an image that the file does not list", hint)
     rows = sorted(rows, key=lambda row: frame_of[row["image_id"]])
@@ -227,7 +228,7 @@ def _joint_order(path: Path, categories: list[dict[str, Any]]) -> list[int]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return f"annotation {row.get('id')} (image {row.get('image_id')})"
+    return f"annotation {brief(row.get('id'))} (image {brief(row.get('image_id'))})"
 
 
 def _numbers(path: Path, rows: Sequence[Mapping[str, Any]], key: str, count: int) -> Floats:
@@ -236,7 +237,7 @@ def _numbers(path: Path, rows: Sequence[Mapping[str, Any]], key: str, count: int
     for position, row in enumerate(rows):
         try:
             values = np.array(row.get(key, ()), np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             values = np.zeros(0)
         if values.shape != (count,) or not np.isfinite(values).all():
             raise DataError(
@@ -274,7 +275,7 @@ def _regions(path: Path, image: Mapping[str, Any]) -> tuple[Floats, ...]:
     all_x, all_y = image.get("ignore_regions_x", []), image.get("ignore_regions_y", [])
     try:
         polygons = tuple(np.array([x, y], np.float64).T for x, y in zip(all_x, all_y, strict=True))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         polygons = (np.zeros(0),)
     if any(polygon.ndim != 2 or len(polygon) < 3 or not np.isfinite(polygon).all() for polygon in polygons):
         raise DataError(
