@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.choice import Workload, choose
 from vipnas_cli.latency.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
 from vipnas_cli.spec import Budget
@@ -98,3 +99,30 @@ def test_an_exported_network_is_taken_as_it_is_and_a_missing_one_refused(bundle:
     assert choose(network, MACS, ONE).pipeline.name == network.stem
     with pytest.raises(WeightsError, match="nothing here"):
         choose(tmp_path / "nothing here", MACS, ONE)
+
+
+def test_whole_runs_are_remembered_for_the_detector_as_it_comes_and_measured_for_others(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_all(bundle)
+    own, measured = bundle.detector, []
+
+    def times(pipeline: Pipeline, detector: DetectorFile | None, *_: object) -> PipelineTimes:
+        measured.append(detector)
+        return PipelineTimes(1, 1, 1)
+
+    monkeypatch.setattr("vipnas_cli.latency.choice.pipeline_times", times)
+    assert own is not None
+    for workload, detector in (
+        (Workload(CLIP, None, False, TrackerOptions(detector_size=128)), own.at(128)),
+        (Workload(CLIP, None, False, TrackerOptions(verify=False)), replace(own, verifier=None)),
+        (Workload(CLIP, None, False, detects=False), None),
+    ):
+        figure = choose(None, Budget(0.1, "fps"), OPEN, workload).figure
+        assert figure is not None
+        assert figure.source == "measured now"
+        assert set(measured) == {detector}
+        measured.clear()
+    choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False))
+    choose(None, Budget(1000, "ms"), OPEN, Workload(CLIP, None, False, detects=False))
+    assert not measured

@@ -11,24 +11,21 @@ from typing import TextIO
 
 from rich.console import Console
 
+from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.bundle.reader import Pipeline
 from vipnas_cli.cli.console import frame_progress, message_console
 from vipnas_cli.cli.run import RunOptions
 from vipnas_cli.cli.run_report import RunReport, print_report
-from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
-from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs, process
-from vipnas_cli.inference.tracker import DETECT_EVERY_S, TrackerOptions, open_tracker
-from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
+from vipnas_cli.latency.choice import Choice, Workload, default_budget
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.reader import VideoReader, open_video
+from vipnas_cli.media.reader import VideoReader
 from vipnas_cli.media.results import CsvSink, JsonlSink, OverlaySink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
-from vipnas_cli.spec import Budget
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 DAMAGED, INTERRUPTED = 5, 130
@@ -40,21 +37,18 @@ TABLES: dict[str, type[CsvSink | JsonlSink | CocoSink]] = {".csv": CsvSink, ".js
 def run_job(options: RunOptions) -> int:
     """Runs a video through a pipeline; returns the exit code."""
     console = message_console(options.quiet)
-    budget = Budget.parse(options.budget or default_budget(options.weights))
     _check_outputs(options)
     _check_boxes(options)
-    workload = Workload(options.video, options.start, options.pictures)
-    choice = choose(options.weights, budget, RuntimeOptions(options.threads, options.provider), workload)
-    with open_video(options.video, options.start, options.end) as reader:
-        detector, boxes = choice.bundle.detector, _given_boxes(options)
-        tracker = open_tracker(choice.pipeline, detector, choice.runtime, _tracker_options(options), boxes)
+    with read_video(options.video, options.start, options.end) as reader:
+        found = _tracker(options)
+        choice = found.choice
         if not options.quiet and not options.json:
             console.print(_introduction(options, choice))
         with ExitStack() as stack:
             outputs = _open_outputs(options, reader, choice.pipeline, stack)
             with frame_progress(console, reader.info.frames) as on_frame:
-                statistics = process(reader, tracker.propagator, outputs, on_frame)
-        report = RunReport(statistics, choice, tracker, options.outputs, reader.damaged)
+                statistics = process(reader, found.tracker.propagator, outputs, on_frame)
+        report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
@@ -93,22 +87,19 @@ def _check_boxes(options: RunOptions) -> None:
             raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")
 
 
-def _tracker_options(options: RunOptions) -> TrackerOptions:
-    every_s = DETECT_EVERY_S if options.detect_every_s is None else options.detect_every_s
-    return TrackerOptions(options.max_people, options.detector_size, every_s, options.verify)
-
-
-def _given_boxes(options: RunOptions) -> PeopleSource | None:
-    """What --boxes gives in place of the detector."""
-    if options.boxes is None:
-        return None
-    if options.boxes == "whole":
-        return WholeFrameSource()
-    if options.start:
-        raise UsageError(
-            "--boxes with --start is ambiguous: frame numbers count from the first frame read", "cut first"
-        )
-    return GivenBoxesSource(read_boxes(Path(options.boxes)))
+def _tracker(options: RunOptions) -> PoseTracker:
+    return PoseTracker(
+        options.budget,
+        weights=options.weights,
+        boxes=options.boxes,
+        max_people=options.max_people,
+        detector_size=options.detector_size,
+        detect_every_s=options.detect_every_s,
+        verify=options.verify,
+        threads=options.threads,
+        provider=options.provider,
+        workload=Workload(options.video, options.start, options.pictures),
+    )
 
 
 def _open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vipnas_cli.bundle.archive import is_archive
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.clock import (
     MediaTimes,
     best_measured,
@@ -70,11 +71,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Workload:
-    """The video that is to be run from `start_s` on, and whether a video is written (`pictures`)."""
+    """The video that is to be run from `start_s` on, and whether a video is written (`pictures`).
+
+    `options` are those of the run; `detects` says that the own detector finds people.
+    """
 
     video: Path
     start_s: float | None
     pictures: bool
+    options: TrackerOptions = TrackerOptions()
+    detects: bool = True
+
+    def detector(self, own: DetectorFile | None) -> DetectorFile | None:
+        """What the run has of a bundle's detector."""
+        return detector_as_run(own, self.options) if own is not None and self.detects else None
 
 
 def default_budget(weights: Path | None) -> str:
@@ -131,6 +141,9 @@ def _figures(
     for pipeline in bundle.pipelines:
         chosen = _chosen(bundle, pipeline, runtime, memory, pictures).runtime
         known = memory.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
+        # What is remembered of a whole step is its time with the detector as it comes.
+        if budget.unit == "fps" and workload is not None and workload.detector(bundle.detector) != bundle.detector:
+            known = None
         value = in_unit(pipeline, chosen, known)
         found[pipeline.name] = Figure(value, budget.unit, "bench" if known else "measured now")
     return found
@@ -149,9 +162,9 @@ def _fps(
         raise BudgetError("a budget in fps is one for running a video", "state it in GFLOPs or ms here")
     info, frames, decode = sample_frames(workload.video, workload.start_s)
     media = MediaTimes(decode, write_time(info, frames)) if workload.pictures else MediaTimes(decode)
-    images = [frame.image for frame in frames]
+    images, detector = [frame.image for frame in frames], workload.detector(bundle.detector)
 
     def fps(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
-        return loop_fps(known or pipeline_times(pipeline, bundle.detector, runtime, images), media, usable_cores())
+        return loop_fps(known or pipeline_times(pipeline, detector, runtime, images), media, usable_cores())
 
     return fps

@@ -1,0 +1,199 @@
+"""The package in Python: the same poses as `vipnas run`, frame by frame, and sentences for what cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import vipnas_cli
+from vipnas_cli import People, PoseTracker, TrackedFrame, VipnasError, read_video, track
+from vipnas_cli.arrays import Boxes, Image, Scores
+from vipnas_cli.cli.app import app
+from vipnas_cli.errors import BudgetError, DataError, UsageError, VideoError, WeightsError
+from vipnas_cli.pose import COCO17
+
+CLIP = Path(__file__).parents[1] / "examples" / "two_people.mp4"
+BUDGET, END_S = "0.08GFLOPs", 1.5
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[TrackedFrame]:
+    return list(track(CLIP, BUDGET, end_s=END_S, threads=1))
+
+
+def rows_of(frames: Sequence[TrackedFrame]) -> list[list[str]]:
+    """The rows that `vipnas run` writes for the same frames."""
+    return [
+        [str(index), f"{time_s:.6f}", str(person), name, f"{x:.2f}", f"{y:.2f}", f"{score:.3f}"]
+        for index, (_, time_s, people) in enumerate(frames)
+        for person, points, scores in zip(people.ids.tolist(), people.points_frame, people.scores, strict=True)
+        for name, (x, y), score in zip(COCO17.keypoints, points.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def rows_of_run(folder: Path, *options: str) -> list[list[str]]:
+    table = folder / "poses.csv"
+    arguments = ["run", str(CLIP), "--budget", BUDGET, "--end", str(END_S), "--threads", "1", "-q", "-o", str(table)]
+    result = CliRunner().invoke(app, [*arguments, *options])
+    assert result.exit_code == 0, result.exception
+    with table.open(newline="") as file:
+        lines = [row for row in csv.reader(file) if not row[0].startswith("#")]
+    assert lines[0] == ["frame", "time_s", "person", "keypoint", "x", "y", "score"]
+    return lines[1:]
+
+
+def assert_same(one: Sequence[TrackedFrame], other: Sequence[TrackedFrame]) -> None:
+    for left, right in zip(one, other, strict=True):
+        assert left.time_s == right.time_s
+        for name in ("ids", "boxes_frame", "points_frame", "scores"):
+            np.testing.assert_array_equal(getattr(left.people, name), getattr(right.people, name))
+
+
+def test_poses_are_those_that_run_writes(tracked: list[TrackedFrame], tmp_path: Path) -> None:
+    found = rows_of(tracked)
+    assert len(found) > 17 * len(tracked)
+    assert found == rows_of_run(tmp_path)
+
+
+def test_smoothing_and_the_options_of_the_detector_are_those_of_run(tmp_path: Path) -> None:
+    frames = track(
+        CLIP, BUDGET, end_s=END_S, threads=1, smooth="high", max_people=1, detector_size=256, verify=False,
+        detect_every_s=0.1,
+    )  # fmt: skip
+    of_detector = ("--detector-size", "256", "--no-verify", "--detect-every", "0.1")
+    assert rows_of(list(frames)) == rows_of_run(tmp_path, "--smooth", "high", "--max-people", "1", *of_detector)
+
+
+def test_a_tracker_repeats_itself_after_a_reset(tracked: list[TrackedFrame]) -> None:
+    tracker = PoseTracker(BUDGET, threads=1)
+    for _ in range(2):
+        with read_video(CLIP, end_s=END_S) as frames:
+            found = [TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s)) for frame in frames]
+        assert_same(found, tracked)
+        tracker.reset()
+
+
+def test_smoothed_poses_repeat_after_a_reset_too(tracked: list[TrackedFrame]) -> None:
+    tracker = PoseTracker(BUDGET, threads=1, smooth="low")
+    runs = []
+    for _ in range(2):
+        runs.append([TrackedFrame(frame, time_s, tracker(frame, time_s)) for frame, time_s, _ in tracked[:9]])
+        tracker.reset()
+    assert_same(*runs)
+
+
+def test_any_view_of_a_picture_will_do(tracked: list[TrackedFrame]) -> None:
+    tracker, found = PoseTracker(BUDGET, threads=1), []
+    for frame, time_s, _ in tracked[:3]:
+        backwards = np.ascontiguousarray(frame[:, :, ::-1])
+        found.append(TrackedFrame(frame, time_s, tracker(backwards[:, :, ::-1], time_s)))
+    assert_same(found, tracked[:3])
+
+
+class Someone:
+    """A people source of a user's own."""
+
+    def __init__(self, box: Boxes, score: float) -> None:
+        self.box, self.score, self.asked = box, score, 0
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
+        self.asked += 1
+        return self.box, np.array([self.score], np.float32)
+
+
+def test_boxes_come_from_a_file_the_whole_frame_or_an_own_source(tracked: list[TrackedFrame], tmp_path: Path) -> None:
+    frame, _, people = tracked[0]
+    box = people.boxes_frame[:1].round()
+    x0, y0, x1, y1 = box[0].tolist()
+    (tmp_path / "boxes.csv").write_text(f"frame,x,y,width,height\n0,{x0},{y0},{x1 - x0},{y1 - y0}\n")
+    given = PoseTracker(BUDGET, boxes=tmp_path / "boxes.csv", threads=1)(frame, 0.0)
+    np.testing.assert_array_equal(given.boxes_frame, box)
+    whole = PoseTracker(BUDGET, boxes="whole", threads=1)
+    assert whole(frame, 0.0).boxes_frame.tolist() in ([], [[0, 0, frame.shape[1], frame.shape[0]]])
+    sure, unsure = Someone(box, 1.0), Someone(box, 0.1)
+    found = PoseTracker(BUDGET, boxes=sure, threads=1)(frame, 0.0)
+    np.testing.assert_array_equal(found.points_frame, given.points_frame)
+    # A detector of another program has to prove what it finds, as the own one does.
+    assert len(PoseTracker(BUDGET, boxes=unsure, threads=1)(frame, 0.0)) == 0
+    assert (sure.asked, unsure.asked) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((20, 30), np.uint8),
+        np.zeros((20, 30, 4), np.uint8),
+        np.zeros((20, 30, 3), np.float32),
+        np.zeros((0, 30, 3), np.uint8),
+        [[1, 2, 3]],
+        None,
+    ],
+)
+def test_what_is_no_picture_is_refused(frame: Image) -> None:
+    with pytest.raises(UsageError, match="a frame is"):
+        PoseTracker(BUDGET, boxes="whole", threads=1)(frame, 0.0)
+
+
+@pytest.mark.parametrize("time_s", [0.9, float("nan")])
+def test_time_does_not_go_back_without_a_reset(time_s: float) -> None:
+    tracker, frame = PoseTracker(BUDGET, threads=1), np.zeros((64, 64, 3), np.uint8)
+    tracker(frame, 1.0)
+    with pytest.raises(UsageError, match="follows one at 1 s"):
+        tracker(frame, time_s)
+    tracker.reset()
+    assert isinstance(tracker(frame, 0.9), People)
+
+
+def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    for settings, error, match in (
+        ({"budget": "nonsense"}, BudgetError, "nonsense"),
+        ({"budget": "1kFLOPs"}, BudgetError, "no pipeline"),
+        ({"budget": "60fps"}, BudgetError, "fps"),
+        ({"smooth": "very"}, UsageError, "very"),
+        ({"provider": "abacus"}, UsageError, "abacus"),
+        ({"weights": tmp_path / "none"}, WeightsError, "none"),
+        ({"boxes": tmp_path / "none.csv"}, DataError, "none.csv"),
+        ({"boxes": "whole", "detector_size": 320}, UsageError, "detector_size"),
+        ({"boxes": "whole", "detect_every_s": 1.0}, UsageError, "detect_every_s"),
+    ):
+        with pytest.raises(error, match=match):
+            PoseTracker(**settings)
+    with pytest.raises(VideoError, match="does not exist"):
+        next(track(tmp_path / "none.mp4"))
+    with pytest.raises(UsageError, match="ambiguous"):
+        next(track(CLIP, start_s=1.0, boxes=tmp_path / "none.csv"))
+
+
+def test_every_public_name_can_be_had_and_no_other() -> None:
+    for name in vipnas_cli.__all__:
+        assert getattr(vipnas_cli, name).__name__ == name
+    assert issubclass(VideoError, VipnasError)
+    assert set(vipnas_cli.__all__) <= set(dir(vipnas_cli))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = vipnas_cli.nonsense
+
+
+def test_the_example_is_what_the_readme_shows_and_it_works() -> None:
+    example = CLIP.with_name("track_in_python.py")
+    readme = (CLIP.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"```python\n{example.read_text(encoding='utf-8')}```\n" in readme
+    found = subprocess.run(
+        [sys.executable, str(example)], cwd=CLIP.parents[1], capture_output=True, text=True, check=True
+    )
+    lines = found.stdout.splitlines()
+    assert len(lines) > 20
+    assert lines[0].startswith("0.00 s: nose of person 0 at [")
+    assert lines[-1].startswith("1 person, in the box [[")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "vipnas_cli", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == f"vipnas {vipnas_cli.__version__}\n"

@@ -1,0 +1,171 @@
+"""The package in Python: people and their poses in the frames of a video, at a compute budget.
+
+Shapes: H, W frame pixels. `vipnas run` is this with readers and writers of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, TypedDict, Unpack
+
+import numpy as np
+
+from vipnas_cli.arrays import Image
+from vipnas_cli.data.files.boxes import read_boxes
+from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
+from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
+from vipnas_cli.media.reader import VideoReader, open_video
+from vipnas_cli.pose import People
+from vipnas_cli.spec import Budget
+from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
+
+WHOLE = "whole"
+
+
+class TrackedFrame(NamedTuple):
+    """An RGB frame (H, W, 3), its time in seconds, and the people in it."""
+
+    frame: Image
+    time_s: float
+    people: People
+
+
+class TrackerSettings(TypedDict, total=False):
+    """What `track` passes on to PoseTracker."""
+
+    weights: Path | str | None
+    boxes: Path | str | PeopleSource | None
+    max_people: int
+    detector_size: int | None
+    detect_every_s: float | None
+    verify: bool
+    smooth: str
+    threads: int
+    provider: str
+
+
+@dataclass(eq=False)
+class PoseTracker:
+    """Finds the people of a video frame by frame; each keeps an id.
+
+    `budget`: mean cost per person and frame, such as "0.5GFLOPs" or "12ms"; the best pipeline within it runs.
+    `weights`: a folder or file of pipelines, or one exported network, in place of the bundled ones.
+    `boxes`: a file of boxes by frame, "whole" for one person who fills the frame, or a people source of your own, in
+    place of the own detector; `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's.
+    `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
+    coreml. `workload`: the video that a budget in frames per second is measured on.
+
+    Errors: UsageError for a setting that cannot be used, BudgetError for a budget that nothing meets, WeightsError,
+    and DataError for a file of boxes.
+    """
+
+    budget: Budget | str | None = None
+    weights: Path | str | None = field(default=None, kw_only=True)
+    boxes: Path | str | PeopleSource | None = field(default=None, kw_only=True)
+    max_people: int = field(default=TrackerOptions.max_people, kw_only=True)
+    detector_size: int | None = field(default=None, kw_only=True)
+    detect_every_s: float | None = field(default=None, kw_only=True)
+    verify: bool = field(default=TrackerOptions.verify, kw_only=True)
+    smooth: str = field(default="off", kw_only=True)
+    threads: int = field(default=0, kw_only=True)
+    provider: str = field(default="auto", kw_only=True)
+    workload: Workload | None = field(default=None, kw_only=True, repr=False)
+    choice: Choice = field(init=False, repr=False)
+    tracker: Tracker = field(init=False, repr=False)
+    _smoother: Smoother | None = field(init=False, repr=False)
+    _frames: int = field(default=0, init=False, repr=False)
+    _time_s: float = field(default=-np.inf, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._smoother = _smoother(self.smooth)
+        self._check_detector()
+        boxes = self._given_boxes()
+        weights = None if self.weights is None else Path(self.weights)
+        budget = self.budget or default_budget(weights)
+        budget = Budget.parse(budget) if isinstance(budget, str) else budget
+        every_s = TrackerOptions.detect_every_s if self.detect_every_s is None else self.detect_every_s
+        options = TrackerOptions(self.max_people, self.detector_size, every_s, self.verify)
+        workload = self.workload and replace(self.workload, options=options, detects=boxes is None)
+        self.choice = found = choose(weights, budget, RuntimeOptions(self.threads, self.provider), workload)
+        self.tracker = open_tracker(found.pipeline, found.bundle.detector, found.runtime, options, boxes)
+
+    def __call__(self, frame: Image, time_s: float) -> People:
+        """The people in the next RGB frame (H, W, 3), uint8, at `time_s` seconds; UsageError for anything else."""
+        _check_picture(frame)
+        if not time_s >= self._time_s:
+            raise UsageError(
+                f"a frame at {time_s:g} s follows one at {self._time_s:g} s", "call reset() before another video"
+            )
+        step = self.tracker.propagator.step(np.ascontiguousarray(frame), self._frames, time_s)
+        self._frames, self._time_s = self._frames + 1, time_s
+        return step.people if self._smoother is None else self._smoother.smooth(step.people, time_s)
+
+    def reset(self) -> None:
+        """Forgets everyone, as before the first frame of another video."""
+        self._frames, self._time_s = 0, -np.inf
+        self.tracker.propagator.reset()
+        if self._smoother is not None:
+            self._smoother.reset()
+
+    def _check_detector(self) -> None:
+        """UsageError if something is asked of the detector where it does not run."""
+        for name in ("detector_size", "detect_every_s"):
+            if self.boxes is not None and getattr(self, name) is not None:
+                raise UsageError(f"{name} has no use with boxes, which replace the detector", "leave one of them out")
+
+    def _given_boxes(self) -> PeopleSource | None:
+        """What `boxes` gives in place of the detector."""
+        if self.boxes is None or not isinstance(self.boxes, str | Path):
+            return self.boxes
+        if self.boxes == WHOLE:
+            return WholeFrameSource()
+        if self.workload is not None and self.workload.start_s:
+            raise UsageError(
+                "boxes of a file and a start are ambiguous: frame numbers count from the first frame read", "cut first"
+            )
+        return GivenBoxesSource(read_boxes(Path(self.boxes)))
+
+
+def track(
+    video: Path | str,
+    budget: Budget | str | None = None,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    **settings: Unpack[TrackerSettings],
+) -> Iterator[TrackedFrame]:
+    """The frames of a video with start_s <= time < end_s and their people; for the settings see PoseTracker.
+
+    Errors: those of PoseTracker, and VideoError for a video that cannot be read.
+    """
+    with read_video(video, start_s, end_s) as frames:
+        tracker = PoseTracker(budget, workload=Workload(Path(video), start_s, pictures=False), **settings)
+        for frame in frames:
+            yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s))
+
+
+def read_video(video: Path | str, start_s: float | None = None, end_s: float | None = None) -> VideoReader:
+    """The frames of a video with start_s <= time < end_s: RGB `image` (H, W, 3) and `time_s`; VideoError if none."""
+    return open_video(video, start_s, end_s)
+
+
+def _check_picture(frame: object) -> None:
+    """UsageError unless it is an array (H, W, 3) of uint8."""
+    if not isinstance(frame, np.ndarray):
+        found = type(frame).__name__
+    elif frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        found = f"{frame.dtype} {frame.shape}"
+    else:
+        return
+    raise UsageError(f"a frame is {found}", "give an RGB picture as uint8 (height, width, 3)")
+
+
+def _smoother(name: str) -> Smoother | None:
+    if name not in SMOOTHING_PRESETS:
+        raise UsageError(f"smooth is {name!r}", f"use {', '.join(SMOOTHING_PRESETS)}")
+    return None if name == "off" else Smoother(SMOOTHING_PRESETS[name])
