@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
     from vipnas_cli.evaluation.cycles import Networks
-    from vipnas_cli.spec import ArchSpec, SearchSpace
-    from vipnas_cli.spec.cycle_space import CycleSpace
+    from vipnas_cli.spec import ArchSpec, CycleSpace, SearchSpace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,8 +105,7 @@ def small_space() -> SearchSpace:
 @pytest.fixture(scope="session")
 def small_cycles(small_space: SearchSpace) -> CycleSpace:
     """Cycles of two frames: a fixed key network, 48 followers."""
-    from vipnas_cli.spec import FusionSpec, SearchSpace
-    from vipnas_cli.spec.cycle_space import CycleSpace
+    from vipnas_cli.spec import CycleSpace, FusionSpec, SearchSpace
 
     fusions = (FusionSpec(), FusionSpec("add", 2), FusionSpec("cat", 2))
     return CycleSpace(SearchSpace.of(small_space.largest), small_space, (2,), fusions)

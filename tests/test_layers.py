@@ -16,9 +16,8 @@ import vipnas_cli
 PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Row 0: what every module may use.
-GROUND = {"errors", "files", "arrays", "documents"}
+GROUND = {"errors", "files", "arrays", "documents", "timing"}
 ROWS = {
-    "timing": 0,
     **dict.fromkeys(["spec", "pose"], 1),
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
     "data": 3,

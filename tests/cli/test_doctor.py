@@ -36,7 +36,9 @@ def test_this_installation_passes() -> None:
         (">=2.6,<2.14", "2.14.0", False),
         ("<2.14,>=2.6", "2.5.9", False),
         (">=1.20", "1.20rc1", True),
+        (">=3.11", "3.13.0+", True),
         ("", "0.1", True),
+        (">=1", "unknown", False),
         ("==3.1", "3.1.0", True),
     ],
 )

@@ -22,8 +22,7 @@ from vipnas_cli.evaluation.cycles import (
 )
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,5 +221,7 @@ def test_agreement_is_perfect_for_equal_numbers_and_reversed_for_reversed_ones()
     same = Agreement(times, times)
     assert (same.r2, same.spearman, same.worst) == pytest.approx((1, 1, 0))
     assert Agreement(times[::-1], times).spearman == pytest.approx(-1)
+    # Equal times share their rank.
+    assert Agreement((1.0, 1.0, 2.0), times).spearman == pytest.approx(math.sqrt(0.75))
     assert Agreement((1.1, 1.8, 4.0), times).worst == pytest.approx(0.1)
     assert Agreement((1.0,), (1.0,)).spearman != Agreement((1.0,), (1.0,)).spearman  # undefined

@@ -9,8 +9,7 @@ pytest.importorskip("torch")
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import Networks
 from vipnas_cli.search.task import SearchPlan, SearchTask
-from vipnas_cli.spec import Budget
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import Budget, CycleSpace
 
 
 @pytest.fixture(scope="session")

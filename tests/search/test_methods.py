@@ -15,8 +15,7 @@ from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
-from vipnas_cli.spec import Budget, Plan, Schedule
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 
 FREE = Budget(1e12, "macs")
 

@@ -11,8 +11,7 @@ import numpy as np
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.predictor import fitted, held_out_correlation, rank_correlation
-from vipnas_cli.spec import Schedule
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace, Schedule
 
 
 def evaluations(space: CycleSpace, count: int, noise: float) -> list[Evaluation]:

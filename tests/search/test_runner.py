@@ -16,8 +16,7 @@ from vipnas_cli.search.methods import Evolution
 from vipnas_cli.search.predictor import fitted
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
-from vipnas_cli.spec import Budget, Plan, Schedule
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 
 
 class StopError(Exception):

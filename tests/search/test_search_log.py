@@ -11,7 +11,7 @@ from vipnas_cli.errors import InputError, OutputError, UsageError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.log import SearchLog
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace
 
 PROBLEM = {"mode": "temporal", "seed": 0, "clips": ["a", "b"]}
 

@@ -8,7 +8,7 @@ import pytest
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.selection import best_first, crowding, dominated_by, front_of, ranks
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace
 
 
 def test_cheaper_and_better_dominates() -> None:

@@ -9,8 +9,7 @@ from random import Random
 import pytest
 
 from vipnas_cli.errors import SpecError
-from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 
 
 @pytest.mark.parametrize("uniform", [False, True])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs import user_config_path
 
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import UsageError
@@ -14,7 +15,7 @@ CONFIGURATIONS = DocumentKind("a configuration", UsageError, "correct or remove 
 
 def configuration_file() -> Path:
     """Where the file is looked for: vipnas/config.toml in the folder for configurations."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "vipnas" / "config.toml"
+    return user_config_path("vipnas", appauthor=False) / "config.toml"
 
 
 def configured_data() -> Path | None:

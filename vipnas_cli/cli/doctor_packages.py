@@ -11,10 +11,12 @@ from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Literal
 
+import packaging.requirements
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
 State = Literal["ok", "warn", "fail"]
-# A requirement as this project writes them: a name, bounds, and the extra that it belongs to.
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)\s*([^;]*?)\s*(?:;.*extra\s*==\s*['\"](\w+)['\"].*)?$")
-_BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9.]+)")
+_EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 EXTRAS = {
     "train": "vipnas train, search and export",
     "eval": "COCO scores of vipnas eval, and pictures of scores",
@@ -42,7 +44,11 @@ class Requirement:
 
     def allows(self, version: str) -> bool:
         """Whether a version is within the bounds."""
-        return all(_holds(version, sign, bound) for sign, bound in _BOUND.findall(self.bounds))
+        try:
+            # What follows the release numbers (rc1, +cu126, the + of a Python between releases) is left aside.
+            return SpecifierSet(self.bounds).contains(Version(version.rstrip("+")).base_version)
+        except InvalidVersion:
+            return False
 
 
 def package_findings() -> Iterator[Finding]:
@@ -72,9 +78,9 @@ def declared() -> tuple[str, tuple[Requirement, ...]]:
 
 def parse_requirement(text: str) -> Requirement:
     """The requirement that a line of package metadata states."""
-    found = _REQUIREMENT.match(text)
-    assert found is not None, f"{text} is no requirement of this project"
-    return Requirement(found[1], found[2].strip("() "), found[3] or "")
+    found = packaging.requirements.Requirement(text)
+    extra = _EXTRA.search(str(found.marker or ""))
+    return Requirement(found.name, str(found.specifier), extra[1] if extra else "")
 
 
 def _package(requirement: Requirement) -> Finding:
@@ -108,23 +114,3 @@ def _other_runtime() -> str:
     names = ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-silicon", "onnxruntime-directml")
     installed = {found.metadata["Name"] for found in metadata.distributions()}
     return next((name for name in names if name in installed), "")
-
-
-def _holds(version: str, sign: str, bound: str) -> bool:
-    ours, theirs = _numbers(version), _numbers(bound)
-    length = max(len(ours), len(theirs))
-    ours, theirs = (numbers + (0,) * (length - len(numbers)) for numbers in (ours, theirs))
-    return {
-        ">=": ours >= theirs,
-        "<=": ours <= theirs,
-        "==": ours == theirs,
-        "!=": ours != theirs,
-        "<": ours < theirs,
-        ">": ours > theirs,
-    }[sign]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The release numbers of a version; what follows them (rc1, +cu126) is left aside."""
-    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+from platformdirs import user_cache_path
 
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.documents import DocumentKind, brief
@@ -99,7 +100,7 @@ def usable_cores() -> int:
 def cache_folder() -> Path:
     """Where measurements are kept: VIPNAS_CACHE, or `vipnas` in the user's cache folder."""
     named = os.environ.get("VIPNAS_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vipnas"
+    return Path(named) if named else user_cache_path("vipnas", appauthor=False)
 
 
 def memory_file() -> Path:

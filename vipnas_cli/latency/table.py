@@ -209,8 +209,10 @@ class Agreement:
         """The correlation of the ranks."""
         if len(set(self.measured)) < 2 or len(set(self.predicted)) < 2:
             return math.nan
-        predicted, measured = (np.argsort(np.argsort(values)) for values in (self.predicted, self.measured))
-        return float(np.corrcoef(predicted.astype(np.float64), measured.astype(np.float64))[0, 1])
+        # Slow to import, and wanted only where a table is checked.
+        from scipy.stats import spearmanr
+
+        return float(spearmanr(self.predicted, self.measured).statistic)
 
 
 def fit_correction(layers_ms: Sequence[Sequence[float]], measured: Sequence[float]) -> Correction:

@@ -8,9 +8,8 @@ from typing import Any, TypedDict
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
-from vipnas_cli.spec import Budget, Plan, Schedule
+from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 from vipnas_cli.spec.cost import schedule_macs
-from vipnas_cli.spec.cycle_space import CycleSpace
 
 JsonObject = dict[str, Any]
 PlanMs = Callable[[Plan], float]

@@ -15,8 +15,7 @@ import numpy as np
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.selection import best_first
-from vipnas_cli.spec import Schedule
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace, Schedule
 
 # So many draws without anything new mean that the space has nothing more to give.
 PATIENCE = 300

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.spec import Plan, Schedule
@@ -138,9 +138,9 @@ def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:
 
 def rank_correlation(a: Floats, b: Floats) -> float:
     """Spearman's rank correlation of two rows of numbers; NaN where one is constant."""
-    ranked = [rankdata(values) - (len(values) + 1) / 2 for values in (a, b)]
-    norm = float(np.sqrt((ranked[0] ** 2).sum() * (ranked[1] ** 2).sum()))
-    return float((ranked[0] * ranked[1]).sum()) / norm if norm else float("nan")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(spearmanr(a, b).statistic)
 
 
 def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[float, dict[str, float]]]:

@@ -14,8 +14,7 @@ from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_sup
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
-from vipnas_cli.spec import PRESETS, Budget, FusionSpec, Plan, Schedule, SearchSpace
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import PRESETS, Budget, CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.spec.presets import DETECTOR
 
 # Presets that cost more than this share of the budget tell nothing about networks within it.

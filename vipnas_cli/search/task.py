@@ -19,8 +19,7 @@ from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
 from vipnas_cli.search.predictor import hopeful
 from vipnas_cli.search.runner import OnEvaluation, Runner
-from vipnas_cli.spec import Budget, Plan, Schedule
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 
 MethodName = Literal["evolution", "random"]
 UNIFORM = "uniform"

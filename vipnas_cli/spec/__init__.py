@@ -3,10 +3,9 @@
 from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 from vipnas_cli.spec.budget import Budget
 from vipnas_cli.spec.presets import FAST_BASE, PRESETS, S_VIPNET_MOBILENETV3, S_VIPNET_RES50, preset
-from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule, schedule_of
-from vipnas_cli.spec.schedule_file import read_schedule
+from vipnas_cli.spec.schedule import FusionSpec, Plan, Schedule, read_schedule, schedule_of
 from vipnas_cli.spec.space import SearchSpace
-from vipnas_cli.spec.temporal_space import TemporalSpace
+from vipnas_cli.spec.temporal_space import CycleSpace, TemporalSpace
 
 __all__ = [
     "FAST_BASE",
@@ -15,6 +14,7 @@ __all__ = [
     "S_VIPNET_RES50",
     "ArchSpec",
     "Budget",
+    "CycleSpace",
     "FusionSpec",
     "HeadSpec",
     "Plan",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from pathlib import Path
+from typing import Literal, get_args
 
-from vipnas_cli.errors import SpecError
+from vipnas_cli.documents import DocumentKind
+from vipnas_cli.errors import SpecError, UsageError
+from vipnas_cli.files import shown
 from vipnas_cli.spec.arch import ArchSpec, JsonObject, key_of, read_fields, read_list
-from vipnas_cli.spec.operations import FusionOperation
+from vipnas_cli.spec.presets import PRESETS, preset
 
+FusionOperation = Literal["none", "add", "mul", "cat"]
+SPECIFICATIONS = DocumentKind("a specification in JSON", UsageError, "name a spec that `vipnas search` wrote")
 # Frames of a cycle, far above what propagation bears.
 LONGEST = 1000
 
@@ -110,3 +115,21 @@ def schedule_of(data: object) -> Schedule:
     if "arch" in data:
         return Schedule((Plan.from_json(data),))
     return Schedule((Plan(ArchSpec.from_json(data)),))
+
+
+def read_schedule(name_or_path: str) -> Schedule:
+    """The schedule of a preset's name, or of a JSON file with an architecture, a plan, a schedule or a candidate.
+
+    UsageError if it is neither or the file cannot be read, SpecError if the file describes something else.
+    """
+    if name_or_path in PRESETS:
+        return Schedule((Plan(preset(name_or_path)),))
+    path = Path(name_or_path)
+    if not path.exists():
+        hint = f"presets are {', '.join(PRESETS)}"
+        raise UsageError(f"{shown(name_or_path)} is neither a file nor a preset", hint)
+    found = SPECIFICATIONS.read_any(path)
+    try:
+        return schedule_of(found)
+    except SpecError as error:
+        raise SpecError(f"{shown(path)}: {error.what}", error.hint) from error

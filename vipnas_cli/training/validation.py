@@ -30,8 +30,7 @@ from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
-from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
-from vipnas_cli.spec.cycle_space import CycleSpace
+from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import Images, synthetic_people
 from vipnas_cli.training.followers import Followers, schedule_of

@@ -39,9 +39,8 @@ from vipnas_cli.search.setup import (
     space_of_networks,
 )
 from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measured, run_task, take_part
-from vipnas_cli.spec import Budget, Plan
+from vipnas_cli.spec import Budget, CycleSpace, Plan
 from vipnas_cli.spec.cost import plan_cost
-from vipnas_cli.spec.cycle_space import CycleSpace
 
 # Without a terminal a line tells of so many candidates.
 LINE_EVERY = 24

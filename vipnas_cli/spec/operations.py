@@ -1,5 +1,0 @@
-"""Names of the fusion operations."""
-
-from typing import Literal
-
-FusionOperation = Literal["none", "add", "mul", "cat"]
