@@ -14,7 +14,7 @@ from vipnas_cli.nets.grafting import graft
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec, FusionSpec, SearchSpace
-from vipnas_cli.spec.operations import FusionOperation
+from vipnas_cli.spec.schedule import FusionOperation
 from vipnas_cli.spec.spaces import SPACES
 
 Net = TypeVar("Net", bound=nn.Module)

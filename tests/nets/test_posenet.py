@@ -13,7 +13,7 @@ from vipnas_cli.nets.blocks import GlobalContext, SqueezeExcite, upsampling
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW, PoseNet, heatmaps_from_raw
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.spec import PRESETS, ArchSpec, FusionSpec, HeadSpec, StageSpec, StemSpec
-from vipnas_cli.spec.operations import FusionOperation
+from vipnas_cli.spec.schedule import FusionOperation
 
 
 def tiny(family: str, height: int = 64, width: int = 32) -> ArchSpec:

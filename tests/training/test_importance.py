@@ -7,8 +7,8 @@ from torch import nn
 from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FusionSpec
-from vipnas_cli.spec.operations import FusionOperation
 from vipnas_cli.spec.presets import preset
+from vipnas_cli.spec.schedule import FusionOperation
 from vipnas_cli.training.importance import sort_channels
 
 
