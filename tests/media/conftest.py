@@ -28,6 +28,7 @@ class Clip:
     turn: tuple[int, bool] = (0, False)
     key_every: int = 10
     options: tuple[tuple[str, str], ...] = ()
+    kind: str | None = None
 
 
 def level(index: int) -> int:
@@ -48,7 +49,7 @@ def index_of(image: NDArray[np.uint8]) -> int:
 
 
 def write_clip(path: Path, clip: Clip) -> Path:
-    with av.open(str(path), "w", container_options=dict(clip.options)) as container:
+    with av.open(str(path), "w", format=clip.kind, container_options=dict(clip.options)) as container:
         stream = container.add_stream("libx264", clip.rate, options={"crf": "10", "g": str(clip.key_every)})
         stream.width, stream.height = clip.size
         stream.codec_context.time_base = clip.time_base

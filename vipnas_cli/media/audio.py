@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import av
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
 from vipnas_cli.media.decoding import Damage, read_packets
-from vipnas_cli.media.source import audio_codecs, clock_start, open_container
+from vipnas_cli.media.source import audio_codecs, clock_rules, clock_start, has_index, open_container, picture_stream
 
 # What players expect in a container; FFmpeg would put more into it (PCM in mp4) that few of them play.
 PLAYABLE = {
@@ -25,12 +25,17 @@ PLAYABLE = {
 }
 AAC_BITS_PER_CHANNEL = 96_000
 
+# Bytes of a file that are looked through for the first sound of each track.
+PROBED_BYTES = 1 << 28
+# Time stamps of one track that differ by more from what is due come from another recording, joined to the first.
+JOINED_S = 10
+
 AudioPacket: TypeAlias = "Packet[AudioStream]"
 
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """What becomes of a track: its codec in the source and in the output, None if it cannot be read."""
+    """What becomes of a track: its codec in the source and in the output, None if it is left out."""
 
     source: str
     output: str | None
@@ -45,61 +50,88 @@ class Cut:
     end_s: Fraction | None
 
 
+@dataclass(frozen=True)
+class Sound:
+    """What the first decoded sound of a track says about it."""
+
+    rate: int
+    channels: int
+
+
 class AudioFeed:
     """Moves all audio tracks of a file into an output, a little at a time, so that sound and pictures interleave.
 
-    `tracks` says what becomes of each.
+    `tracks` says what becomes of each. A track that is announced but holds no sound that can be decoded is left out,
+    and so are all of a pipe, which is read once, for its pictures.
     """
 
-    def __init__(self, output: OutputContainer, path: Path) -> None:
+    def __init__(self, output: OutputContainer, path: Path, codecs: Sequence[str] = ()) -> None:
         self._output = output
-        self._container = open_container(path)
+        self._container: InputContainer | None = None
         self._moves: dict[int, _Move] = {}
+        self._ready: Iterator[AudioPacket] = iter(())
+        self._pending: AudioPacket | None = None
+        self.tracks = tuple(AudioTrack(codec, None) for codec in codecs)
+        if not path.is_file():
+            return
+        sounds = first_sounds(path)
+        self._container = open_container(path)
+        self._start_s = clock_start(self._container, picture_stream(self._container, path))
         tracks = []
         for stream, codec in zip(self._container.streams.audio, audio_codecs(self._container), strict=True):
-            if codec != "unknown":
-                self._moves[stream.index] = _connect(output, stream, codec)
-            tracks.append(AudioTrack(codec, None if codec == "unknown" else self._moves[stream.index].codec))
+            move = _connect(output, stream, codec, sounds[stream.index]) if stream.index in sounds else None
+            if move is not None:
+                self._moves[stream.index] = move
+            tracks.append(AudioTrack(codec, None if move is None else move.codec))
         self.tracks = tuple(tracks)
         for other in self._container.streams:
             if other.index not in self._moves:
                 other.discard = Discard.all
-        self._ready: Iterator[AudioPacket] = iter(())
-        self._pending: AudioPacket | None = None
 
     def begin(self, origin_s: Fraction, end_s: Fraction | None) -> None:
         """Take the sound from `origin_s` to `end_s` of the source; the output begins at `origin_s`."""
-        shift_s = origin_s + clock_start(self._container)
+        if self._container is None or not self._moves:
+            return
+        shift_s = origin_s + self._start_s
         # Encoders put a packet of silence before time zero. QuickTime files hide it by edit lists; Matroska knows the
         # length of its own, but would delay the pictures for that of others.
         early = not origin_s and (
             self._output.format.name != "matroska" or self._container.format.name.startswith("matroska")
         )
         cut = Cut(shift_s, None if early else Fraction(0), None if end_s is None else end_s - origin_s)
-        if origin_s:
+        if origin_s and has_index(self._container):
             with suppress(av.error.FFmpegError):  # what cannot seek is read from its beginning
                 self._container.seek(int(shift_s * av.time_base))
-        self._ready = self._moved(cut)
+        self._ready = self._moved(self._container, cut)
 
     def advance(self, until_s: Fraction | None) -> None:
         """Write the packets up to a time of the output, all of them for None."""
         while (packet := self._pending or next(self._ready, None)) is not None:
             self._pending = None
-            if until_s is not None and (packet.pts or 0) * packet.time_base > until_s:
+            if until_s is not None and (packet.pts or 0) * packet.time_base >= until_s:
                 self._pending = packet
                 return
-            with suppress(av.error.InvalidDataError):  # a damaged packet, which some containers do not take
+            # A damaged packet, which some containers do not take.
+            with suppress(av.error.InvalidDataError, av.error.ArgumentError):
                 self._output.mux(packet)
+
+    def finish(self, until_s: Fraction) -> None:
+        """Write the packets up to a time of the output, and no more."""
+        self.advance(until_s)
+        self._pending, self._ready = None, iter(())
 
     def close(self) -> None:
         """Let go of the source."""
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
 
-    def _moved(self, cut: Cut) -> Iterator[AudioPacket]:
-        streams = [stream for stream in self._container.streams.audio if stream.index in self._moves]
+    def _moved(self, container: InputContainer, cut: Cut) -> Iterator[AudioPacket]:
+        streams = [stream for stream in container.streams.audio if stream.index in self._moves]
+        seams = {stream.index: _Seams(container) for stream in streams}
         unfinished = set(self._moves)
-        for packet in read_packets(self._container, streams, Damage()) if streams else ():
+        for packet in read_packets(container, streams, Damage()):
             index = packet.stream.index
+            seams[index].close(packet)
             if _is_past(packet, cut):
                 unfinished.discard(index)
             else:
@@ -108,6 +140,56 @@ class AudioFeed:
                 break
         for move in self._moves.values():
             yield from move.flush()
+
+
+class _Seams:
+    """Makes the clock of a track go on where recordings are joined, as that of the pictures does."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._jumps = clock_rules(container).jumps
+        self._due: int | None = None
+        self._offset = 0
+
+    def close(self, packet: AudioPacket) -> None:
+        """Moves the time stamps of the next packet."""
+        if packet.pts is None or not self._jumps:
+            return
+        if self._due is not None and abs(packet.pts + self._offset - self._due) * packet.time_base > JOINED_S:
+            self._offset = self._due - packet.pts
+        packet.pts += self._offset
+        if packet.dts is not None:
+            packet.dts += self._offset
+        self._due = packet.pts + (packet.duration or 0)
+
+
+def first_sounds(path: Path) -> dict[int, Sound]:
+    """What the first sound of each track is, by the index of its stream; tracks without any are missing."""
+    found: dict[int, Sound] = {}
+    with open_container(path) as container:
+        streams = [stream for stream in container.streams if getattr(stream, "codec_context", None) is not None]
+        wanted = {stream.index for stream in streams if stream.type == "audio"}
+        seen = 0
+        for packet in read_packets(container, streams, Damage()) if wanted else ():
+            seen += packet.size
+            if packet.stream.index in wanted:
+                sound = _sound(cast(AudioPacket, packet))
+                if sound is not None:
+                    found[packet.stream.index] = sound
+            if wanted <= found.keys() or seen > PROBED_BYTES:
+                break
+    return found
+
+
+def _sound(packet: AudioPacket) -> Sound | None:
+    try:
+        frames = packet.decode()
+    except (av.error.FFmpegError, ValueError):
+        return None
+    for frame in frames:
+        channels = frame.layout.nb_channels
+        if frame.sample_rate > 0 and channels > 0:
+            return Sound(frame.sample_rate, channels)
+    return None
 
 
 def _is_past(packet: AudioPacket, cut: Cut) -> bool:
@@ -130,12 +212,13 @@ class _Move(Protocol):
     def flush(self) -> Iterator[AudioPacket]: ...
 
 
-def _connect(output: OutputContainer, stream: AudioStream, codec: str) -> _Move:
+def _connect(output: OutputContainer, stream: AudioStream, codec: str, sound: Sound) -> _Move:
     """A track in the output for one of the source."""
-    if codec in PLAYABLE.get(output.format.name, {codec}):
+    known = stream.codec_context.sample_rate > 0 and stream.codec_context.layout.nb_channels > 0
+    if known and codec in PLAYABLE.get(output.format.name, {codec}):
         with suppress(ValueError):  # the container cannot carry the codec
             return _Copy(output.add_stream_from_template(stream), stream, codec)
-    return _Encode(output, stream)
+    return _Encode(output, stream, sound)
 
 
 def _describe(target: AudioStream, source: AudioStream) -> None:
@@ -174,11 +257,11 @@ class _Encode:
 
     codec = "aac"
 
-    def __init__(self, output: OutputContainer, source: AudioStream) -> None:
+    def __init__(self, output: OutputContainer, source: AudioStream, sound: Sound) -> None:
         encoder = av.Codec("aac", "w")
-        rate = source.codec_context.sample_rate
+        rate = sound.rate
         self._target = output.add_stream("aac", rate if rate in (encoder.audio_rates or ()) else 48_000)
-        channels = min(2, source.codec_context.layout.nb_channels)
+        channels = min(2, sound.channels)
         self._target.codec_context.layout = "stereo" if channels == 2 else "mono"
         self._target.bit_rate = AAC_BITS_PER_CHANNEL * channels
         _describe(self._target, source)
@@ -193,4 +276,5 @@ class _Encode:
             return
 
     def flush(self) -> Iterator[AudioPacket]:
-        yield from self._target.encode(None)
+        with suppress(av.error.FFmpegError):
+            yield from self._target.encode(None)

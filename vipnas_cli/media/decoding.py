@@ -1,11 +1,9 @@
-"""Packets to pictures: decoding that outlives damage, and time stamps that always grow."""
+"""Packets to pictures: decoding that outlives damage."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TypeVar, cast
 
 import av
@@ -15,13 +13,12 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vipnas_cli.media.clock import PictureClock
+
 StreamT = TypeVar("StreamT", bound=Stream)
 
 # A broken file can fail to give its next packet again and again without coming to its end.
 READ_ATTEMPTS = 5
-# Time stamps that go back by more than this belong to another recording, joined to the first.
-JOINED_S = 1
-FLOAT_SLACK_S = Fraction(1, 1_000_000)
 
 
 @dataclass
@@ -37,12 +34,6 @@ class Damage:
         """Start counting anew."""
         self.packets = self.frames = self.errors = self.corrupt = 0
 
-    def add(self, other: Damage) -> None:
-        """Add what was found while reading another part of the same file; its packets are known already."""
-        self.frames += other.frames
-        self.errors += other.errors
-        self.corrupt += other.corrupt
-
     @property
     def count(self) -> int:
         """Frames and packets that could not be decoded or came out corrupt."""
@@ -57,20 +48,18 @@ class Damage:
             self.errors = max(self.errors, self.packets - self.frames)
         self.errors += missing
 
-    @property
-    def unaccounted(self) -> bool:
-        """Whether a packet gave neither a frame nor an error."""
-        return self.packets > self.frames + self.errors
 
-
-def decode(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[VideoFrame]:
-    """The pictures from the current position on, in the order of presentation; failures are added to `damage`."""
-    for packet in read_packets(container, [stream], damage):
-        damage.packets += packet.size > 0  # the last packet is empty: it empties the decoder
+def decode(packets: Iterable[Packet[VideoStream]], clock: PictureClock, damage: Damage) -> Iterator[VideoFrame]:
+    """The pictures of some packets in the order of presentation; failures are added to `damage`."""
+    for packet in packets:
+        if packet.size:  # the last packet is empty: it empties the decoder
+            damage.packets += 1
+            clock.expect(packet.dts)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
             damage.errors += 1
+            clock.give_up()
             continue
         for frame in frames:
             damage.frames += 1
@@ -90,47 +79,3 @@ def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: 
         except av.error.FFmpegError:
             damage.errors += 1
             failures += 1
-
-
-class PictureClock:
-    """Gives each decoded picture its pts: that of the file, less `start` seconds, and always larger than the last.
-
-    `regular` is for files (AVI) whose time stamps are in the order of decoding: only key frames are believed then.
-    """
-
-    def __init__(self, time_base: Fraction, rate: Fraction, start: Fraction, regular: bool = False) -> None:
-        self.time_base = time_base
-        self._regular = regular
-        self.step = max(1, round(1 / (rate * time_base)))
-        self._origin = round(start / time_base)
-        self._last: int | None = None
-
-    def stamp(self, frame: VideoFrame) -> int:
-        """The pts of the next picture in the order of presentation."""
-        due = 0 if self._last is None else self._last + self.step
-        guess = frame.pts is None or (self._regular and self._last is not None and not frame.key_frame)
-        pts = due if guess else self.of_file(frame.pts or 0)
-        if self._last is not None and pts <= self._last:
-            if (self._last - pts) * self.time_base > JOINED_S:
-                self._origin += pts - due
-                pts = due
-            else:
-                pts = self._last + 1
-        self._last = pts
-        return pts
-
-    def restart(self) -> None:
-        """Forget the last picture, after a seek."""
-        self._last = None
-
-    def ticks(self, seconds: float) -> int:
-        """The first pts at or after a time, give or take what a float cannot say (0.2 is a little more than 1/5)."""
-        return math.ceil((Fraction(seconds) - FLOAT_SLACK_S) / self.time_base)
-
-    def of_file(self, stamp: int) -> int:
-        """The pts for a time stamp of the file."""
-        return stamp - self._origin
-
-    def in_file(self, pts: int) -> int:
-        """The time stamp of the file for a pts."""
-        return pts + self._origin

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from vipnas_cli.errors import OutputError
 from vipnas_cli.media.frames import Image, VideoInfo
+from vipnas_cli.media.limits import LARGE_PIXELS
 
 # Measured on 720p: half the bytes of `superfast` for 8 instead of 5 ms a frame on one core; slower ones save no more.
 PRESET = "veryfast"
@@ -38,10 +39,15 @@ class PictureEncoder:
         self._mean_step = max(1, round(1 / (info.average_rate * info.time_base)))
         self._duration = 0 if info.duration_s is None else round(Fraction(info.duration_s) / info.time_base)
         self._first_pts = 0
+        # When the last picture ends, after `flush`.
+        self.end = 0
         self._reformatter = VideoReformatter()
         self._held: VideoFrame | None = None
+        options = {"crf": str(crf), "preset": PRESET}
+        if info.width * info.height > LARGE_PIXELS:
+            options["tune"] = "zerolatency"  # without pictures to look ahead to, which would fill the memory
         self._stream: VideoStream = container.add_stream(
-            "libx264", info.average_rate, options={"crf": str(crf), "preset": PRESET}, time_base=info.time_base
+            "libx264", info.average_rate, options=options, time_base=info.time_base
         )
         context = self._stream.codec_context
         context.width, context.height = info.width + info.width % 2, info.height + info.height % 2
@@ -79,6 +85,7 @@ class PictureEncoder:
         held, self._held = self._held, None
         left = self._first_pts + self._duration - (held.pts or 0)
         duration = left if 0 < left <= LONGEST_LAST * self._mean_step else self._mean_step
+        self.end = (held.pts or 0) + duration
         return self._encode(held, duration) + self._stream.encode(None)
 
     def _encode(self, frame: VideoFrame, duration: int) -> list[Packet[VideoStream]]:

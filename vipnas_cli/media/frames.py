@@ -44,7 +44,8 @@ class VideoInfo:
 
     `average_rate` is for display only: time is pts and `time_base`. `frames` estimates what will be delivered.
     `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied.
-    `pixel_aspect` is the width of a pixel over its height.
+    `pixel_aspect` is the width of its pixels over their height, as good as 1.
+    `notes` say what was chosen where the file leaves a choice.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class VideoInfo:
     codec: str = ""
     pixel_aspect: Fraction = Fraction(1)
     color: ColorTags = ColorTags()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
-"""Upright pictures: phones store them as the sensor lies and add a matrix that says how to turn them."""
+"""Upright pictures: phones store them as the sensor lies and add a matrix that says how to turn them.
+
+Tapes and discs store pixels that are not square (anamorphic pictures). They are shown, and processed, in the size that
+has square pixels, so that people have their true proportions.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import cast
 
 import cv2
@@ -10,6 +15,16 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from vipnas_cli.media.frames import Image
+
+# An aspect this close to 1 comes from rounding a size to whole blocks, and nobody sees it.
+NEARLY_SQUARE = Fraction(1, 50)
+
+
+def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Width and height with square pixels; the side that is too short grows."""
+    if abs(aspect - 1) <= NEARLY_SQUARE:
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 import numpy as np
-from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import UsageError, VideoError
 from vipnas_cli.media import source
-from vipnas_cli.media.decoding import Damage, PictureClock, decode
+from vipnas_cli.media.clock import PictureClock
+from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
-from vipnas_cli.media.orientation import Orientation
+from vipnas_cli.media.limits import check_size
+from vipnas_cli.media.orientation import Orientation, square_size
+from vipnas_cli.media.starting import Place, packets_from, packets_from_index
 
 # A file whose last frame ends this long before the end that its header states was cut off.
 CUT_OFF_S = 0.5
-# How far before a wanted time decoding begins: most files lead to the key frame before it, transport streams to
-# anywhere near it, and some files nowhere at all (None: from the beginning).
-SEEK_LEADS_S = (0, 10, None)
 
 Stamped = tuple[int, VideoFrame]
 
@@ -35,6 +33,10 @@ Stamped = tuple[int, VideoFrame]
 def open_video(path: Path | str, start_s: float | None = None, end_s: float | None = None) -> VideoReader:
     """A reader of the frames with start_s <= time < end_s; VideoError if none of them can be decoded."""
     return VideoReader(Path(path), start_s, end_s)
+
+
+class _DoubtError(Exception):
+    """The quick way may lose pictures here."""
 
 
 class VideoReader:
@@ -50,24 +52,18 @@ class VideoReader:
             raise UsageError(f"there is no video {self._span}", "Start at 0 or later, and end after the start.")
         self._path = path
         self._damage = Damage()
-        self._container = source.open_container(path)
+        self._pipe = source.open_pipe(path)
+        self._container = source.open_container(path, self._pipe)
         try:
-            self._stream = source.picture_stream(self._container, path)
-            self._stream.thread_type = "AUTO"
-            self._clock = PictureClock(
-                self._stream.time_base or Fraction(1, 90_000),
-                source.average_rate(self._stream),
-                source.clock_start(self._container),
-                regular=self._container.format.name == "avi",
-            )
-            pictures = self._from_start()
+            self._take_stream(careful=self._pipe is not None)
+            pictures = self._wanted()
             first = next(pictures, None)
             if first is None or self._beyond_end(first[0]):
-                raise self._nothing_found()
+                raise self._nothing_found(decoded=first is not None or self._damage.frames > 0)
             self.info = self._describe(first[1])
             self._frames = self._deliver(chain([first], pictures), first[1])
         except BaseException:
-            self._container.close()
+            self.close()
             raise
 
     @property
@@ -89,6 +85,14 @@ class VideoReader:
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def stop(self) -> None:
+        """Make a thread that waits for the data of a pipe come to an end."""
+        if self._pipe is not None:
+            self._pipe.stop()
 
     @property
     def _span(self) -> str:
@@ -97,20 +101,44 @@ class VideoReader:
     def _beyond_end(self, pts: int) -> bool:
         return self._end_s is not None and pts >= self._clock.ticks(self._end_s)
 
-    def _nothing_found(self) -> VideoError:
-        if not self._damage.frames:
+    def _nothing_found(self, decoded: bool) -> BaseException:
+        if self._pipe is not None and self._pipe.interrupted:
+            return KeyboardInterrupt()
+        if not decoded:
             return VideoError(f"not one frame of {self._path} can be decoded", "Check that it plays in a video player.")
         duration = source.file_duration(self._container)
         length = "" if duration is None else f"; it is {float(duration):.2f} s long"
         return VideoError(f"{self._path} has no frame {self._span}{length}", "Choose another range.")
 
+    def _take_stream(self, careful: bool) -> None:
+        """The stream, its decoder and its clock, from the file as it was just opened."""
+        self._careful = careful
+        self._stream = source.picture_stream(self._container, self._path)
+        source.prepare(self._stream, careful)
+        self._clock = PictureClock(
+            self._stream.time_base or Fraction(1, 90_000),
+            source.average_rate(self._stream),
+            source.clock_start(self._container, self._stream),
+            source.clock_rules(self._container),
+        )
+        self._damage.forget()
+
+    def _open_again(self, careful: bool) -> None:
+        self._container.close()
+        self._container = source.open_container(self._path)
+        self._take_stream(careful)
+
     def _describe(self, picture: VideoFrame) -> VideoInfo:
         stream, orientation = self._stream, Orientation.of(picture)
         duration = source.picture_duration(self._container, stream) or source.file_duration(self._container)
-        width, height = picture.width, picture.height
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = source.pixel_aspect(stream)
+        width, height = square_size(picture.width, picture.height, aspect)
+        check_size(width, height, str(self._path))
+        if (width, height) != (picture.width, picture.height):
+            aspect = Fraction(1)
         if orientation.transpose:
             width, height, aspect = height, width, 1 / aspect
+        note = source.stream_note(self._container, stream)
         return VideoInfo(
             path=self._path,
             width=width,
@@ -124,6 +152,7 @@ class VideoReader:
             codec=stream.codec_context.codec.canonical_name,
             pixel_aspect=aspect,
             color=ColorTags(picture.colorspace, picture.color_primaries, picture.color_trc),
+            notes=() if note is None else (note,),
         )
 
     def _frames_expected(self, duration: Fraction | None) -> int | None:
@@ -133,72 +162,84 @@ class VideoReader:
         end = duration if self._end_s is None else min(duration, Fraction(self._end_s))
         return max(1, round(whole * (end - Fraction(self._start_s)) / duration))
 
+    def _wanted(self) -> Iterator[Stamped]:
+        """The pictures from the wanted start on.
+
+        Frame threads are quick, but an error makes PyAV drop the good pictures that they hold. At the first one all is
+        decoded again without them, less what was delivered before, which is the same.
+        """
+        delivered = 0
+        try:
+            for stamped in self._from_start():
+                delivered += 1
+                yield stamped
+        except _DoubtError:
+            self._open_again(careful=True)
+            yield from islice(self._from_start(), delivered, None)
+
     def _from_start(self) -> Iterator[Stamped]:
         """The pictures from the wanted start on, exact also where seeking is not."""
-        if not self._start_s:
-            return self._stamped()
         wanted = self._clock.ticks(self._start_s)
-        timed = self._stream.start_time is not None  # a bare H.264 stream is not, and frames can only be counted
-        for lead_s in SEEK_LEADS_S if timed else (None,):
-            target = 0 if lead_s is None else max(0, self._clock.ticks(self._start_s - lead_s))
-            if timed:
-                _seek(self._container, self._stream, self._clock.in_file(target))
-            self._clock.restart()
-            self._damage.forget()
-            certain = lead_s is None  # that no wanted picture lies before the place where decoding began
-            pictures = self._stamped()
-            for pts, picture in pictures:
-                if pts < wanted:
-                    certain = True
-                elif certain:
-                    self._damage.forget()
-                    return chain([(pts, picture)], pictures)
-                else:
-                    break
-            else:
-                if certain:
-                    break
-        return iter(())
+        if not self._start_s:
+            yield from self._stamped(self._packets())
+            return
+        for place in self._places():
+            packets = self._packets() if place is None else place(self._container, self._stream, self._clock, wanted)
+            pictures = self._stamped(packets or iter(()))
+            first = packets and self._first_wanted(pictures, wanted, whole=place is None)
+            if first:
+                self._damage.forget()
+                yield from chain([first], pictures)
+                return
+            if place is not None:
+                self._open_again(self._careful)
 
-    def _stamped(self) -> Iterator[Stamped]:
-        """The pictures from the current place to the end of the file."""
-        last = None
-        for picture in decode(self._container, self._stream, self._damage):
-            last = picture
+    def _places(self) -> tuple[Place | None, ...]:
+        """Where to begin to decode, best first; None is the beginning, which is always right."""
+        if self._pipe is not None:
+            return (None,)
+        return (packets_from_index, packets_from, None) if source.has_index(self._container) else (packets_from, None)
+
+    def _first_wanted(self, pictures: Iterator[Stamped], wanted: int, whole: bool) -> Stamped | None:
+        """The first picture at or after a time; None if there is none, or where the beginning is not to be trusted."""
+        try:
+            for index, (pts, picture) in enumerate(pictures):
+                if not whole and (self._damage.count or (index == 0 and (pts > wanted or not picture.key_frame))):
+                    return None
+                if pts >= wanted:
+                    return pts, picture
+        except _DoubtError:
+            if whole:
+                raise
+        return None
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        return read_packets(self._container, [self._stream], self._damage)
+
+    def _stamped(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Stamped]:
+        """The pictures of packets with their times; _DoubtError where the careful way may find more."""
+        for picture in decode(packets, self._clock, self._damage):
+            if self._damage.errors and not self._careful:
+                raise _DoubtError
             yield self._clock.stamp(picture), picture
-        if last is not None and last.pts is not None and self._damage.unaccounted:
-            for picture in self._tail(last.pts):
-                yield self._clock.stamp(picture), picture
-
-    def _tail(self, after: int) -> Iterator[VideoFrame]:
-        """The pictures with file time stamps above `after`, decoded once more without frame threads.
-
-        A damaged packet among the last ones makes PyAV drop the good pictures that frame threads still hold behind it.
-        """
-        damage = Damage()
-        with source.open_container(self._path) as container:
-            stream = source.picture_stream(container, self._path)
-            stream.thread_type = "SLICE"
-            _seek(container, stream, after)
-            for picture in decode(container, stream, damage):
-                if picture.pts is None or picture.pts <= after:
-                    damage.forget()
-                else:
-                    yield picture
-        self._damage.add(damage)
+        if not self._careful and (self._damage.errors or not self._damage.frames):
+            raise _DoubtError
 
     def _deliver(self, pictures: Iterator[Stamped], first: VideoFrame) -> Iterator[Frame]:
         orientation, reformatter = Orientation.of(first), VideoReformatter()
+        width, height = square_size(first.width, first.height, source.pixel_aspect(self._stream))
         last_end = 0
         for index, (pts, picture) in enumerate(pictures):
             if self._beyond_end(pts):
                 return
             # Some streams change their size on the way; every frame is brought to that of the first.
-            rgb = reformatter.reformat(picture, first.width, first.height, "rgb24", threads=1)
+            rgb = reformatter.reformat(picture, width, height, "rgb24", threads=1)
             # A view of the picture's memory: copied where its rows are padded, or where it is still the decoder's.
             image = np.array(rgb.to_ndarray(), np.uint8, copy=rgb is picture or None, order="C")
-            last_end = pts + max(self._clock.step, picture.duration)
+            last_end = pts + max(self._clock.step, self._clock.of_file(picture.duration) - self._clock.of_file(0))
             yield Frame(index, pts, self._clock.time_base, orientation.apply(image))
+        if self._pipe is not None and self._pipe.interrupted:
+            return
         self._damage.settle(self._frames_missing(last_end))
 
     def _frames_missing(self, last_end: int) -> int:
@@ -211,9 +252,3 @@ class VideoReader:
             end = min(end, Fraction(self._end_s))
         gap = end - last_end * self._clock.time_base
         return round(gap * source.average_rate(self._stream)) if gap > CUT_OFF_S else 0
-
-
-def _seek(container: InputContainer, stream: VideoStream, stamp: int) -> None:
-    # Where a file cannot seek, decoding goes on from where it is, which is its beginning.
-    with suppress(av.error.FFmpegError):
-        container.seek(stamp, stream=stream)

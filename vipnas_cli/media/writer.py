@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from vipnas_cli.files import PartialFile
 from vipnas_cli.media.audio import AudioFeed, AudioTrack
 from vipnas_cli.media.encoding import PictureEncoder
 from vipnas_cli.media.frames import Image, VideoInfo
+from vipnas_cli.media.limits import waiting
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Pictures that may wait for the encoder.
@@ -48,6 +49,7 @@ class VideoWriter:
         self.path = Path(path)
         self._info, self._starts_later = info, bool(start_s)
         self._end_s = None if end_s is None else Fraction(end_s)
+        self._tracks: tuple[AudioTrack, ...] = ()
         self._origin: int | None = None
         self._last_pts: int | None = None
         self._closed = False
@@ -61,19 +63,35 @@ class VideoWriter:
         options = {} if suffix == ".mkv" else _quicktime_options(info.time_base)
         partial = str(self._file.partial.absolute())
         try:
-            self._container = av.open(partial, "w", format=CONTAINERS[suffix], container_options=options)
-            self._encoder = PictureEncoder(self._container, info, crf)
-            self._audio = None if audio_from is None else AudioFeed(self._container, audio_from)
+            self._open(partial, CONTAINERS[suffix], options, crf, audio_from)
         except BaseException:
             self._file.discard()
             raise
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._jobs: deque[Future[None]] = deque()
 
+    def _open(self, partial: str, kind: str, options: dict[str, str], crf: int, audio_from: Path | None) -> None:
+        """The container with its tracks; without sound where a track of it makes the container impossible."""
+        for sound in (True, False) if audio_from else (False,):
+            self._container = av.open(partial, "w", format=kind, container_options=options)
+            self._encoder = PictureEncoder(self._container, self._info, crf)
+            self._audio = AudioFeed(self._container, audio_from, self._info.audio) if sound and audio_from else None
+            try:
+                self._container.start_encoding()
+            except (av.error.InvalidDataError, av.error.ArgumentError):
+                if self._audio is None:
+                    raise
+                self._audio.close()
+                self._tracks = tuple(AudioTrack(track.source, None) for track in self._audio.tracks)
+                self._container.close()
+            else:
+                self._tracks = self._audio.tracks if self._audio else self._tracks
+                return
+
     @property
     def audio(self) -> tuple[AudioTrack, ...]:
         """What becomes of each audio track of the source."""
-        return () if self._audio is None else self._audio.tracks
+        return self._tracks
 
     def write(self, image: Image, pts: int) -> None:
         """Add a picture, which is copied; OutputError for a wrong size, a pts that does not grow, or a full disk."""
@@ -82,7 +100,7 @@ class VideoWriter:
             raise OutputError(f"{self.path} takes uint8 pictures of shape {expected}, not {image.dtype} {image.shape}")
         if self._last_pts is not None and pts <= self._last_pts:
             raise OutputError(f"{self.path} got the pts {pts} after {self._last_pts}; time must go on")
-        while len(self._jobs) >= QUEUED:
+        while len(self._jobs) >= waiting(image.nbytes, QUEUED):
             failure = self._jobs.popleft().exception()
             if failure is not None:
                 raise self._told(failure)
@@ -102,7 +120,8 @@ class VideoWriter:
         if kind is None:
             self.close()
         else:
-            with suppress(OutputError):  # the exception on its way says what went wrong first
+            # Another exception on its way says what went wrong first; an interrupt says nothing about the file.
+            with nullcontext() if issubclass(kind, KeyboardInterrupt) and self._last_pts else suppress(OutputError):
                 self._finish(whole=False)
 
     def _finish(self, whole: bool) -> None:
@@ -144,6 +163,8 @@ class VideoWriter:
             self._container.mux(self._encoder.flush())
             if self._audio is not None and whole:
                 self._audio.advance(None)
+            elif self._audio is not None:
+                self._audio.finish(self._encoder.end * self._info.time_base)
         finally:
             if self._audio is not None:
                 self._audio.close()

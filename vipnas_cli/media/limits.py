@@ -1,0 +1,39 @@
+"""How large pictures may be, and how many of them may wait: a small file can ask for any amount of memory."""
+
+from __future__ import annotations
+
+import os
+
+from vipnas_cli.errors import UsageError, VideoError
+
+LIMIT_NAME = "VIPNAS_MAX_PIXELS"
+# 8192 x 8192: twice the pixels of 8K. One such RGB picture takes 200 MB, and a run holds about ten.
+MAX_PIXELS = 1 << 26
+# Bytes of pictures that wait between two stages; more than one wait only as long as they take less.
+WAITING_BYTES = 1 << 27
+# From here on (beyond 4K) encoder and decoder hold as few pictures as they can.
+LARGE_PIXELS = 1 << 24
+
+
+def max_pixels() -> int:
+    """Width times height of the largest picture that is read; UsageError if the environment sets no whole number."""
+    text = os.environ.get(LIMIT_NAME, "").strip()
+    if not text:
+        return MAX_PIXELS
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 10 and int(text) > 0):
+        raise UsageError(f"{LIMIT_NAME} is {text[:40]!r}, not a number of pixels", "Set it to width times height.")
+    return min(int(text), 2**31 - 1)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """VideoError for pictures that are larger than allowed."""
+    if width * height > max_pixels():
+        raise VideoError(
+            f"{name} has pictures of {width} x {height}, more than {max_pixels()} pixels",
+            f"If it can be trusted and memory suffices, set {LIMIT_NAME}={width * height}.",
+        )
+
+
+def waiting(picture_bytes: int, most: int) -> int:
+    """How many pictures of a size may wait between two stages: `most`, fewer if they are large, at least one."""
+    return max(1, min(most, WAITING_BYTES // max(1, picture_bytes)))

@@ -1,0 +1,59 @@
+"""Pipes as inputs: read once, with a bounded wait for data that an interrupt ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from pathlib import Path
+
+# Seconds without data after which a pipe is given up, and between two looks at whether somebody wants to stop.
+PATIENCE_S = 60
+LOOK_S = 0.1
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path is a FIFO, a process substitution or a terminal, which can be read once only."""
+    mode = path.stat().st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+class PipeFile:
+    """The data of a pipe for FFmpeg; it ends at `stop`, by Ctrl-C, or when nothing comes for `PATIENCE_S`.
+
+    `interrupted` and `timed_out` say why it ended before its time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self.interrupted = self.timed_out = False
+        # Without O_NONBLOCK opening would wait for a writer, and nothing could end that.
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, none at the end."""
+        try:
+            return self._wait(size)
+        except KeyboardInterrupt:  # FFmpeg calls from C, which no exception passes
+            self.interrupted = True
+            return b""
+
+    def _wait(self, size: int) -> bytes:
+        end = time.monotonic() + PATIENCE_S
+        while not (self.interrupted or self.timed_out):
+            if select.select([self._descriptor], [], [], LOOK_S)[0]:
+                try:
+                    return os.read(self._descriptor, size)
+                except BlockingIOError:
+                    continue
+            self.timed_out = time.monotonic() > end
+        return b""
+
+    def stop(self) -> None:
+        """End the data, also for a thread that waits for them."""
+        self.interrupted = True
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        os.close(self._descriptor)
