@@ -23,11 +23,11 @@ ROWS = {
     "data": 3,
     "inference": 4,
     **dict.fromkeys(["evaluation", "onnx"], 5),
-    **dict.fromkeys(["latency", "export", "training"], 6),
+    **dict.fromkeys(["latency", "export", "foreign", "training"], 6),
     **dict.fromkeys(["api", "search"], 7),
     "cli": 8,
 }
-WITH_TORCH = {"nets", "training", "distributed", "export", "onnx"}
+WITH_TORCH = {"foreign", "nets", "training", "distributed", "export", "onnx"}
 TORCH_MODULES = {
     "inference/torch.py",
     "evaluation/cycles.py",

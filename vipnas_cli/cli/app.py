@@ -15,6 +15,7 @@ from vipnas_cli.cli.data import data_app
 from vipnas_cli.cli.doctor import doctor
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
+from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.info import info
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.models import models
@@ -60,6 +61,7 @@ app.command()(search)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")
 app.command()(export)
+app.command("import")(import_network)
 app.command()(bench)
 app.command()(latency_table)
 app.command()(models)

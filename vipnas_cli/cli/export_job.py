@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.export import ExportJobOptions
@@ -17,7 +18,6 @@ from vipnas_cli.export.bundle_writer import (
     PipelineParts,
     VerifierParts,
     add_pipeline,
-    bundle_folder,
     set_detector,
     set_verifier,
 )

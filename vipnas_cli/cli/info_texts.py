@@ -14,7 +14,7 @@ from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import Results, read_csv, read_jsonl
-from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace, TemporalSpace
+from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
 DOCUMENTS_READ = DocumentKind("a document that vipnas knows", DataError, "check the file", LARGEST_LABELS)
 LONGEST_FACT = 2000
@@ -53,8 +53,10 @@ def describe_recipe(path: Path) -> Description:
     return Description("training recipe", facts, f"vipnas train {path} --data DATA -o checkpoint.safetensors")
 
 
-def arch_line(arch: ArchSpec) -> str:
+def arch_line(arch: ArchSpec | ImportedSpec) -> str:
     """An architecture in one line."""
+    if isinstance(arch, ImportedSpec):
+        return f"imported {arch.name} {arch.height}×{arch.width}"
     return f"{arch.family} {arch.height}×{arch.width}, {sum(stage.depth for stage in arch.stages)} blocks"
 
 

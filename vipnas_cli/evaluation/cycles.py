@@ -96,7 +96,7 @@ class ClipScorer:
 
     def run(self, schedule: Schedule) -> tuple[Score, list[PoseNet]]:
         """The score of a schedule, and its networks with batch-norm statistics of their own."""
-        net, calibration, first = self._key(schedule.plan(0).arch)
+        net, calibration, first = self._key(schedule.plan(0).built)
         seen, nets, found = first, [net], [self._pck(0, first)]
         for position, plan in enumerate(schedule.plans[1:], 1):
             source = self.networks.followers
@@ -104,7 +104,7 @@ class ClipScorer:
             if isinstance(source, tuple):
                 net = source[position - 1].eval()
             else:
-                net = source.extract(plan.arch, plan.fusion).eval()
+                net = source.extract(plan.built, plan.fusion).eval()
                 boxes = np.stack([person.box_frame for person in self.clips.calibration.frames(position)])
                 inputs = inputs_of(self.clips.calibration, position, plan, boxes, calibration)
                 recalibrate(net, inputs.batches())

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli import __version__
-from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
-from vipnas_cli.errors import OutputError, WeightsError
+from vipnas_cli.errors import WeightsError
 from vipnas_cli.export.networks import (
     PLAIN,
     Exported,
@@ -24,7 +20,7 @@ from vipnas_cli.export.networks import (
     export_verifier,
 )
 from vipnas_cli.export.sources import Source, checkpoint_sources
-from vipnas_cli.files import inside, make_folder, make_parent, write_text
+from vipnas_cli.files import inside, make_folder, write_text
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_verifier
 from vipnas_cli.onnx.exporter import OPSET
 from vipnas_cli.onnx.graph import FloatStorage
@@ -60,26 +56,6 @@ class VerifierParts:
     checkpoint: Path
     threshold: float
     scores: dict[str, float]
-
-
-@contextmanager
-def bundle_folder(out: Path) -> Iterator[Path]:
-    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file."""
-    if out.suffix != SUFFIX:
-        if out.is_file():
-            raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
-        yield out
-        return
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
-    make_parent(out)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-        folder = Path(name)
-        if out.exists():
-            read_manifest(out)
-            unpack(out, folder)
-        yield folder
-        write_archive(folder, out)
 
 
 def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PLAIN) -> tuple[Exported, ...]:

@@ -104,12 +104,12 @@ def _untrained_net(plan: Plan) -> PoseNet:
     """A network whose features and results have the size of a trained one's, so that a comparison shows something."""
     import torch
 
-    net = PoseNet(plan.arch, fusion=plan.fusion).eval()
+    net = PoseNet(plan.built, fusion=plan.fusion).eval()
     tensors = {name: torch.from_numpy(array) for name, array in pose_inputs(net).items()}
     images, previous = network_input(tensors["images"]), tensors.get("previous_heatmaps")
     recalibrate(net, [(images, previous)])
     with torch.no_grad():
-        highest = 1.0 if plan.arch.rules.output == "linear" else _SURE_LOGIT
+        highest = 1.0 if plan.built.rules.output == "linear" else _SURE_LOGIT
         net.final.weight *= highest / net.raw(images, previous).abs().max()
     return net
 
@@ -144,8 +144,8 @@ def _extracted(paths: list[Path], kinds: dict[Path, str], schedule: Schedule, da
 
 def _as_trained(key: SuperNet | PoseNet, followers: SuperNet | None, schedule: Schedule) -> list[PoseNet]:
     plan = schedule.plan(0)
-    nets = [key if isinstance(key, PoseNet) else key.extract(plan.arch).eval()]
+    nets = [key if isinstance(key, PoseNet) else key.extract(plan.built).eval()]
     for plan in schedule.plans[1:]:
         assert followers is not None
-        nets.append(followers.extract(plan.arch, plan.fusion).eval())
+        nets.append(followers.extract(plan.built, plan.fusion).eval())
     return nets

@@ -183,6 +183,8 @@ class OnnxEstimator:
         # What is not asked for, such as points that the graph decodes, is not computed.
         self._only_asked = ort.RunOptions()
         self._only_asked.only_execute_path_to_fetches = True
+        # A network of others may take one crop at a time only.
+        self._alone = [session.get_inputs()[0].shape[0] == 1 for session in self._sessions]
         self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads if self.provider == CPU else sys.maxsize
 
     @property
@@ -202,6 +204,8 @@ class OnnxEstimator:
                 )
             inputs["previous_heatmaps"] = previous
         at_once = max(1, self._pixels_at_once // (crops.shape[1] * crops.shape[2]))
+        if self._alone[position % len(self._alone)]:
+            at_once = 1
         if len(crops) <= at_once:
             return self._run(session, inputs)
         parts = range(0, len(crops), at_once)

@@ -122,7 +122,7 @@ def measured_ms(network: Plan | PoseNet, options: ProbeOptions = ProbeOptions())
 def network_call(network: Plan | PoseNet, options: ProbeOptions) -> Callable[[], object]:
     """Runs a network once on a random crop."""
     with _own_randomness():
-        net = PoseNet(network.arch, options.keypoints, network.fusion) if isinstance(network, Plan) else network
+        net = PoseNet(network.built, options.keypoints, network.fusion) if isinstance(network, Plan) else network
         net = copy.deepcopy(net).cpu().eval()
         drop_norms(net)
     arch, generator = net.arch, np.random.default_rng(0)

@@ -69,7 +69,7 @@ def load_pose_net(path: Path) -> PoseNet:
     with HEADERS.told(path):
         plan, keypoints = Plan.from_json(header["plan"]), _keypoints(header)
         _check_size(plan_cost(plan, keypoints), tensors)
-    net = PoseNet(plan.arch, keypoints, plan.fusion)
+    net = PoseNet(plan.built, keypoints, plan.fusion)
     _fill(net, tensors, path)
     return net
 
@@ -89,7 +89,7 @@ def load_followers(path: Path) -> tuple[Schedule, list[PoseNet]]:
             _check_size(plan_cost(plan, keypoints), tensors)
     nets = []
     for index, plan in enumerate(plans):
-        net, prefix = PoseNet(plan.arch, keypoints, plan.fusion), f"followers.{index}."
+        net, prefix = PoseNet(plan.built, keypoints, plan.fusion), f"followers.{index}."
         _fill(net, {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}, path)
         nets.append(net)
     return schedule, [nets[place] for place in places]

@@ -68,7 +68,7 @@ class Predictor:
 
 def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
     """What describes a network at its position, by name; `before` is the score of the position before, else NaN."""
-    arch, fusion = plan.arch, plan.fusion
+    arch, fusion = plan.built, plan.fusion
     found = {
         "position": float(position),
         "key": float(position == 0),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vipnas_cli.spec.arch import ArchSpec
+from vipnas_cli.spec.imported import ImportedSpec
 from vipnas_cli.spec.layers import Layer
 from vipnas_cli.spec.networks import detector_layers, plan_layers, verifier_layers
 from vipnas_cli.spec.schedule import Plan, Schedule
@@ -31,7 +32,9 @@ def layers_cost(layers: Iterable[Layer]) -> Cost:
 
 @lru_cache(maxsize=65536)
 def plan_cost(plan: Plan, keypoints: int = 17) -> Cost:
-    """The cost of one position of a cycle for one person."""
+    """The cost of one position of a cycle for one person; an imported network states its own."""
+    if isinstance(plan.arch, ImportedSpec):
+        return Cost(plan.arch.macs, plan.arch.parameters)
     return layers_cost(plan_layers(plan, keypoints))
 
 

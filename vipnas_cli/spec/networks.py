@@ -33,7 +33,8 @@ DETECTOR_STEPS = 2
 
 def plan_layers(plan: Plan, keypoints: int = 17) -> Iterator[Layer]:
     """The layers of the pose network at one position of a cycle."""
-    arch, size = plan.arch, (plan.arch.height, plan.arch.width)
+    arch = plan.built
+    size = (arch.height, arch.width)
     yield from trunk_layers(arch)
     yield from head_layers(arch.rules, arch.head, _taps(arch), size, keypoints)
     yield from fusion_layers(plan.fusion, _taps(arch), size, keypoints)

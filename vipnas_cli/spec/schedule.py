@@ -10,6 +10,7 @@ from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import SpecError, UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.spec.arch import ArchSpec, JsonObject, key_of, read_fields, read_list
+from vipnas_cli.spec.imported import ImportedSpec
 from vipnas_cli.spec.presets import PRESETS, preset
 
 FusionOperation = Literal["none", "add", "mul", "cat"]
@@ -41,10 +42,23 @@ class FusionSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """One position of the cycle: an architecture and a fusion."""
+    """One position of the cycle: an architecture, or a network of others, and a fusion."""
 
-    arch: ArchSpec
+    arch: ArchSpec | ImportedSpec
     fusion: FusionSpec = FusionSpec()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.arch, ImportedSpec) and self.fusion.operation != "none":
+            raise SpecError(
+                f"{self.arch.name} is an imported network, which takes no heatmaps: its fusion must be none"
+            )
+
+    @property
+    def built(self) -> ArchSpec:
+        """The architecture that the network is built by; SpecError for an imported network, which has none."""
+        if isinstance(self.arch, ImportedSpec):
+            raise SpecError(f"{self.arch.name} is an imported network: it can be run, but not built or varied")
+        return self.arch
 
     def to_json(self) -> JsonObject:
         """A JSON object that `from_json` turns back into an equal plan."""
@@ -54,14 +68,17 @@ class Plan:
     def from_json(data: JsonObject) -> Plan:
         """The plan of a JSON object; SpecError names a wrong field."""
         fields = read_fields("plan", data, Plan)
-        return Plan(
-            ArchSpec.from_json(fields["arch"]), FusionSpec(**read_fields("fusion", fields["fusion"], FusionSpec))
-        )
+        return Plan(_arch_of(fields["arch"]), FusionSpec(**read_fields("fusion", fields["fusion"], FusionSpec)))
 
     @property
     def key(self) -> str:
         """A short name that equal plans share in every process."""
         return key_of(self.to_json())
+
+
+def _arch_of(data: JsonObject) -> ArchSpec | ImportedSpec:
+    imported = isinstance(data, dict) and "sha256" in data
+    return ImportedSpec.from_json(data) if imported else ArchSpec.from_json(data)
 
 
 @dataclass(frozen=True)

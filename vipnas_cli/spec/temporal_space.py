@@ -64,9 +64,9 @@ class TemporalSpace:
         """A copy in which each choice of each network, and each fusion, is drawn anew with `probability`."""
         self._check_length(schedule)
         key, *followers = schedule.plans
-        plans = [Plan(self.key_space.mutate(key.arch, rng, probability))]
+        plans = [Plan(self.key_space.mutate(key.built, rng, probability))]
         for plan in followers:
-            arch = self.follower_space.mutate(plan.arch, rng, probability)
+            arch = self.follower_space.mutate(plan.built, rng, probability)
             keep = rng.random() >= probability and plan.fusion in self.fusions
             plans.append(Plan(arch, plan.fusion if keep else self._fusion(rng)))
         return Schedule(tuple(plans))
@@ -78,7 +78,7 @@ class TemporalSpace:
         plans = []
         for position, (plan_a, plan_b) in enumerate(zip(a.plans, b.plans, strict=True)):
             space = self.follower_space if position else self.key_space
-            mixed = space.cross(plan_a.arch, plan_b.arch, rng)
+            mixed = space.cross(plan_a.built, plan_b.built, rng)
             fusion = rng.choice((plan_a.fusion, plan_b.fusion))
             options = [plan for plan in (plan_a, plan_b) if self._holds(position, plan)]
             fits = position == 0 or fusion in self.fusions
@@ -129,8 +129,8 @@ class TemporalSpace:
 
     def _holds(self, position: int, plan: Plan) -> bool:
         if position == 0:
-            return self.key_space.contains(plan.arch)
-        return self.follower_space.contains(plan.arch) and plan.fusion in self.fusions
+            return self.key_space.contains(plan.built)
+        return self.follower_space.contains(plan.built) and plan.fusion in self.fusions
 
     def _check_length(self, schedule: Schedule) -> None:
         if len(schedule) != self.followers + 1:

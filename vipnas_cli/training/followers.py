@@ -139,7 +139,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     plans, places = shared_places(schedule)
     nets = []
     for place, follower in enumerate(plans):
-        net = PoseNet(follower.arch, key.final.out_channels, follower.fusion)
+        net = PoseNet(follower.built, key.final.out_channels, follower.fusion)
         started(net, plan, place)
         freeze(net, recipe.frozen_stages)
         nets.append(net)

@@ -110,7 +110,7 @@ def _take_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def architecture_of(plan: RunPlan) -> ArchSpec:
     """The architecture that a training names: of its searched specification, or the recipe's preset at its size."""
     if plan.spec is not None:
-        return read_schedule(str(plan.spec)).plans[0].arch
+        return read_schedule(str(plan.spec)).plans[0].built
     recipe = plan.recipe
     return replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
 

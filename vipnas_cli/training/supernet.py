@@ -162,7 +162,7 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
                 carried(heatmaps, batch.rows[step], batch.columns[step]), unrolled.rules.noise, unrolled.generator
             )
             images, output = network_input(batch.crops[step]), unrolled.rules.output
-            raw = unrolled.net.raw(images, plan.arch, previous, plan.fusion)
+            raw = unrolled.net.raw(images, plan.built, previous, plan.fusion)
             loss = heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
             if len(teachers) <= step:
                 teachers.append(raw.detach())

@@ -158,7 +158,7 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
 def _position(position: int, plan: Plan, ms: float, score: float) -> dict[str, Any]:
     return {
         "position": position,
-        "network": summary_of(plan.arch),
+        "network": summary_of(plan.built),
         "fusion": fusion_text(plan),
         "macs": plan_cost(plan).macs,
         "measured_ms": round(ms, 3),
@@ -233,7 +233,7 @@ def _allocation(result: SearchResult) -> Table:
         macs = plan_cost(plan).macs
         table.add_row(
             "key" if position == 0 else f"+{position}",
-            summary_of(plan.arch),
+            summary_of(plan.built),
             fusion_text(plan),
             f"{macs / 1e6:.1f}",
             f"{macs / total:.0%}",

@@ -1,0 +1,254 @@
+"""A network of our own in a stranger's clothes: whatever is put around it, the import takes off again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, compose, helper, numpy_helper  # noqa: E402
+
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
+from vipnas_cli.errors import SpecError, WeightsError  # noqa: E402
+from vipnas_cli.foreign.conventions import Given, understand  # noqa: E402
+from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
+from vipnas_cli.foreign.importer import Origin, follower_sets, import_network  # noqa: E402
+from vipnas_cli.foreign.pose_graph import (  # noqa: E402
+    BYTES,
+    IMAGENET,
+    Conventions,
+    Grid,
+    cell_centres,
+    resampling,
+    wrapped,
+)
+from vipnas_cli.foreign.signature import load_foreign, open_foreign, read_signature  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.pose import CropTransform, HeatmapCodec  # noqa: E402
+from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule  # noqa: E402
+from vipnas_cli.spec.cost import plan_cost  # noqa: E402
+from vipnas_cli.synthetic import render_still  # noqa: E402
+
+HEIGHT, WIDTH = 192, 128
+
+
+@pytest.fixture(scope="module")
+def own() -> Any:
+    """The bundled key network of 192×128: RGB bytes, channels last, cells at their centres."""
+    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "fast-192")
+    return onnx.load_from_string(pipeline.networks[0].read())
+
+
+def crops(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def people(count: int = 4) -> np.ndarray:
+    """Crops of synthetic people."""
+    generator, found = np.random.default_rng(5), []
+    for _ in range(count):
+        still = render_still(generator, 320, 320)
+        found.append(CropTransform.from_box(still.boxes_frame[0], HEIGHT, WIDTH).warp(still.image))
+    return np.stack(found)
+
+
+def heatmaps_of(model: Any, images: np.ndarray) -> np.ndarray:
+    found: np.ndarray = open_foreign(model).run(["heatmaps"], {"images": images})[0]
+    return found
+
+
+def dressed(own: Any, people: int | str = "people", extra: int = 0) -> Any:
+    """The network as a publisher would give it: floats, channels first, BGR, ImageNet's mean and deviation.
+
+    `extra` keypoints follow the 17 of COCO.
+    """
+    model = compose.add_prefix(own, "own/")
+    constants = {
+        "std": np.array(IMAGENET.std, np.float32),
+        "mean": np.array(IMAGENET.mean, np.float32),
+        "order": np.array([2, 1, 0], np.int64),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    before = [
+        helper.make_node("Transpose", ["input"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Gather", ["last", "order"], ["rgb"], axis=3),
+        helper.make_node("Mul", ["rgb", "std"], ["wide"]),
+        helper.make_node("Add", ["wide", "mean"], ["bytes"]),
+        helper.make_node("Round", ["bytes"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["own/images"], to=TensorProto.UINT8),
+    ]
+    nodes = list(model.graph.node)
+    del model.graph.node[:], model.graph.input[:], model.graph.output[:]
+    model.graph.node.extend([*before, *nodes])
+    model.graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, [people, 3, HEIGHT, WIDTH]))
+    outputs = ["own/heatmaps"] * (1 + (extra > 0))
+    model.graph.node.append(helper.make_node("Concat", outputs, ["output"], axis=1))
+    shape = [people, 17 * len(outputs), HEIGHT // 4, WIDTH // 4]
+    model.graph.output.append(helper.make_tensor_value_info("output", TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    return model
+
+
+def as_simcc(own: Any) -> Any:
+    """The network with the two profiles of its heatmaps as outputs, in the order y, x."""
+    model = onnx.ModelProto()
+    model.CopyFrom(own)
+    del model.graph.output[:]
+    for name, axis, bins in (("simcc_y", 3, HEIGHT // 4), ("simcc_x", 2, WIDTH // 4)):
+        model.graph.node.append(helper.make_node("ReduceMax", ["heatmaps"], [name], axes=[axis], keepdims=0))
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["people", 17, bins]))
+    onnx.checker.check_model(model)
+    return model
+
+
+def test_resampling_our_own_grid_changes_nothing() -> None:
+    np.testing.assert_allclose(resampling("centre", 48, 192), np.eye(48), atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", ["corner", "centre", "edges"])
+@pytest.mark.parametrize("place", [40.0, 71.3, 100.75])
+def test_a_peak_stays_at_its_pixel(grid: Grid, place: float) -> None:
+    centres = cell_centres(grid, 64, 256)
+    bump = np.exp(-((centres - place) ** 2) / (2 * 8.0**2))
+    ours = resampling(grid, 64, 256) @ bump
+    codec = HeatmapCodec(256, 256)
+    points, _ = codec.decode(np.outer(ours, ours)[None, None].astype(np.float32))
+    np.testing.assert_allclose(points[0, 0], place, atol=0.1)
+    assert ours.max() == pytest.approx(1, abs=0.06)
+
+
+def test_what_was_put_around_a_network_is_found_and_taken_off(own: Any) -> None:
+    model = dressed(own)
+    signature = read_signature(model, "stranger")
+    assert (signature.head, signature.height, signature.width, signature.people) == ("heatmaps", HEIGHT, WIDTH, True)
+    found = understand(model, signature, "stranger")
+    assert (found.conventions.colour, found.conventions.normalisation) == ("bgr", IMAGENET)
+    # Its grid is symmetric, so that it is not taken for one that begins in the corner.
+    assert found.conventions.grid == "edges"
+    assert found.found > 0.6
+    stated = replace(found.conventions, grid="centre")
+    np.testing.assert_allclose(
+        heatmaps_of(wrapped(model, signature, stated), crops()), heatmaps_of(own, crops()), atol=1e-4
+    )
+
+
+def test_a_grid_that_begins_in_the_corner_is_recognised(own: Any) -> None:
+    model = dressed(own)
+    signature = read_signature(model, "stranger")
+    # Places of a network trained on such a grid lie 1.5 pixels lower and further right than its cells say to us.
+    shifted = dressed(own)
+    for node in shifted.graph.node:
+        if node.output[0] == "output":
+            node.output[0] = "ours"
+    rows, columns = (np.linalg.pinv(resampling("corner", n, 4 * n)).astype(np.float32) for n in (48, 32))
+    shifted.graph.initializer.append(numpy_helper.from_array(rows, "rows"))
+    shifted.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(columns.T), "columns"))
+    shifted.graph.node.append(helper.make_node("MatMul", ["rows", "ours"], ["tall"]))
+    shifted.graph.node.append(helper.make_node("MatMul", ["tall", "columns"], ["output"]))
+    assert understand(shifted, signature, "corner", Given("bgr", IMAGENET)).conventions.grid == "corner"
+    assert understand(model, signature, "edges", Given("bgr", IMAGENET)).conventions.grid == "edges"
+
+
+def test_what_is_given_is_not_tried(own: Any) -> None:
+    model = dressed(own)
+    found = understand(model, read_signature(model, "stranger"), "stranger", Given("bgr", IMAGENET, "corner"))
+    assert not found.others
+    assert found.conventions.grid == "corner"
+
+
+def test_simcc_gives_the_same_places(own: Any) -> None:
+    model = as_simcc(own)
+    signature = read_signature(model, "simcc")
+    assert signature.head == "simcc"
+    assert signature.outputs == ("simcc_x", "simcc_y")
+    drawn = heatmaps_of(wrapped(model, signature, Conventions("rgb", BYTES, "centre")), people())
+    straight = heatmaps_of(own, people())
+    codec = HeatmapCodec(HEIGHT, WIDTH)
+    (points, _), (expected, _) = codec.decode(drawn), codec.decode(straight)
+    peak, column = straight.max((2, 3)), straight.max(2).argmax(-1)
+    # Where one peak rules, its profiles tell its place; two hills can trade their columns and rows.
+    alone = (peak > 0.1) & (straight.reshape(*peak.shape, -1).argmax(-1) % (WIDTH // 4) == column)
+    assert alone.any()
+    assert np.median(np.abs(points - expected)[alone]) < 1
+    np.testing.assert_allclose(drawn.max((2, 3))[alone], peak[alone], rtol=0.05)
+
+
+def test_more_keypoints_than_coco_has_are_left_out(own: Any) -> None:
+    model = dressed(own, extra=17)
+    signature = read_signature(model, "whole body")
+    assert signature.keypoints == 34
+    assert heatmaps_of(wrapped(model, signature, Conventions("bgr", IMAGENET, "centre")), crops()).shape[1] == 17
+
+
+def test_a_network_of_one_crop_serves_several_people(own: Any, tmp_path: Path) -> None:
+    path = tmp_path / "single.onnx"
+    onnx.save(dressed(own, people=1), str(path))
+    imported = import_network(path, tmp_path / "single", Origin("single"), given=Given("bgr", IMAGENET, "centre"))
+    assert not imported.signature.people
+    estimator = OnnxEstimator(imported.pipelines[0], RuntimeOptions(1))
+    np.testing.assert_allclose(estimator.estimate(0, crops(), None), heatmaps_of(own, crops()), atol=1e-4)
+
+
+def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "net.onnx", tmp_path / "net.vipnas"
+    onnx.save(dressed(own), str(path))
+    origin = Origin("net", "a test", "CC0-1.0")
+    imported = import_network(path, out, origin, given=Given("bgr", IMAGENET, "centre"))
+    bundle = open_bundle(out)
+    assert [p.name for p in bundle.pipelines] == [f"net{label}" for label in follower_sets()]
+    assert {len(p.networks) for p in bundle.pipelines} >= {1, 2, 4, 8}
+    key = bundle.pipelines[0].networks[0]
+    assert isinstance(key.plan.arch, ImportedSpec)
+    assert key.macs == plan_cost(key.plan).macs == imported.spec.macs
+    facts = json.loads(onnx.load_from_string(key.read()).metadata_props[0].value)
+    assert (facts["licence"], facts["imported"]["source"]) == ("CC0-1.0", "a test")
+    for pipeline in bundle.pipelines:
+        estimator = OnnxEstimator(pipeline, RuntimeOptions(1))
+        heatmaps = estimator.estimate(0, crops(), None)
+        assert heatmaps.shape == (3, 17, HEIGHT // 4, WIDTH // 4)
+        # Followers that never saw this key network follow it all the same.
+        assert pipeline.scores["selection"] > 50
+
+
+def test_the_cost_of_a_graph_is_that_of_its_layers(own: Any) -> None:
+    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "fast-192")
+    assert graph_cost(own, {"images": crops(1)}).macs == pipeline.networks[0].macs
+
+
+def test_what_is_no_pose_network_is_told_with_what_was_found(own: Any) -> None:
+    with pytest.raises(WeightsError, match="is no ONNX file"):
+        load_foreign(b"no network", "file")
+    model = onnx.ModelProto()
+    model.CopyFrom(own)
+    model.graph.node.append(helper.make_node("GlobalMaxPool", ["heatmaps"], ["top"]))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("top", TensorProto.FLOAT, None))
+    with pytest.raises(WeightsError, match="the outputs of file are top 1x17x1x1"):
+        read_signature(model, "file")
+    # Keypoints in another order are nobody's.
+    shuffled = dressed(own)
+    shuffled.graph.initializer.append(numpy_helper.from_array(np.arange(17)[::-1].copy(), "turned"))
+    shuffled.graph.node.append(helper.make_node("Gather", ["output", "turned"], ["others"], axis=1))
+    del shuffled.graph.output[:]
+    shuffled.graph.output.append(helper.make_tensor_value_info("others", TensorProto.FLOAT, None))
+    with pytest.raises(WeightsError, match="of the keypoints of synthetic people"):
+        understand(shuffled, read_signature(shuffled, "file"), "file")
+
+
+def test_imported_specs_travel_and_can_only_be_key_frames() -> None:
+    spec = ImportedSpec("net", 256, 192, 300_000_000, 1_300_000, "0" * 64)
+    schedule = Schedule((Plan(spec),))
+    assert Schedule.from_json(json.loads(json.dumps(schedule.to_json()))) == schedule
+    assert replace(spec, macs=1).key != spec.key
+    with pytest.raises(SpecError, match="fusion must be none"):
+        Plan(spec, FusionSpec("add", 1))
+    with pytest.raises(SpecError, match="not built or varied"):
+        _ = Plan(spec).built
+    for field, value in (("height", 30), ("name", "../x"), ("sha256", "1"), ("macs", -1), ("macs", 10**30)):
+        with pytest.raises(SpecError, match=field):
+            replace(spec, **{field: value})

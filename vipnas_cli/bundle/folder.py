@@ -1,0 +1,33 @@
+"""Where a bundle is written: a folder, or a temporary one that becomes one file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
+from vipnas_cli.bundle.reader import read_manifest
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import make_parent
+
+
+@contextmanager
+def bundle_folder(out: Path) -> Iterator[Path]:
+    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file."""
+    if out.suffix != SUFFIX:
+        if out.is_file():
+            raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
+        yield out
+        return
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
+    make_parent(out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        folder = Path(name)
+        if out.exists():
+            read_manifest(out)
+            unpack(out, folder)
+        yield folder
+        write_archive(folder, out)

@@ -1,0 +1,158 @@
+"""`vipnas import`: the options; the work is in import_job, which needs the package onnx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vipnas_cli.cli.command import command
+from vipnas_cli.errors import UsageError, VipnasError
+
+READING = "How the file is read (found out by trials where not stated)"
+
+
+class ColourOrder(StrEnum):
+    """Which channel comes first."""
+
+    rgb = "rgb"
+    bgr = "bgr"
+
+
+class CellGrid(StrEnum):
+    """Where the cells of heatmaps have their centres."""
+
+    corner = "corner"
+    centre = "centre"
+    edges = "edges"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Which file to import, how to read it, and where the bundle goes."""
+
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An ONNX pose network for crops of one person.", show_default=False)
+    ]
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR|FILE",
+            help="A new folder, or one file ending in .vipnas. Default: the network's name and .vipnas.",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="What the network is called. Default: the file's name.", show_default=False, rich_help_panel="Output"
+        ),
+    ] = None
+    source: Annotated[
+        str, typer.Option(help="Where the file comes from; it is recorded.", rich_help_panel="Output")
+    ] = ""
+    licence: Annotated[
+        str, typer.Option(help="The licence of the weights; it is recorded.", rich_help_panel="Output")
+    ] = "not stated"
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel="Output")] = (
+        False
+    )
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="The crop, where the file leaves it open, such as 256x192.",
+            show_default=False,
+            rich_help_panel=READING,
+        ),
+    ] = None
+    colour: Annotated[
+        ColourOrder | None,
+        typer.Option(help="Which channel comes first.", show_default=False, rich_help_panel=READING),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,G,B",
+            help="What is subtracted from the bytes of red, green, blue; goes with --std.",
+            show_default=False,
+            rich_help_panel=READING,
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", help="What the rest is divided by.", show_default=False, rich_help_panel=READING),
+    ] = None
+    grid: Annotated[
+        CellGrid | None,
+        typer.Option(
+            help="Where cell c has its centre: corner (s c for s pixels a cell), centre (s c + (s - 1) / 2), edges "
+            "(the first and last cell on the crop's edge pixels).",
+            show_default=False,
+            rich_help_panel=READING,
+        ),
+    ] = None
+    json: Annotated[
+        bool, typer.Option("--json", help="Print what was found as one JSON document.", rich_help_panel="Output")
+    ] = False
+
+    @property
+    def network_name(self) -> str:
+        """The name given, or the file's."""
+        return self.name or self.file.name.removesuffix(".onnx")
+
+    @property
+    def bundle(self) -> Path:
+        """Where the bundle goes."""
+        return self.out or Path(f"{self.network_name}.vipnas")
+
+    @property
+    def crop(self) -> tuple[int, int] | None:
+        """Height and width as stated; UsageError for what is no size."""
+        if self.size is None:
+            return None
+        parts = self.size.lower().split("x")
+        if len(parts) != 2 or not all(part.isdecimal() and len(part) < 6 for part in parts):
+            raise UsageError(f"--size {self.size} is no size", "state height and width, such as 256x192")
+        return int(parts[0]), int(parts[1])
+
+    @property
+    def scaling(self) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+        """Mean and deviation of red, green and blue as stated; UsageError if only one of them is, or is no triple."""
+        if self.mean is None and self.std is None:
+            return None
+        if self.mean is None or self.std is None:
+            raise UsageError("--mean and --std go together", "state both, in units of bytes")
+        mean, std = _triple("--mean", self.mean), _triple("--std", self.std)
+        if not all(value > 0 for value in std):
+            raise UsageError(f"--std {self.std} has a value that is not above 0", "state three positive numbers")
+        return mean, std
+
+
+def _triple(option: str, text: str) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text} is not three numbers", "for example 123.675,116.28,103.53") from None
+    return red, green, blue
+
+
+@command
+def import_network(options: ImportOptions) -> None:
+    """Make any ONNX pose network a key network: a bundle that runs it alone and with the bundled followers behind it.
+
+    Heatmaps and SimCC are understood; the first 17 keypoints have to be COCO's.
+
+    Example: vipnas import rtmpose.onnx -o rtmpose.vipnas && vipnas run clip.mp4 --weights rtmpose.vipnas
+    """
+    try:
+        from vipnas_cli.cli.import_job import import_job
+    except ImportError as error:
+        raise VipnasError(f"importing needs {error.name}", "pip install 'vipnas[import]'") from error
+    import_job(options)

@@ -1,0 +1,197 @@
+"""Brings a pose network of others into a bundle: alone on every frame, and with every set of bundled followers behind.
+
+The bundle's manifest and its ONNX file say where the network came from, and how it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from vipnas_cli import __version__
+from vipnas_cli.bundle.folder import bundle_folder
+from vipnas_cli.bundle.reader import FORMAT, MANIFEST, NetworkFile, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.errors import WeightsError
+from vipnas_cli.evaluation.clip_sets import ClipSet, SetSizes, clip_sets
+from vipnas_cli.evaluation.pck import evaluate_clips
+from vipnas_cli.files import make_folder, write_bytes, write_json
+from vipnas_cli.foreign.conventions import NOTHING_GIVEN, Given, Understood, understand
+from vipnas_cli.foreign.graph_cost import graph_cost
+from vipnas_cli.foreign.pose_graph import Signature, wrapped
+from vipnas_cli.foreign.signature import load_foreign, read_signature
+from vipnas_cli.inference.onnx import METADATA, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.tracker import TrackerOptions
+from vipnas_cli.pose import COCO17
+from vipnas_cli.spec import ImportedSpec, Plan
+
+LARGEST_FILE = 1_000_000_000
+# Clips of synthetic people that rank the pipelines of a bundle.
+CLIPS, FRAMES = 24, 8
+UNKNOWN_LICENCE = "not stated"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from, as the user states it: its name, its publisher, its licence."""
+
+    name: str
+    source: str = ""
+    licence: str = UNKNOWN_LICENCE
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network that was understood, and the pipelines that were made of it."""
+
+    spec: ImportedSpec
+    signature: Signature
+    understood: Understood
+    pipelines: tuple[Pipeline, ...]
+
+
+def import_network(
+    path: Path, out: Path, origin: Origin, size: tuple[int, int] | None = None, given: Given = NOTHING_GIVEN
+) -> Imported:
+    """Writes a bundle, a folder or a file ending in .vipnas, of the network in an ONNX file; WeightsError if it cannot.
+
+    `size` (height, width) is that of the crops where the file leaves it open; `given` what the user knows.
+    """
+    data = _read(path)
+    model = load_foreign(data, path.name)
+    signature = read_signature(model, path.name, size)
+    understood = understand(model, signature, path.name, given)
+    side = (signature.height, signature.width)
+    crop = np.zeros((1, *side, 3) if signature.channels_last else (1, 3, *side))
+    cost = graph_cost(model, {signature.input: crop.astype(helper.tensor_dtype_to_np_dtype(signature.dtype))})
+    spec = ImportedSpec(origin.name, *side, cost.macs, cost.parameters, hashlib.sha256(data).hexdigest())
+    facts = _facts(spec, signature, understood, origin)
+    graph = wrapped(model, signature, understood.conventions)
+    graph.metadata_props.add(key=METADATA, value=json.dumps(facts, sort_keys=True))
+    with bundle_folder(out) as folder:
+        make_folder(folder)
+        pipelines = _written(folder, graph.SerializeToString(), spec, facts)
+    return Imported(spec, signature, understood, pipelines)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise WeightsError(f"{path} is larger than {LARGEST_FILE / 1e9:g} GB", "name a network of one crop")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+
+
+def _facts(spec: ImportedSpec, signature: Signature, understood: Understood, origin: Origin) -> dict[str, Any]:
+    """What the ONNX file and the manifest say of the network."""
+    return {
+        "format": 1,
+        "vipnas": __version__,
+        "kind": "pose",
+        "plan": Plan(spec).to_json(),
+        "macs": spec.macs,
+        "parameters": spec.parameters,
+        "skeleton": COCO17.name,
+        "keypoints": list(COCO17.keypoints),
+        "weights": "fp32",
+        "origin": f"imported from {origin.source}" if origin.source else "imported",
+        "licence": origin.licence,
+        "imported": {
+            "sha256": spec.sha256,
+            "source": origin.source,
+            "head": signature.head,
+            "outputs": list(signature.outputs),
+            "conventions": understood.conventions.to_json(),
+            "keypoints_found_on_synthetic_people": round(understood.found, 4),
+        },
+    }
+
+
+def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, Any]) -> tuple[Pipeline, ...]:
+    """Writes the network, copies of the followers, and the manifest; returns the scored pipelines."""
+    name = f"imported-{spec.name}-{spec.sha256[:6]}"
+    write_bytes(folder / f"{name}.onnx", graph)
+    digest = hashlib.sha256(graph).hexdigest()
+    key = NetworkFile(folder / f"{name}.onnx", digest, spec.macs, spec.parameters, Plan(spec))
+    networks, rows, found = {name: _row(key, facts)}, [], []
+    clips = clip_sets(None, SetSizes(CLIPS, 1, FRAMES)).scored
+    for label, followers in follower_sets().items():
+        for file in followers:
+            if file.path.stem not in networks:
+                write_bytes(folder / file.path.name, file.read())
+                networks[file.path.stem] = _row(file, {"origin": "bundled follower", "licence": "Apache-2.0"})
+        own = tuple(NetworkFile(folder / f.path.name, f.sha256, f.macs, f.parameters, f.plan) for f in followers)
+        pipeline = Pipeline(f"{spec.name}{label}", (key, *own), {})
+        scores = {"selection": score_pipeline(pipeline, clips)}
+        found.append(Pipeline(pipeline.name, pipeline.networks, scores))
+        rows.append({"name": pipeline.name, "cycle": [name, *(f.path.stem for f in followers)], "scores": scores})
+    manifest = {
+        "format": FORMAT,
+        "skeleton": COCO17.name,
+        "licence": facts["licence"],
+        "detector": None,
+        "networks": networks,
+        "pipelines": rows,
+        "vipnas": __version__,
+    }
+    write_json(folder / MANIFEST, manifest)
+    return tuple(found)
+
+
+def _row(file: NetworkFile, about: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest says of a network."""
+    own = {"file": file.path.name, "sha256": file.sha256, "macs": file.macs, "parameters": file.parameters}
+    kept: dict[str, Any] = {key: about[key] for key in ("origin", "licence", "imported") if key in about}
+    return {**own, "plan": file.plan.to_json(), "weights": "fp32", **kept}
+
+
+def follower_sets() -> dict[str, tuple[NetworkFile, ...]]:
+    """The bundled sets of followers by what their pipelines are called after the key network; "" for none at all.
+
+    Of cycles of the same length and cost one is enough, whichever key network it was made for.
+    """
+    found: dict[str, tuple[NetworkFile, ...]] = {"": ()}
+    for pipeline in open_bundle(bundled_weights()).pipelines:
+        followers = pipeline.networks[1:]
+        if followers and followers not in found.values():
+            light = "-light" if pipeline.name.endswith("-light") else ""
+            found[f"-cycle{len(pipeline.networks)}{light}"] = followers
+    return found
+
+
+def score_pipeline(pipeline: Pipeline, clips: ClipSet) -> float:
+    """PCK@0.1 in percent on clips with the boxes of the labels, to rank the pipelines of one bundle."""
+    estimator = OnnxEstimator(pipeline, RuntimeOptions())
+    # The cycle as stated, so that every pipeline costs what its name says.
+    rules = TrackerOptions(early_keys=False)
+    found = evaluate_clips(estimator, clips.clips, rules, lambda path: clips.pictures[path])
+    return round(found.pck[1], 2)
+
+
+def about_imported(imported: Imported) -> dict[str, Any]:
+    """What was understood and written, as one JSON object."""
+    understood = imported.understood
+    return {
+        "schema": 1,
+        "network": asdict(imported.spec),
+        "head": imported.signature.head,
+        "outputs": list(imported.signature.outputs),
+        "conventions": understood.conventions.to_json(),
+        "keypoints_found": round(understood.found, 4),
+        "next_best": round(understood.others[0].found, 4) if understood.others else None,
+        "pipelines": [
+            {
+                "name": pipeline.name,
+                "cycle": len(pipeline.networks),
+                "macs_per_person_frame": round(pipeline.macs_per_person_frame),
+                "scores": pipeline.scores,
+            }
+            for pipeline in imported.pipelines
+        ],
+    }
