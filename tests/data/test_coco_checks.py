@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
-from vipnas_cli.data.files.coco import picture_file
+from vipnas_cli.data.files.coco import people_only, picture_file, read_images, read_people, results_of_people
 from vipnas_cli.errors import DataError
 
 FILE = Path("labels.json")
@@ -102,3 +103,72 @@ def test_pictures_are_found_where_archives_unpack_them(tmp_path: Path) -> None:
     assert truth_problems(labels, document(), images=True) == []
     with pytest.raises(DataError, match="leads out"):
         picture_file(labels, "../a.png")
+
+
+def with_bottles(person: int, bottle: int) -> dict[str, Any]:
+    """The document, its persons in a category of another number, and bottles beside them."""
+    content = document()
+    content["categories"] = [{"id": bottle, "name": "bottle"}, {"id": person, "name": "person"}]
+    for row in content["annotations"]:
+        row["category_id"] = person
+    content["annotations"].append({"id": 9, "image_id": 1, "category_id": bottle, "bbox": [0, 0, 5, 5]})
+    return content
+
+
+@pytest.mark.parametrize("person", [0, 1, 18])
+def test_the_categories_of_a_file_decide_who_is_a_person(tmp_path: Path, person: int) -> None:
+    content = with_bottles(person, 44)
+    assert truth_problems(FILE, content) == []
+    people = people_only(content, FILE)
+    assert [row["id"] for row in people["annotations"]] == [5, 6]
+    assert [row["id"] for row in people["categories"]] == [person]
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(content))
+    assert len(read_people(labels)) == 2
+    assert [len(image.boxes_frame) for image in read_images(labels)] == [2]
+
+
+def test_results_are_of_the_category_that_the_labels_call_persons(tmp_path: Path) -> None:
+    truth, path = people_only(with_bottles(18, 44), FILE), tmp_path / "results.json"
+    path.write_text(json.dumps([{**result(), "category_id": 18}, {**result(), "category_id": 44}]))
+    assert [row["category_id"] for row in results_of_people(path, truth)] == [18]
+    path.write_text(json.dumps([result()]))
+    with pytest.raises(DataError, match="category 1 only, but persons are category 18"):
+        results_of_people(path, truth)
+    # A file of labels says itself who is a person.
+    path.write_text(json.dumps(with_bottles(0, 1)))
+    assert [row["category_id"] for row in results_of_people(path, truth)] == [18, 18]
+
+
+def test_files_without_persons_are_refused() -> None:
+    content = {**document(), "categories": [{"id": 1, "name": "cup"}, {"id": 2, "name": "car"}]}
+    assert "no category of persons, only 1 cup, 2 car" in str(truth_problems(FILE, content)[0])
+    with pytest.raises(DataError, match="category 1 only, but persons are category 3"):
+        people_only({**document(), "categories": [{"id": 3, "name": "person"}]}, FILE)
+
+
+NUMBERS = [True, 1e300, 10**400, float("nan"), float("inf"), -1, 2**63]
+ODD: list[Any] = [*NUMBERS, None, [], [1], {}, "x", [[[[]]]], "\ud800"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_odd_values_are_told_and_never_fail(odd: Any) -> None:
+    for part in ("images", "annotations", "categories"):
+        for name in document()[part][0]:
+            content = document()
+            content[part][0][name] = odd
+            for problem in truth_problems(FILE, content):
+                assert len(str(problem)) < 300
+        content = document()
+        content[part] = odd
+        truth_problems(FILE, content)
+    for name in result():
+        result_problems(FILE, [{**result(), name: odd}], document())
+
+
+@pytest.mark.parametrize(("name", "value"), [("bbox", None), ("area", "big"), ("iscrowd", 7), ("num_keypoints", [1])])
+def test_values_of_wrong_types_are_problems(name: str, value: Any) -> None:
+    content = document()
+    content["annotations"][0][name] = value
+    (problem,) = [one for one in truth_problems(FILE, content) if one.fatal]
+    assert name in str(problem)

@@ -209,3 +209,20 @@ def test_batches_come_in_order_and_their_errors_are_raised() -> None:
     assert [next(batches) for _ in range(4)] == [2, 3, 4, 5]
     with pytest.raises(ValueError, match="no sample"):
         next(batches)
+
+
+@pytest.mark.parametrize("change", [{"kind": "other"}, {"plan": {"a": 1}}, {"keypoints": 3}])
+def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "a.safetensors"
+    steps(trainer(), path, until=1)
+    other = trainer()
+    other.header = {**other.header, **change}
+    with pytest.raises(WeightsError, match=f"another {next(iter(change))} than the recipe"):
+        other.resume(path)
+
+
+def test_weights_of_another_shape_are_not_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    steps(trainer(), path, until=1)
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        Trainer(nn.Linear(2, 2), OPTIONS, {"kind": "test"}).resume(path)

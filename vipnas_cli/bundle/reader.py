@@ -6,6 +6,7 @@ The manifest is JSON and the networks are ONNX, so loading never runs code. Need
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
@@ -192,11 +193,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{shown(path)} has format {brief(found)}, this vipnas reads up to {FORMAT}", "pip install -U vipnas"
         )
-    rows = MANIFESTS.convert(data, path, _Manifest)
-    for row in (*rows.networks.values(), rows.detector, rows.detector and rows.detector.verifier):
-        if row is not None:
-            inside(folder, row.file, WeightsError)
+    for row in _rows(data):
+        if "file" in row:
+            inside(folder, row["file"], WeightsError)
+    MANIFESTS.convert(data, path, _Manifest)
     return dict(data)
+
+
+def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a manifest, which may hold anything yet, says of each of its files."""
+    networks, detector = data.get("networks"), data.get("detector")
+    verifier = detector.get("verifier") if isinstance(detector, dict) else None
+    listed = [*(networks.values() if isinstance(networks, dict) else ()), detector, verifier]
+    yield from (row for row in listed if isinstance(row, dict))
 
 
 @dataclass(frozen=True)

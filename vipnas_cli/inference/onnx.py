@@ -114,7 +114,10 @@ def _provider(name: str) -> str:
 
 def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
     """What the network says of itself; WeightsError if it was not exported by vipnas."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{shown(name)} is damaged: what it says of itself is no text", FACTS.hint) from error
     if text is None:
         raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
     return FACTS.parse(text, name, dict[str, Any])

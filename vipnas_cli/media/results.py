@@ -80,6 +80,8 @@ class RowFile:
 
     def __init__(self, path: Path | str, opening: str) -> None:
         self.path = Path(path)
+        if str(path) == "-" and sys.stdout is None:
+            raise OutputError("stdout is closed", "Name a file.")
         self._file = None if str(path) == "-" else PartialFile(self.path)
         self._stream: TextIO = sys.stdout if self._file is None else self._file.text()
         self._closed = self._any = False
@@ -269,12 +271,9 @@ def read_csv(path: Path | str) -> Results:
 
 def _time_base(text: str) -> Fraction:
     """Seconds per tick as `1/90000`; numbers with exponents would have any number of digits."""
-    if not re.fullmatch(r"[0-9]{1,18}(/[0-9]{1,18})?", text):
-        raise ValueError(f"the time base {brief(text)} is no fraction")
-    base = Fraction(text)
-    if not base:
-        raise ValueError("the time base is 0")
-    return base
+    if not re.fullmatch(r"[1-9][0-9]{0,17}(/[1-9][0-9]{0,17})?", text):
+        raise ValueError(f"the time base {brief(text)} is no fraction above 0")
+    return Fraction(text)
 
 
 def _frame_of_rows(rows: Sequence[dict[str, str]], header: ResultHeader, names: tuple[str, ...]) -> FrameResult:

@@ -138,7 +138,7 @@ def _oddities(row: Mapping[str, Any], image: Mapping[str, Any], keypoints: int) 
     odd = []
     points = [(x, y) for x, y, flag in zip(values[0::3], values[1::3], values[2::3], strict=True) if flag > 0]
     if row.get("num_keypoints", len(points)) != len(points):
-        odd.append(f"num_keypoints is {row['num_keypoints']}, but {len(points)} have a flag above 0")
+        odd.append(f"num_keypoints is {brief(row['num_keypoints'])}, but {len(points)} have a flag above 0")
     if far_outside(points, image.get("width"), image.get("height")):
         odd.append(f"keypoints far outside the picture of {image['width']}×{image['height']}")
     return odd

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.data.checks.problems import Problem, finite_numbers
 from vipnas_cli.data.files.coco import inside, picture_file, whole
+from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 
@@ -42,12 +42,7 @@ def picture_problems(file: Path, images: Rows, root: Path | None = None) -> Iter
 
 
 def _size_fault(path: Path, image: Mapping[str, Any]) -> str:
-    if not path.is_file():
-        return f"{path} does not exist"
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        return f"{path} is not a readable image"
-    height, width = picture.shape[:2]
+    height, width = read_image(path).shape[:2]
     stated = (image.get("width", width), image.get("height", height))
     if stated == (width, height):
         return ""

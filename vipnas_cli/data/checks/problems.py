@@ -41,6 +41,6 @@ def finite_numbers(values: object, count: int) -> TypeGuard[list[Any]]:
 
 def far_outside(points: Iterable[tuple[float, float]], width: object, height: object) -> bool:
     """Whether a point lies more than half a picture outside it: the sign of labels made for another size."""
-    if not isinstance(width, int) or not isinstance(height, int):
+    if not isinstance(width, int) or not isinstance(height, int) or not finite_numbers([width, height], 2):
         return False
     return any(abs(x - width / 2) > width or abs(y - height / 2) > height for x, y in points)

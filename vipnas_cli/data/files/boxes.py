@@ -88,6 +88,9 @@ def _csv_rows(path: Path) -> Iterator[BoxRow]:
     head = next(lines, "")
     # Spreadsheets separate by semicolons where the comma marks decimals.
     sign = next((sign for sign in (",", ";", "\t") if sign in head), ",")
+    missing = {"frame", "x", "y", "width", "height"} - {name.strip() for name in head.split(sign)}
+    if missing:
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
     try:
         for row in csv.DictReader(chain([head], lines), delimiter=sign, skipinitialspace=True, strict=True):
             values = {str(name).strip(): value for name, value in row.items()}
@@ -145,6 +148,6 @@ def _number(text: str) -> float:
 
 def _frame(value: float | str) -> int:
     """A frame's number, which programs also write as 7.0."""
-    if float(value) != int(float(value)):
+    if not float(value).is_integer():
         raise ValueError(f"{brief(value)} is no number of a frame")
     return int(float(value))

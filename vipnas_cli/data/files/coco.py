@@ -40,6 +40,7 @@ class PersonRow(TypedDict):
     category_id: NotRequired[int]
     track_id: NotRequired[int]
     bbox: NotRequired[Box | None]
+    score: NotRequired[float]
     iscrowd: NotRequired[int | bool | None]
     num_keypoints: NotRequired[int | None]
     keypoints: NotRequired[list[float] | None]

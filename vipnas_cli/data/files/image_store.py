@@ -11,8 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.data.files.picture_size import stated_size
 from vipnas_cli.errors import DataError
-from vipnas_cli.files import make_folder, whole_file, write_json
+from vipnas_cli.files import make_folder, read_regular, shown, whole_file, write_json
+from vipnas_cli.media.limits import LIMIT_NAME, max_pixels
+
+LARGEST_FILE = 1_000_000_000
 
 
 class ImageStore:
@@ -55,10 +59,26 @@ class ImageStore:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image file as RGB (H, W, 3); DataError if it cannot be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """An image file as RGB (H, W, 3); DataError if it cannot be read, or has more pixels than are allowed."""
+    hint = "remove it from the labels or restore the file"
+    try:
+        data = read_regular(path, LARGEST_FILE)
+    except FileNotFoundError:
+        raise DataError(f"{shown(path)} does not exist", hint) from None
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}", hint) from error
+    width, height = stated_size(data) or (0, 0)
+    if width * height > max_pixels():
+        raise DataError(
+            f"{shown(path)} is a picture of {width}×{height}, more than {max_pixels()} pixels",
+            f"if it can be trusted and memory suffices, set {LIMIT_NAME}={width * height}",
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
     if image is None:
-        raise DataError(f"{path} is not a readable image", "remove it from the labels or restore the file")
+        raise DataError(f"{shown(path)} is not a readable image", hint)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
