@@ -12,7 +12,7 @@ from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
-from vipnas_cli.search.predictor import fitted
+from vipnas_cli.search.predictor import fit_predictor
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
@@ -40,7 +40,7 @@ def methods(space: CycleSpace, prices: Prices) -> list[Method]:
     return [
         RandomSearch(space, prices, Random(0)),
         Evolution(space, prices, Random(0), population_size=8),
-        Evolution(space, prices, Random(0), population_size=8, fit=fitted),
+        Evolution(space, prices, Random(0), population_size=8, fit=fit_predictor),
     ]
 
 
@@ -111,7 +111,7 @@ def test_forecasts_find_more_of_the_true_front_with_as_many_scores(small_cycles:
     space, prices = replace(small_cycles, lengths=(3,), fusions=small_cycles.fusions[::2]), Prices(FREE)
     true = true_front(space, prices)
     found = []
-    for fit in (None, fitted):
+    for fit in (None, fit_predictor):
         methods = [Evolution(space, prices, Random(seed), fit=fit) for seed in range(4)]
         found.append(sum(len(places(searched(method, prices, 96, generation=24)) & true) for method in methods))
     assert found[1] > found[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation
-from vipnas_cli.search.predictor import fitted, held_out_correlation, rank_correlation
+from vipnas_cli.search.predictor import cross_validated_correlation, fit_predictor, rank_correlation
 from vipnas_cli.spec import CycleSpace, Schedule
 
 
@@ -35,20 +35,20 @@ def known_score(schedule: Schedule, rng: Random, noise: float) -> Score:
 
 def test_scores_that_add_up_are_ranked_from_few_candidates(small_cycles: CycleSpace) -> None:
     rows = evaluations(replace(small_cycles, lengths=(4,)), 80, noise=0.2)
-    assert held_out_correlation(rows) > 0.8
+    assert cross_validated_correlation(rows) > 0.8
 
 
 def test_what_followers_teach_at_one_position_is_known_at_others(small_cycles: CycleSpace) -> None:
     known = evaluations(replace(small_cycles, lengths=(2,)), 60, noise=0)
     longer = evaluations(replace(small_cycles, lengths=(3,)), 60, noise=0)
-    forecast = fitted(known)
+    forecast = fit_predictor(known)
     guesses = np.array([forecast(row.schedule) for row in longer])
     assert rank_correlation(guesses, np.array([row.score.mean for row in longer])) > 0.8
 
 
 def test_networks_without_followers_are_forecast_as_well(small_cycles: CycleSpace) -> None:
     space = replace(small_cycles, lengths=(1,), key_space=small_cycles.follower_space)
-    assert held_out_correlation(evaluations(space, 60, noise=0)) > 0.8
+    assert cross_validated_correlation(evaluations(space, 60, noise=0)) > 0.8
 
 
 def test_noise_alone_cannot_be_forecast(small_cycles: CycleSpace) -> None:
@@ -58,11 +58,11 @@ def test_noise_alone_cannot_be_forecast(small_cycles: CycleSpace) -> None:
         for row in evaluations(replace(small_cycles, lengths=(4,)), 80, noise=0)
         for values in [tuple(rng.random() for _ in range(4))]
     ]
-    assert abs(held_out_correlation(rows)) < 0.35
+    assert abs(cross_validated_correlation(rows)) < 0.35
 
 
 def test_few_candidates_have_no_correlation(small_cycles: CycleSpace) -> None:
-    assert math.isnan(held_out_correlation(evaluations(small_cycles, 5, noise=0)))
+    assert math.isnan(cross_validated_correlation(evaluations(small_cycles, 5, noise=0)))
 
 
 def test_rank_correlation_sees_order_only() -> None:

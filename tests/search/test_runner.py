@@ -13,7 +13,7 @@ from vipnas_cli.distributed import Ranks, torchrun_rank, worker_group
 from vipnas_cli.evaluation.cycles import ClipScorer, Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
-from vipnas_cli.search.predictor import fitted
+from vipnas_cli.search.predictor import fit_predictor
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
@@ -31,7 +31,7 @@ def score_by_size(schedule: Schedule) -> Score:
 
 def evolution(space: CycleSpace, prices: Prices, predicts: bool) -> Evolution:
     """Always the same evolution."""
-    return Evolution(space, prices, Random(5), population_size=6, fit=fitted if predicts else None)
+    return Evolution(space, prices, Random(5), population_size=6, fit=fit_predictor if predicts else None)
 
 
 @pytest.mark.parametrize("predicts", [False, True])

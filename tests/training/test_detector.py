@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vipnas_cli.data.crowds import Scene
 from vipnas_cli.nets.detector import DETECTOR_STRIDE, cell_centres
-from vipnas_cli.training.detector import assigned, background_of, detection_loss, generalised_iou, packed, pairwise_iou
+from vipnas_cli.training.detector import assign, background_mask, collate, detection_loss, generalised_iou, pairwise_iou
 
 SIDE = 96
 CELLS = SIDE // DETECTOR_STRIDE
@@ -31,7 +31,7 @@ def raw(boxes: list[list[float]], score: float) -> tuple[Tensor, Tensor]:
     nearest = truth[((truth[None, :, :2] + truth[None, :, 2:]) / 2 - points[:, None]).norm(dim=-1).argmin(1)]
     distances = torch.cat([points - nearest[:, :2], nearest[:, 2:] - points], 1).clamp(min=0.5) / DETECTOR_STRIDE
     people = (truth[None], torch.ones(1, len(truth), dtype=torch.bool))
-    owner, *_ = assigned(torch.zeros(1, CELLS**2), nearest[None], points, people)
+    owner, *_ = assign(torch.zeros(1, CELLS**2), nearest[None], points, people)
     logits = torch.where(owner >= 0, score, -8.0)
     return logits.view(1, CELLS, CELLS), distances.log().T.reshape(1, 4, CELLS, CELLS)
 
@@ -39,7 +39,7 @@ def raw(boxes: list[list[float]], score: float) -> tuple[Tensor, Tensor]:
 def test_two_people_side_by_side_each_get_cells_of_their_own() -> None:
     truth = torch.tensor([[[7.0, 9, 39, 80], [37, 9, 69, 80]]])
     predicted = truth[0][(centres()[:, 0] > 38).long()][None]
-    owner, quality, spare = assigned(
+    owner, quality, spare = assign(
         torch.zeros(1, CELLS**2), predicted, centres(), (truth, torch.ones(1, 2, dtype=torch.bool))
     )
     for person in (0, 1):
@@ -55,7 +55,7 @@ def test_a_tiny_person_gets_one_cell_and_padding_gets_none() -> None:
     truth = torch.tensor([[[50.0, 50, 56, 60], [0, 0, 0, 0]]])
     predicted = torch.cat([centres() - 20, centres() + 20], 1)[None]
     present = torch.tensor([[True, False]])
-    owner, *_ = assigned(torch.full((1, CELLS**2), -4.0), predicted, centres(), (truth, present))
+    owner, *_ = assign(torch.full((1, CELLS**2), -4.0), predicted, centres(), (truth, present))
     assert (owner == 0).sum() == 1
     assert (owner == 1).sum() == 0
     cell = centres()[owner[0] == 0][0]
@@ -64,7 +64,7 @@ def test_a_tiny_person_gets_one_cell_and_padding_gets_none() -> None:
 
 def test_right_answers_cost_less_than_wrong_ones() -> None:
     people = [[8.0, 8, 40, 80], [50, 16, 82, 88]]
-    batch = packed([scene(people)])
+    batch = collate([scene(people)])
     right = detection_loss(raw(people, 4.0), batch)
     silent = detection_loss(raw(people, -8.0), batch)
     shifted = detection_loss(raw([[x0 + 8, y0 + 16, x1 + 8, y1 + 16] for x0, y0, x1, y1 in people], 4.0), batch)
@@ -74,14 +74,14 @@ def test_right_answers_cost_less_than_wrong_ones() -> None:
 
 def test_false_alarms_cost_nothing_in_regions_to_ignore() -> None:
     answer = raw([[8.0, 8, 40, 80], [50, 16, 82, 88]], 4.0)
-    asked = detection_loss(answer, packed([scene([[8, 8, 40, 80]])]))
-    ignored = detection_loss(answer, packed([scene([[8, 8, 40, 80]], [[50, 16, 82, 88]])]))
+    asked = detection_loss(answer, collate([scene([[8, 8, 40, 80]])]))
+    ignored = detection_loss(answer, collate([scene([[8, 8, 40, 80]], [[50, 16, 82, 88]])]))
     assert ignored < 0.3 * asked
-    assert background_of(scene([], [[48, 0, 96, 96]])).mean() == 0.5
+    assert background_mask(scene([], [[48, 0, 96, 96]])).mean() == 0.5
 
 
 def test_pictures_without_people_teach_silence() -> None:
-    batch = packed([scene([])])
+    batch = collate([scene([])])
     loud, silent = (
         detection_loss(raw([[8.0, 8, 40, 80]], 4.0), batch),
         detection_loss(raw([[8.0, 8, 40, 80]], -8), batch),

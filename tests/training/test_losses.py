@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from vipnas_cli.pose import CropTransform, HeatmapCodec  # noqa: E402
 from vipnas_cli.pose.realign import realign, realignment_weights  # noqa: E402
-from vipnas_cli.training.followers import HeatmapNoise, carried, spoilt  # noqa: E402
+from vipnas_cli.training.followers import HeatmapNoise, corrupt, realign_heatmaps  # noqa: E402
 from vipnas_cli.training.losses import (  # noqa: E402
     gaussian_targets,
     mean_squared_error,
@@ -44,13 +44,13 @@ def test_heatmaps_are_carried_in_training_as_in_inference() -> None:
     sources = [CropTransform.from_box(box, 256, 192) for box in boxes]
     targets = [CropTransform.from_box(box + 7, 128, 96) for box in boxes]
     rows, columns = realignment_weights(sources, targets)
-    found = carried(torch.from_numpy(heatmaps), torch.from_numpy(rows), torch.from_numpy(columns))
+    found = realign_heatmaps(torch.from_numpy(heatmaps), torch.from_numpy(rows), torch.from_numpy(columns))
     np.testing.assert_allclose(found.numpy(), realign(heatmaps, sources, targets), atol=1e-5)
 
 
 def test_noise_only_lowers_and_none_changes_nothing() -> None:
     heatmaps = torch.rand(50, 4, 8, 6)
-    noisy = spoilt(heatmaps, HeatmapNoise(), torch.Generator().manual_seed(0))
+    noisy = corrupt(heatmaps, HeatmapNoise(), torch.Generator().manual_seed(0))
     assert (noisy <= heatmaps).all()
     assert (noisy.flatten(1).sum(1) == 0).any()
-    assert torch.equal(spoilt(heatmaps, HeatmapNoise(0, 0, 0), torch.Generator().manual_seed(0)), heatmaps)
+    assert torch.equal(corrupt(heatmaps, HeatmapNoise(0, 0, 0), torch.Generator().manual_seed(0)), heatmaps)

@@ -15,7 +15,7 @@ from vipnas_cli.spec import FusionSpec, Plan
 from vipnas_cli.spec.spaces import FAST_SPACE
 from vipnas_cli.training.data import Folders
 from vipnas_cli.training.recipe import read_recipe
-from vipnas_cli.training.start import RunPlan, header_of, start_super_net, started
+from vipnas_cli.training.start import RunPlan, header_of, initialise, initialise_super_net
 
 FUSIONS = (FusionSpec("add", 1), FusionSpec("cat", 1), FusionSpec("add", 3))
 ARCH = replace(
@@ -52,8 +52,8 @@ def test_later_checkpoints_are_written_over_earlier_ones(checkpoints: tuple[Path
     shared, follower = checkpoints
     torch.manual_seed(2)
     first, both = SuperNet(FAST_SPACE, 17, FUSIONS), SuperNet(FAST_SPACE, 17, FUSIONS)
-    start_super_net(first, _plan(shared))
-    start_super_net(both, _plan(shared, follower))
+    initialise_super_net(first, _plan(shared))
+    initialise_super_net(both, _plan(shared, follower))
     # The fourth block of the last stage is only in the super-network, the first one in both.
     name = "stages.5.3.expand.0.weight"
     assert torch.equal(first.store.state_dict()[name], both.store.state_dict()[name])
@@ -77,10 +77,10 @@ def test_a_network_takes_what_was_put_into_its_super_network(checkpoints: tuple[
         ARCH, stages=tuple(replace(s, expansion=4 if s.expansion == 6 else s.expansion) for s in ARCH.stages)
     )
     alone, over = PoseNet(narrow, 17, FUSIONS[0]), PoseNet(narrow, 17, FUSIONS[0])
-    started(alone, _plan(shared))
-    started(over, _plan(shared, follower))
+    initialise(alone, _plan(shared))
+    initialise(over, _plan(shared, follower))
     both = SuperNet(FAST_SPACE, 17, FUSIONS)
-    start_super_net(both, _plan(shared, follower))
+    initialise_super_net(both, _plan(shared, follower))
     expected = both.extract(narrow, FUSIONS[0]).state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in over.state_dict().items())
     assert not torch.equal(alone.stem[0].weight, over.stem[0].weight)

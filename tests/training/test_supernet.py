@@ -15,7 +15,7 @@ from vipnas_cli.spec import FusionSpec, SearchSpace, TemporalSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.training.batches import Batch
 from vipnas_cli.training.clip_batches import ClipBatch
-from vipnas_cli.training.followers import HeatmapNoise, PassingOn, unrolled_loss
+from vipnas_cli.training.followers import HeatmapNoise, HeatmapRules, unrolled_loss
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.supernet import (
     Unrolled,
@@ -43,7 +43,7 @@ SPACE = SearchSpace(
     HeadChoices((8, 16), (2, 4), (1,), (3,)),
 )
 FUSIONS = (FusionSpec("cat", 1), FusionSpec("add", 2))
-SILENT = PassingOn(HeatmapNoise(0, 0, 0))
+SILENT = HeatmapRules(HeatmapNoise(0, 0, 0))
 
 
 def rigid_space(arch_of: SearchSpace) -> SearchSpace:
@@ -156,7 +156,7 @@ def test_noise_of_the_same_generator_repeats() -> None:
     key = PoseNet(SPACE.largest).eval()
     losses = [
         temporal_step(
-            Unrolled(net, key, PassingOn(), torch.Generator().manual_seed(seed)),
+            Unrolled(net, key, HeatmapRules(), torch.Generator().manual_seed(seed)),
             clip_batch(),
             sandwich_cycles(space, (64, 32), 1, Random(0)),
         ).item()

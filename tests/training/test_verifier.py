@@ -20,8 +20,8 @@ from vipnas_cli.training.verifier import (
     Found,
     VerificationBatch,
     VerificationBatches,
-    drawn_boxes,
-    nearest_places,
+    place_targets,
+    sample_boxes,
     verification_loss,
 )
 
@@ -36,7 +36,7 @@ def scene(people: list[list[int]], ignored: list[list[int]] | None = None) -> Sc
 
 
 def many(found: Found, where: Scene, complete: bool = True) -> np.ndarray:
-    return np.concatenate([drawn_boxes(found, where, complete, np.random.default_rng(seed)) for seed in range(30)])
+    return np.concatenate([sample_boxes(found, where, complete, np.random.default_rng(seed)) for seed in range(30)])
 
 
 def overlap(boxes: np.ndarray, other: list[int]) -> np.ndarray:
@@ -46,13 +46,13 @@ def overlap(boxes: np.ndarray, other: list[int]) -> np.ndarray:
 def test_places_lead_from_boxes_to_the_people_they_mean() -> None:
     people = np.array([PERSON, THING], np.float32)
     boxes = np.array([[0, 0, 40, 80], [20, 30, 60, 110], [70, 20, 90, 80]], np.float32)
-    places = nearest_places(boxes, people, np.zeros(3, bool))
+    places = place_targets(boxes, people, np.zeros(3, bool))
     np.testing.assert_allclose(decode_deltas(boxes, places, 200, 200), people[[0, 0, 1]], atol=1e-4)
-    mirrored = nearest_places(boxes, people, np.ones(3, bool))
+    mirrored = place_targets(boxes, people, np.ones(3, bool))
     np.testing.assert_allclose(mirrored[:, [0, 2]], 1 - places[:, [2, 0]], atol=1e-6)
     np.testing.assert_allclose(mirrored[:, [1, 3]], places[:, [1, 3]])
-    assert nearest_places(boxes, people[:0], np.ones(3, bool)).tolist() == [[0, 0, 1, 1]] * 3
-    assert nearest_places(boxes[:0], people, np.ones(0, bool)).shape == (0, 4)
+    assert place_targets(boxes, people[:0], np.ones(3, bool)).tolist() == [[0, 0, 1, 1]] * 3
+    assert place_targets(boxes[:0], people, np.ones(0, bool)).shape == (0, 4)
 
 
 def test_right_wrong_and_moved_boxes_are_drawn() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.search.candidate import Evaluation, Prices
-from vipnas_cli.search.selection import best_first
+from vipnas_cli.search.selection import ranking
 from vipnas_cli.spec import CycleSpace, Schedule
 
 # So many draws without anything new mean that the space has nothing more to give.
@@ -47,7 +47,7 @@ class RandomSearch:
 
     def ask(self, count: int) -> list[Schedule]:
         """See Method."""
-        return distinct(count, self.seen, lambda: within_budget(self.space, self.prices, None, self.rng))
+        return draw_distinct(count, self.seen, lambda: within_budget(self.space, self.prices, None, self.rng))
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Method; random search learns nothing."""
@@ -57,7 +57,7 @@ class RandomSearch:
 class Evolution:
     """NSGA-II over schedules: parents by tournament, children by crossing and mutation, the best of both survive.
 
-    With a `fit` each generation is bred in `rounds` of `brood` times as many children that are not scored, only
+    With a `fit` each generation is bred in `rounds` of `oversampling` times as many children that are not scored, only
     forecast, and the best of them all, at costs spread evenly, are asked for: forecasts cost next to
     nothing, scores are what a search pays.
     """
@@ -70,7 +70,7 @@ class Evolution:
     crossing: float = 0.6
     fit: Fit | None = None
     rounds: int = 12
-    brood: int = 4
+    oversampling: int = 4
     population: list[Evaluation] = field(default_factory=list)
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
@@ -79,7 +79,7 @@ class Evolution:
         """See Method."""
         if self.fit is None or not self.population:
             return self._new(count, self.seen, self.population)
-        found = self._bred(count, self.fit(self.told))
+        found = self._predicted_children(count, self.fit(self.told))
         self.seen.update(found)
         return found + self._new(count - len(found), self.seen, self.population)
 
@@ -88,12 +88,12 @@ class Evolution:
         self.told += evaluations
         self.population = self._best([*self.population, *evaluations], self.population_size)
 
-    def _bred(self, count: int, forecast: Callable[[Schedule], float]) -> list[Schedule]:
+    def _predicted_children(self, count: int, forecast: Callable[[Schedule], float]) -> list[Schedule]:
         """The best new schedules by their forecasts after some generations that only forecasts judged."""
         seen, parents = set(self.seen), list(self.population)
         for _ in range(self.rounds):
-            children = self._new(count * self.brood, seen, parents)
-            guesses = [self._guess(child, Score(forecast(child), ())) for child in children]
+            children = self._new(count * self.oversampling, seen, parents)
+            guesses = [self._predicted(child, Score(forecast(child), ())) for child in children]
             parents = self._best([*parents, *guesses], self.population_size + 2 * count)
         return self._spread([parent for parent in parents if parent.schedule not in self.seen], count)
 
@@ -109,7 +109,7 @@ class Evolution:
                 found.append(best.schedule)
         return found
 
-    def _guess(self, schedule: Schedule, score: Score) -> Evaluation:
+    def _predicted(self, schedule: Schedule, score: Score) -> Evaluation:
         """An evaluation that only has the cost that counts: milliseconds may have to be measured."""
         ms = self.prices.ms(schedule) if self.prices.budget.unit == "ms" else None
         return Evaluation(0, "", schedule, self.prices.macs(schedule), ms, score)
@@ -119,14 +119,16 @@ class Evolution:
         unit = self.prices.budget.unit
         costs = np.array([evaluation.cost(unit) for evaluation in evaluations])
         scores = np.array([evaluation.score.mean for evaluation in evaluations])
-        return [evaluations[row] for row in best_first(costs, scores)[:count]]
+        return [evaluations[row] for row in ranking(costs, scores)[:count]]
 
     def _new(self, count: int, seen: set[Schedule], parents: Sequence[Evaluation]) -> list[Schedule]:
         """Children, as far as they are new, else random schedules."""
         found = (
-            distinct(count, seen, lambda: self._child(parents), PATIENCE // 4) if parents else self._first(count, seen)
+            draw_distinct(count, seen, lambda: self._child(parents), PATIENCE // 4)
+            if parents
+            else self._first(count, seen)
         )
-        return found + distinct(
+        return found + draw_distinct(
             count - len(found), seen, lambda: within_budget(self.space, self.prices, None, self.rng)
         )
 
@@ -152,7 +154,9 @@ class Evolution:
         return parents[min(self.rng.randrange(size), self.rng.randrange(size))].schedule
 
 
-def distinct(count: int, seen: set[Schedule], draw: Callable[[], Schedule], patience: int = PATIENCE) -> list[Schedule]:
+def draw_distinct(
+    count: int, seen: set[Schedule], draw: Callable[[], Schedule], patience: int = PATIENCE
+) -> list[Schedule]:
     """Up to `count` draws that were not `seen` before, which they then are; fewer after many draws in vain."""
     found: list[Schedule] = []
     vain = 0

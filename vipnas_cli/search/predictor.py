@@ -34,7 +34,7 @@ FOLDS = 5
 class Predictor:
     """Kernel ridge regression: features of the rows (N, F) with means and deviations (F,), and their weights (N,).
 
-    `inverse` (N, N) and `variance` tell how unsure a forecast is, as those of a Gaussian process do.
+    `inverse` (N, N) and `variance` tell how uncertain a forecast is, as those of a Gaussian process do.
     """
 
     names: tuple[str, ...]
@@ -49,12 +49,12 @@ class Predictor:
 
     def __call__(self, schedule: Schedule) -> float:
         """The forecast score: the mean of the forecasts of all positions."""
-        return self.hoped(schedule, 0.0)
+        return self.upper_bound(schedule, 0.0)
 
-    def hoped(self, schedule: Schedule, optimism: float) -> float:
-        """The forecast score plus so many standard deviations of what is not known of the choices."""
+    def upper_bound(self, schedule: Schedule, optimism: float) -> float:
+        """The upper confidence bound of the score: the forecast plus so many standard deviations."""
         scores: list[float] = []
-        unsure = 0.0
+        deviation = 0.0
         for position, plan in enumerate(schedule.plans):
             features = features_of(plan, position, scores[-1] if scores else math.nan)
             row = _standard(_values(features, self.names)[None], self.means, self.deviations)
@@ -62,8 +62,8 @@ class Predictor:
             scores.append(self.base + float(near @ self.weights))
             if optimism:
                 known = float(near @ self.inverse @ near)
-                unsure += math.sqrt(self.variance * max(1 + TREND * float((row**2).sum()) - known, 0.0))
-        return (sum(scores) + optimism * unsure) / len(scores)
+                deviation += math.sqrt(self.variance * max(1 + TREND * float((row**2).sum()) - known, 0.0))
+        return (sum(scores) + optimism * deviation) / len(scores)
 
 
 def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
@@ -86,7 +86,7 @@ def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
     return found
 
 
-def fitted(evaluations: Sequence[Evaluation]) -> Predictor:
+def fit_predictor(evaluations: Sequence[Evaluation]) -> Predictor:
     """The predictor of scores that fits evaluations, with width and penalty of the least error on rows left out."""
     rows = _rows(evaluations)
     names = tuple(sorted({name for _, features in rows for name in features}))
@@ -108,20 +108,20 @@ def fitted(evaluations: Sequence[Evaluation]) -> Predictor:
     return Predictor(names, standard, means, deviations, width, weights, base, inverse, variance)
 
 
-def hopeful(optimism: float) -> Callable[[Sequence[Evaluation]], Callable[[Schedule], float]]:
-    """Like `fitted`, for forecasts that add `optimism` standard deviations: what was tried seldom is worth a score.
+def upper_bound(optimism: float) -> Callable[[Sequence[Evaluation]], Callable[[Schedule], float]]:
+    """Like `fit_predictor`, but forecasts are upper confidence bounds: `optimism` standard deviations are added.
 
     Without it a choice that was unlucky a few times is never tried again.
     """
 
     def fit(evaluations: Sequence[Evaluation]) -> Callable[[Schedule], float]:
-        predictor = fitted(evaluations)
-        return lambda schedule: predictor.hoped(schedule, optimism)
+        predictor = fit_predictor(evaluations)
+        return lambda schedule: predictor.upper_bound(schedule, optimism)
 
     return fit
 
 
-def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:
+def cross_validated_correlation(evaluations: Sequence[Evaluation]) -> float:
     """Spearman's rank correlation of scores with forecasts that did not know them; NaN for fewer than ten candidates.
 
     Five folds: each fifth is forecast from the other four.
@@ -130,7 +130,7 @@ def held_out_correlation(evaluations: Sequence[Evaluation]) -> float:
         return float("nan")
     rows, guesses = np.arange(len(evaluations)), np.zeros(len(evaluations))
     for fold in range(FOLDS):
-        predictor = fitted([evaluations[row] for row in rows[rows % FOLDS != fold]])
+        predictor = fit_predictor([evaluations[row] for row in rows[rows % FOLDS != fold]])
         for row in rows[rows % FOLDS == fold]:
             guesses[row] = predictor(evaluations[row].schedule)
     return rank_correlation(guesses, np.array([evaluation.score.mean for evaluation in evaluations]))

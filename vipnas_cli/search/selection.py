@@ -24,7 +24,7 @@ def dominated_by(costs: Floats, scores: Floats) -> NDArray[np.bool_]:
     return no_worse & better
 
 
-def ranks(costs: Floats, scores: Floats) -> NDArray[np.int64]:
+def pareto_ranks(costs: Floats, scores: Floats) -> NDArray[np.int64]:
     """The front (N,) that each candidate belongs to: 0 for those that nobody dominates, 1 for the next ones, …"""
     dominated, found = dominated_by(costs, scores), np.full(len(costs), -1)
     rank = 0
@@ -36,7 +36,7 @@ def ranks(costs: Floats, scores: Floats) -> NDArray[np.int64]:
     return found
 
 
-def crowding(costs: Floats, scores: Floats, rank: NDArray[np.int64]) -> Floats:
+def crowding_distance(costs: Floats, scores: Floats, rank: NDArray[np.int64]) -> Floats:
     """How far (N,) each candidate is from its neighbours on its front; infinite at the two ends."""
     distance = np.zeros(len(costs))
     for front in np.unique(rank):
@@ -50,10 +50,10 @@ def crowding(costs: Floats, scores: Floats, rank: NDArray[np.int64]) -> Floats:
     return distance
 
 
-def best_first(costs: Floats, scores: Floats) -> NDArray[np.int64]:
+def ranking(costs: Floats, scores: Floats) -> NDArray[np.int64]:
     """Rows (N,) from the best to the worst: by front, on a front those in thinly settled places first."""
-    rank = ranks(costs, scores)
-    return np.lexsort((np.arange(len(costs)), -crowding(costs, scores, rank), rank))
+    rank = pareto_ranks(costs, scores)
+    return np.lexsort((np.arange(len(costs)), -crowding_distance(costs, scores, rank), rank))
 
 
 def front_of(evaluations: Sequence[Evaluation], unit: str) -> list[Evaluation]:

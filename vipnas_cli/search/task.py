@@ -17,7 +17,7 @@ from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
-from vipnas_cli.search.predictor import hopeful
+from vipnas_cli.search.predictor import upper_bound
 from vipnas_cli.search.runner import OnEvaluation, Runner
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 
@@ -118,7 +118,7 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
         return RandomSearch(space, prices, rng)
     # A forecast is cheap only where costs are not measured, one plan after the other.
     rounds = 1 if plan.measure else Evolution.rounds
-    return Evolution(space, prices, rng, fit=hopeful(OPTIMISM) if plan.predictor else None, rounds=rounds)
+    return Evolution(space, prices, rng, fit=upper_bound(OPTIMISM) if plan.predictor else None, rounds=rounds)
 
 
 def _plan_ms(task: SearchTask, ranks: Ranks, ms_log: Path) -> PlanMs | None:

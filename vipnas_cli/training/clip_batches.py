@@ -83,7 +83,7 @@ class ClipBatches:
         sizes = [self.options.key_size, *self.options.sizes]
         padding = 1.25 * float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
         transforms = [
-            CropTransform.from_box(_erring(person.box_frame, self.options, generator), *size, padding, rotation, flip)
+            CropTransform.from_box(_jittered(person.box_frame, self.options, generator), *size, padding, rotation, flip)
             for person, size in zip(people, sizes, strict=True)
         ]
         look = int(generator.integers(2**32))
@@ -106,7 +106,7 @@ class ClipBatches:
         count = len(self.options.sizes) + 1
         if generator.random() < self.options.stills:
             person = self.stills.draw(generator)
-            return _moving_person(person, self.stills.images[person.image], count, self.options.limbs, generator)
+            return _simulated_clip(person, self.stills.images[person.image], count, self.options.limbs, generator)
         clip = self.clips.draw(generator).frames
         stride = int(generator.integers(1, self.options.longest_stride + 1))
         stride = max(1, min(stride, (len(clip) - 1) // (count - 1)))
@@ -123,7 +123,7 @@ class ClipBatches:
         return (float(np.radians(angle)) if turned else 0.0), bool(generator.random() < options.flip)
 
 
-def _erring(box: NDArray[np.float32], options: ClipOptions, generator: np.random.Generator) -> NDArray[np.float32]:
+def _jittered(box: NDArray[np.float32], options: ClipOptions, generator: np.random.Generator) -> NDArray[np.float32]:
     """A box as a detector or the last pose would give it: a little off in place and size."""
     size = box[2:] - box[:2]
     middle = (box[:2] + box[2:]) / 2 + generator.normal(0, options.box_shift, 2) * size
@@ -131,7 +131,7 @@ def _erring(box: NDArray[np.float32], options: ClipOptions, generator: np.random
     return np.concatenate([middle - half, middle + half]).astype(np.float32)
 
 
-def _moving_person(
+def _simulated_clip(
     person: LabelledPerson, image: NDArray[np.uint8], count: int, limbs: float, generator: np.random.Generator
 ) -> tuple[list[LabelledPerson], list[NDArray[np.uint8]]]:
     """A still person in `count` frames: the box wanders as if camera or person moved, and so do some limbs."""

@@ -87,7 +87,7 @@ def _draw(sets: tuple[tuple[list[Row], float], ...], generator: np.random.Genera
 
 def still_source(recipe: Recipe, folders: Folders) -> StillSource:
     """The persons of a recipe; frames of clips serve as stills too."""
-    sets, paths, painted = [], [], {}
+    sets, paths, rendered = [], [], {}
     for share in recipe.data:
         if share.format == "coco":
             people = read_people(folders.data / share.path)
@@ -96,32 +96,32 @@ def still_source(recipe: Recipe, folders: Folders) -> StillSource:
             people = [f for f in people if (f.weights > 0).sum() >= FEWEST_JOINTS]
         else:
             people, pictures = synthetic_people(share.count, recipe.seed)
-            painted.update(pictures)
+            rendered.update(pictures)
         if share.format != "synthetic":
             paths += [person.image for person in people]
         sets.append((_filled(people, share), share.share))
-    return StillSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
+    return StillSource(_images(folders, paths, rendered, _cached(recipe)), tuple(sets))
 
 
 def clip_source(recipe: Recipe, folders: Folders) -> ClipSource:
     """The clips of a recipe that are long enough for one cycle."""
-    sets, paths, painted = [], [], {}
+    sets, paths, rendered = [], [], {}
     for share in recipe.data:
         if share.format == "clips":
             clips = _training_clips(folders, share, recipe.followers + 1)
             paths += [frame.image for clip in clips for frame in clip.frames]
         elif share.format == "synthetic":
             clips, pictures = _synthetic_clips(max(share.count // 20, 1), recipe.seed)
-            painted.update(pictures)
+            rendered.update(pictures)
         else:
             continue
         sets.append((_filled(clips, share), share.share))
-    return ClipSource(_images(folders, paths, painted, _cached(recipe)), tuple(sets))
+    return ClipSource(_images(folders, paths, rendered, _cached(recipe)), tuple(sets))
 
 
 def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
     """The pictures of a recipe with all their boxes."""
-    sets, paths, painted = [], [], {}
+    sets, paths, rendered = [], [], {}
     people: list[LabelledPerson] = []
     incomplete: set[Path] = set()
     for share in recipe.data:
@@ -132,11 +132,11 @@ def picture_source(recipe: Recipe, folders: Folders) -> PictureSource:
             incomplete |= set() if share.complete else {row.image for row in rows}
         elif share.format == "synthetic":
             rows, pictures = _synthetic_pictures(share.count, recipe.seed)
-            painted.update(pictures)
+            rendered.update(pictures)
         else:
             continue
         sets.append((_filled(rows, share), share.share))
-    images = _images(folders, paths, painted, _cached(recipe))
+    images = _images(folders, paths, rendered, _cached(recipe))
     return PictureSource(images, tuple(sets), tuple(people), frozenset(incomplete))
 
 
@@ -168,14 +168,14 @@ class _Files(Mapping[Path, Image]):
         return 0
 
 
-def _images(folders: Folders, paths: list[Path], painted: dict[Path, Image], cached: bool) -> Images:
+def _images(folders: Folders, paths: list[Path], rendered: dict[Path, Image], cached: bool) -> Images:
     if not paths:
-        return painted
+        return rendered
     if not cached:
-        return ChainMap(painted, _Files())  # type: ignore[arg-type]
+        return ChainMap(rendered, _Files())  # type: ignore[arg-type]
     with one_first():
         store = ImageStore.open(folders.cache, paths)
-    return ChainMap(painted, store)  # type: ignore[arg-type]
+    return ChainMap(rendered, store)  # type: ignore[arg-type]
 
 
 def _stills(count: int, seed: int) -> list[tuple[Path, SyntheticFrame]]:

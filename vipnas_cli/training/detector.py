@@ -24,7 +24,7 @@ from vipnas_cli.spec import preset
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import PictureSource, picture_source
 from vipnas_cli.training.loop import StepEvent, Trainer
-from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, initialise
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -60,7 +60,7 @@ class DetectionBatches:
     def batch(self, step: int) -> DetectionBatch:
         """This process's rows of the batch of `step`, each drawn from a generator of its own."""
         rows = [self._scene(np.random.default_rng((self.seed, step, row))) for row in own_rows(self.batch_size)]
-        batch = packed([scene for scene, _ in rows])
+        batch = collate([scene for scene, _ in rows])
         return replace(batch, ids=tuple(name for _, name in rows))
 
     def _scene(self, generator: np.random.Generator) -> tuple[Scene, str]:
@@ -83,17 +83,18 @@ class DetectionBatches:
         return [(self.source.images[person.image], person) for person in people]
 
 
-def packed(scenes: list[Scene]) -> DetectionBatch:
+def collate(scenes: list[Scene]) -> DetectionBatch:
     """Square scenes of one size as a batch."""
     most = max(1, *(len(scene.boxes) for scene in scenes))
     boxes, present = np.zeros((len(scenes), most, 4), np.float32), np.zeros((len(scenes), most), bool)
     for row, scene in enumerate(scenes):
         boxes[row, : len(scene.boxes)], present[row, : len(scene.boxes)] = scene.boxes, True
-    crops, background = stacked([scene.image for scene in scenes]), stacked([background_of(scene) for scene in scenes])
+    crops = stacked([scene.image for scene in scenes])
+    background = stacked([background_mask(scene) for scene in scenes])
     return DetectionBatch(crops, torch.from_numpy(boxes), torch.from_numpy(present), background)
 
 
-def background_of(scene: Scene) -> Floats:
+def background_mask(scene: Scene) -> Floats:
     """The map (h, w) that is 0 at cells whose middle lies in a region to ignore."""
     cells = scene.image.shape[0] // DETECTOR_STRIDE
     centre = (np.arange(cells, dtype=np.float32) + 0.5) * DETECTOR_STRIDE
@@ -111,7 +112,7 @@ def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
     logits, boxes = raw[0].flatten(1), boxes_from_distances(raw[1]).flatten(1, 2)
     x, y = cell_centres(raw[0].shape[1], raw[0].shape[2], logits.device)
     centres = torch.stack([x.repeat(len(y)), y.repeat_interleave(len(x))], -1)
-    owner, quality, spare = assigned(logits.detach(), boxes.detach(), centres, (batch.boxes, batch.present))
+    owner, quality, spare = assign(logits.detach(), boxes.detach(), centres, (batch.boxes, batch.present))
     difference = (logits.sigmoid() - quality).abs()
     entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     taken = owner >= 0
@@ -124,7 +125,7 @@ def detection_loss(raw: tuple[Tensor, Tensor], batch: DetectionBatch) -> Tensor:
 
 
 @torch.no_grad()
-def assigned(
+def assign(
     logits: Tensor, boxes: Tensor, centres: Tensor, people: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Which person each cell answers for, (B, N) with -1 for nobody, the IoU (B, N) that its box reaches, and which
@@ -177,7 +178,7 @@ def train_detector(plan: RunPlan) -> Iterator[StepEvent]:
     arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
     net = PersonDetector(arch)
     pictures = picture_source(recipe, plan.folders)
-    started(net, plan)
+    initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     source = DetectionBatches(pictures, recipe.height, recipe.batch, recipe.augmentation, recipe.seed, recipe.scene)
     trainer = Trainer(net, recipe.loop, header_of(plan, {"kind": "detector", "arch": arch.to_json()}))

@@ -22,12 +22,12 @@ from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, started
+from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, initialise
 
 
 @dataclass(frozen=True)
 class HeatmapNoise:
-    """How the incoming heatmaps are spoilt so that errors do not pile up: maps or joints dropped, peaks dimmed."""
+    """How the incoming heatmaps are corrupted so that errors do not pile up: maps or joints dropped, peaks dimmed."""
 
     drop_all: float = 0.08
     drop_joint: float = 0.05
@@ -35,8 +35,8 @@ class HeatmapNoise:
 
 
 @dataclass(frozen=True)
-class PassingOn:
-    """What followers hand to the next one: how it is spoilt, how raw output becomes heatmaps, and whether a follower
+class HeatmapRules:
+    """What followers hand to the next one: how it is corrupted, how raw output becomes heatmaps, and whether a follower
     also learns from the errors that its heatmaps cause in the ones after it (`through_time`)."""
 
     noise: HeatmapNoise = HeatmapNoise()
@@ -48,12 +48,12 @@ class PassingOn:
         return heatmaps_from_raw(raw if self.through_time else raw.detach(), self.output)
 
 
-def carried(heatmaps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def realign_heatmaps(heatmaps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Heatmaps (B, K, h, w) re-aligned by row weights (B, h', h) and column weights (B, w', w)."""
     return rows[:, None] @ heatmaps @ columns.transpose(1, 2)[:, None]
 
 
-def spoilt(heatmaps: Tensor, noise: HeatmapNoise, generator: torch.Generator) -> Tensor:
+def corrupt(heatmaps: Tensor, noise: HeatmapNoise, generator: torch.Generator) -> Tensor:
     """Heatmaps (B, K, h, w) with some joints or persons blanked and the rest dimmed at random."""
     people, keypoints = heatmaps.shape[:2]
     draws = torch.rand(3, people, keypoints, generator=generator).to(heatmaps.device)
@@ -67,7 +67,7 @@ def unrolled_loss(
     followers: list[Callable[[Tensor, Tensor], Tensor]],
     batch: ClipBatch,
     generator: torch.Generator,
-    rules: PassingOn = PassingOn(),
+    rules: HeatmapRules = HeatmapRules(),
 ) -> Tensor:
     """Mean loss of all followers of a clip; the key network is frozen.
 
@@ -77,8 +77,8 @@ def unrolled_loss(
         heatmaps = key(network_input(batch.key_crops))
     total = torch.zeros((), device=heatmaps.device)
     for step, follower in enumerate(followers):
-        previous = carried(heatmaps, batch.rows[step], batch.columns[step])
-        raw = follower(network_input(batch.crops[step]), spoilt(previous, rules.noise, generator))
+        previous = realign_heatmaps(heatmaps, batch.rows[step], batch.columns[step])
+        raw = follower(network_input(batch.crops[step]), corrupt(previous, rules.noise, generator))
         total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], rules.output)
         heatmaps = rules.heatmaps(raw)
     return total / len(followers)
@@ -91,7 +91,7 @@ def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     arch = architecture_of(plan)
     net = PoseNet(arch, key.final.out_channels, recipe.fusion)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
-    started(net, plan)
+    initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     sizes = ((arch.height, arch.width),) * recipe.followers
     options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
@@ -105,7 +105,7 @@ def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     def loss_of(batch: ClipBatch) -> Tensor:
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = PassingOn(output=arch.rules.output, through_time=recipe.through_time)
+        rules = HeatmapRules(output=arch.rules.output, through_time=recipe.through_time)
         return unrolled_loss(key_run, [raw] * recipe.followers, batch, noise, rules)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
@@ -140,7 +140,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     nets = []
     for place, follower in enumerate(plans):
         net = PoseNet(follower.built, key.final.out_channels, follower.fusion)
-        started(net, plan, place)
+        initialise(net, plan, place)
         freeze(net, recipe.frozen_stages)
         nets.append(net)
     sizes = tuple((nets[place].arch.height, nets[place].arch.width) for place in places)
@@ -157,7 +157,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
 
     def loss_of(batch: ClipBatch) -> Tensor:
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = PassingOn(output=nets[0].arch.rules.output, through_time=recipe.through_time)
+        rules = HeatmapRules(output=nets[0].arch.rules.output, through_time=recipe.through_time)
         return unrolled_loss(key_run, [runs[place] for place in places], batch, noise, rules)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

@@ -100,12 +100,12 @@ class Trainer:
         """
         saved_at = started = time.monotonic()
         last = min(until or self.options.steps, self.options.steps)
-        sound = True
+        consistent = True
         try:
             for batch in prefetched(source, self.step, last, loader_threads(self.device)):
-                sound = False
+                consistent = False
                 loss = self._step(batch, loss_of)
-                sound = True
+                consistent = True
                 score = self._scored(validation, path, self.step == last)
                 due = time.monotonic() - saved_at > self.options.save_every_s
                 if due:
@@ -115,7 +115,7 @@ class Trainer:
                 yield StepEvent(self.step, loss, rate, time.monotonic() - started, due, score)
         finally:
             # Whatever ends it leaves the state of the last finished step; half a step is worth nothing.
-            if sound:
+            if consistent:
                 self.save(path)
 
     def _step(self, batch: Any, loss_of: Callable[[Any], Tensor]) -> float:
@@ -126,14 +126,14 @@ class Trainer:
             loss = loss_of(on_device(batch, self.device))
         value = mean_over_ranks(loss.detach()).item()
         if not math.isfinite(value):
-            raise self._spoilt(f"the loss became {value}", batch)
+            raise self._not_finite(f"the loss became {value}", batch)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
         self._average_over_ranks()
         largest = self.options.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), largest).item()
         if not math.isfinite(norm):
-            raise self._spoilt(f"the gradients' norm became {norm}", batch)
+            raise self._not_finite(f"the gradients' norm became {norm}", batch)
         factor = learning_rate_factor(self.step, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["peak"]
@@ -142,7 +142,7 @@ class Trainer:
         self._update_average()
         return float(value)
 
-    def _spoilt(self, what: str, batch: Any) -> WeightsError:
+    def _not_finite(self, what: str, batch: Any) -> WeightsError:
         names = getattr(batch, "ids", ())
         samples = f" on the samples {', '.join(names)}" if names else ""
         hint = "look at these samples with `vipnas data check`, or resume from the last checkpoint at a lower rate"
@@ -200,14 +200,14 @@ class Trainer:
         state, header = load_checkpoint(resume_path(path))
         self._check_same(header, path)
         # Files of earlier versions have the average in the checkpoint alone.
-        average = _under("average.", state) or load_checkpoint(path)[0]
+        average = _with_prefix("average.", state) or load_checkpoint(path)[0]
         self.average = {name: tensor.to(self.device) for name, tensor in average.items()}
         try:
-            self.net.load_state_dict(_under("net.", state))
+            self.net.load_state_dict(_with_prefix("net.", state))
         except RuntimeError as error:
             raise WeightsError(f"{path} does not fit the network of the recipe", _OTHER) from error
         for name, parameter in self.net.named_parameters():
-            found = _under(f"optimizer.{name}.", state)
+            found = _with_prefix(f"optimizer.{name}.", state)
             if found:
                 moved = {key: value if key == "step" else value.to(parameter.device) for key, value in found.items()}
                 self.optimizer.state[parameter] = moved
@@ -235,7 +235,7 @@ def _score_of(path: Path) -> float:
     return float(load_checkpoint(path)[1].get("score", -math.inf))
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

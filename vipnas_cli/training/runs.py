@@ -16,7 +16,7 @@ from vipnas_cli.training.device_augment import fastest_batches
 from vipnas_cli.training.followers import train_cycle, train_followers
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, started
+from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, initialise
 from vipnas_cli.training.supernet import train_spatial, train_temporal
 from vipnas_cli.training.validation import still_validation
 from vipnas_cli.training.verifier import train_verifier
@@ -42,7 +42,7 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     arch = architecture_of(plan)
     net = PoseNet(arch)
     people = still_source(recipe, plan.folders)
-    started(net, plan)
+    initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     size = (arch.height, arch.width)
     source = fastest_batches(StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed), plan.device)

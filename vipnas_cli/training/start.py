@@ -49,7 +49,7 @@ class RunPlan:
     detector: Path | None = None
 
 
-def started(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
+def initialise(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
     """First weights and memory layout; from a super-network come the weights of the network's own architecture.
 
     Networks that are named after a super-network are put into it first. From a trained cycle comes the network that has
@@ -61,20 +61,20 @@ def started(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
         if header.get("kind") == "supernet" and isinstance(net, PoseNet):
             shared = load_super_net(path).float()
         elif shared is not None:
-            put_into(shared, path)
+            graft_trained(shared, path)
         if shared is not None and isinstance(net, PoseNet):
             tensors = shared.extract(net.arch, net.fusion_spec).state_dict()
         if header.get("kind") == "cycle":
             start = f"followers.{place}."
             tensors = {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
-        _take_fitting(net, tensors)
+        _load_fitting(net, tensors)
     if not plan.initial and plan.recipe.imagenet and not plan.resume:
         start_from_imagenet(net, imagenet_weights())
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     return net
 
 
-def start_super_net(net: SuperNet, plan: RunPlan) -> None:
+def initialise_super_net(net: SuperNet, plan: RunPlan) -> None:
     """First weights of a super-network: other ones', those of networks that were trained alone, or ImageNet's.
 
     Networks that were trained alone are put into the ones before.
@@ -82,15 +82,15 @@ def start_super_net(net: SuperNet, plan: RunPlan) -> None:
     for path in plan.initial:
         tensors, header = load_checkpoint(path)
         if header.get("kind") == "pose":
-            put_into(net, path)
+            graft_trained(net, path)
         else:
-            _take_fitting(net if header.get("kind") == "supernet" else net.store, tensors)
+            _load_fitting(net if header.get("kind") == "supernet" else net.store, tensors)
     if not plan.initial:
-        started(net.store, plan)
+        initialise(net.store, plan)
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
 
 
-def put_into(shared: SuperNet, path: Path) -> None:
+def graft_trained(shared: SuperNet, path: Path) -> None:
     """Puts a network that was trained alone into shared weights.
 
     Its channels are sorted before, as narrower networks take the leading ones.
@@ -100,7 +100,7 @@ def put_into(shared: SuperNet, path: Path) -> None:
     graft(shared, trained)
 
 
-def _take_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def _load_fitting(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Takes over the tensors that have the name and the shape of one of the network's."""
     own = net.state_dict()
     fitting = {n: t.to(own[n].dtype) for n, t in tensors.items() if n in own and t.shape == own[n].shape}

@@ -25,10 +25,10 @@ from vipnas_cli.spec import ArchSpec, Plan, SearchSpace, TemporalSpace
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
-from vipnas_cli.training.followers import PassingOn, carried, spoilt
+from vipnas_cli.training.followers import HeatmapRules, corrupt, realign_heatmaps
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.start import RunPlan, compiled, header_of, space_of_recipe, start_super_net
+from vipnas_cli.training.start import RunPlan, compiled, header_of, initialise_super_net, space_of_recipe
 
 TEACHER_SHARE = 0.5
 
@@ -45,16 +45,16 @@ def step_rng(seed: int, step: int) -> Random:
 
 
 def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
-    """How far a network's output (B, K, h, w) is from the largest one's; joints of which that is sure weigh more."""
+    """How far a network's output (B, K, h, w) is from the largest one's; joints weigh as much as its confidence."""
     if output == "linear":
         return ((raw - teacher_raw) ** 2).mean()
-    sure = heatmaps_from_raw(teacher_raw, output).flatten(2).amax(-1)
+    confidence = heatmaps_from_raw(teacher_raw, output).flatten(2).amax(-1)
     wanted = teacher_raw.flatten(2).softmax(-1)
     per_joint = -(wanted * raw.flatten(2).log_softmax(-1)).sum(-1)
-    return (per_joint * sure).sum() / sure.sum().clamp(min=1)
+    return (per_joint * confidence).sum() / confidence.sum().clamp(min=1)
 
 
-def taught_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
+def student_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
     """The loss of a network below the largest: labels and teacher, half each."""
     return (1 - TEACHER_SHARE) * labelled + TEACHER_SHARE * distillation_loss(raw, teacher_raw, output)
 
@@ -75,7 +75,7 @@ def spatial_step(
         if teacher is None:
             teacher = raw.detach()
         else:
-            loss = taught_loss(raw, loss, teacher, output)
+            loss = student_loss(raw, loss, teacher, output)
         (loss / count).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() / count
     return total
@@ -97,7 +97,7 @@ def train_spatial(plan: RunPlan) -> Iterator[StepEvent]:
     """Trains the super-network of a recipe's space by the sandwich rule and yields an event per step."""
     recipe, space = plan.recipe, space_of_recipe(plan.recipe)
     net = SuperNet(space)
-    start_super_net(net, plan)
+    initialise_super_net(net, plan)
     people = still_source(recipe, plan.folders)
     sizes = (StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed) for size in space.sizes)
     source = SizedBatches(tuple(sizes), recipe.seed)
@@ -125,7 +125,7 @@ class Unrolled:
 
     net: SuperNet
     key: Callable[[Tensor], Tensor]
-    rules: PassingOn
+    rules: HeatmapRules
     generator: torch.Generator
 
 
@@ -158,8 +158,10 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
     for plans in cycles:
         heatmaps, waiting = first, first.new_zeros(())
         for step, plan in enumerate(plans):
-            previous = spoilt(
-                carried(heatmaps, batch.rows[step], batch.columns[step]), unrolled.rules.noise, unrolled.generator
+            previous = corrupt(
+                realign_heatmaps(heatmaps, batch.rows[step], batch.columns[step]),
+                unrolled.rules.noise,
+                unrolled.generator,
             )
             images, output = network_input(batch.crops[step]), unrolled.rules.output
             raw = unrolled.net.raw(images, plan.built, previous, plan.fusion)
@@ -167,7 +169,7 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
             if len(teachers) <= step:
                 teachers.append(raw.detach())
             else:
-                loss = taught_loss(raw, loss, teachers[step], output)
+                loss = student_loss(raw, loss, teachers[step], output)
             waiting = waiting + loss / count
             # Gradients through time need all followers at once; without, each one's memory is free again at once.
             if step + 1 == len(plans) or not unrolled.rules.through_time:
@@ -187,7 +189,7 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
         SearchSpace.of(key.arch), space_of_recipe(recipe), recipe.followers, fusion_stages=recipe.fusion_stages
     )
     net = SuperNet(space.follower_space, key.final.out_channels, space.fusions)
-    start_super_net(net, plan)
+    initialise_super_net(net, plan)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
 
     def batches(size: tuple[int, int]) -> ClipBatches:
@@ -208,7 +210,7 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
         cycles = sandwich_cycles(space, size, recipe.random, step_rng(recipe.seed + 1, trainer.step))
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = PassingOn(output=net.store.arch.rules.output, through_time=recipe.through_time)
+        rules = HeatmapRules(output=net.store.arch.rules.output, through_time=recipe.through_time)
         return temporal_step(Unrolled(net, key_run, rules, noise), batch, cycles)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

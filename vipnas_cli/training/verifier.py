@@ -28,21 +28,21 @@ from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import PictureSource, picture_source
 from vipnas_cli.training.detector import generalised_iou, pairwise_iou
 from vipnas_cli.training.loop import StepEvent, Trainer
-from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, started
+from vipnas_cli.training.start import RunPlan, compiled, freeze, header_of, initialise
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 BOXES_PER_PHOTO = 8
 # Shares of boxes that are wrong, and that are about right, as the detector finds them; the others are true boxes moved.
 WRONG, RIGHT = 0.45, 0.3
-# A box that overlaps a person by at least this is about right: it means that person, and can be put right ...
+# A box that overlaps a person by at least this is about right: it means that person, and can be corrected ...
 ABOUT_RIGHT = 0.3
 # ... and from the lower to the upper of these the place found instead is believed more and more: boxes are asked to
 # overlap by a half.
 NO_FIT, FIT = 0.3, 0.65
 PLACE_WEIGHT = 1.0
 # How strongly true boxes are moved, as shares of their sides, and how much all others are.
-SPREADS, TREMBLE = (0.04, 0.12, 0.2, 0.3), 0.02
+SPREADS, JITTER = (0.04, 0.12, 0.2, 0.3), 0.02
 LEAST_SCORE = 0.05
 _LEAST_SIDE = 4.0
 
@@ -89,10 +89,10 @@ class VerificationBatches:
         crops, places, right = [], [], []
         seen = self._found([scene for scene, _, _ in drawn])
         for (scene, complete, _), found, generator in zip(drawn, seen, generators, strict=True):
-            boxes = drawn_boxes(found, scene, complete, generator)
+            boxes = sample_boxes(found, scene, complete, generator)
             mirrored = generator.random(len(boxes)) < self.look.flip
             crops += [self._crop(scene.image, *box, generator) for box in zip(boxes, mirrored, strict=True)]
-            places.append(nearest_places(boxes, scene.boxes, mirrored))
+            places.append(place_targets(boxes, scene.boxes, mirrored))
             right.append(_best_overlap(boxes, scene.boxes) >= ABOUT_RIGHT)
         names = tuple(name for _, _, name in drawn)
         truth = torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(right))
@@ -117,7 +117,7 @@ class VerificationBatches:
         return vary_look(transform.warp(image), self.look, generator)
 
 
-def drawn_boxes(found: Found, scene: Scene, complete: bool, generator: np.random.Generator) -> Floats:
+def sample_boxes(found: Found, scene: Scene, complete: bool, generator: np.random.Generator) -> Floats:
     """Boxes (N, 4) to judge: what the detector takes for people and is wrong about, what it is right about, and true
     boxes moved. Where labels are not `complete`, nothing that it finds besides the people is held to be wrong."""
     overlap = _best_overlap(found.boxes, scene.boxes)
@@ -126,19 +126,19 @@ def drawn_boxes(found: Found, scene: Scene, complete: bool, generator: np.random
     result = []
     for kind in generator.random(BOXES_PER_PHOTO):
         if kind < WRONG and wrong.any():
-            # What it is surest of is what it has to unlearn first.
+            # What it scores highest is what it has to unlearn first.
             result.append(_one(found.boxes, found.scores * wrong, generator))
         elif kind < WRONG + RIGHT and right.any():
-            # The worse it fits, the more there is to put right.
+            # The worse it fits, the more there is to correct.
             result.append(_one(found.boxes, right * (1.2 - overlap), generator))
         elif len(scene.boxes):
-            result.append(_moved(scene.boxes[generator.integers(len(scene.boxes))], SPREADS, generator))
+            result.append(_jittered(scene.boxes[generator.integers(len(scene.boxes))], SPREADS, generator))
         else:
-            result.append(_anywhere(scene.image.shape[0], generator))
+            result.append(_random_box(scene.image.shape[0], generator))
     return np.stack(result).astype(np.float32)
 
 
-def nearest_places(boxes: Floats, people: Floats, mirrored: NDArray[np.bool_]) -> Floats:
+def place_targets(boxes: Floats, people: Floats, mirrored: NDArray[np.bool_]) -> Floats:
     """Places (N, 4) of the people (P, 4) whom boxes (N, 4) overlap best, in units of each box, some mirrored."""
     if not len(people) or not len(boxes):
         return np.tile(np.array([0, 0, 1, 1], np.float32), (len(boxes), 1))
@@ -179,16 +179,16 @@ def _covered(boxes: Floats, regions: Floats) -> NDArray[np.bool_]:
 
 def _one(boxes: Floats, weights: Floats, generator: np.random.Generator) -> Floats:
     chosen = boxes[generator.choice(len(boxes), p=weights.astype(np.float64) / weights.sum(dtype=np.float64))]
-    return _moved(chosen, (TREMBLE,), generator)
+    return _jittered(chosen, (JITTER,), generator)
 
 
-def _moved(box: Floats, spreads: tuple[float, ...], generator: np.random.Generator) -> Floats:
+def _jittered(box: Floats, spreads: tuple[float, ...], generator: np.random.Generator) -> Floats:
     sides = np.tile(box[2:] - box[:2], 2)
     moved: Floats = np.asarray(box + generator.normal(0, generator.choice(spreads), 4) * sides, np.float32)
     return moved if (moved[2:] - moved[:2]).min() >= _LEAST_SIDE else box
 
 
-def _anywhere(side: int, generator: np.random.Generator) -> Floats:
+def _random_box(side: int, generator: np.random.Generator) -> Floats:
     size = generator.uniform(0.1, 0.6, 2) * side
     corner = generator.uniform(0, side - size)
     return np.concatenate([corner, corner + size]).astype(np.float32)
@@ -200,7 +200,7 @@ def train_verifier(plan: RunPlan) -> Iterator[StepEvent]:
     arch = replace(preset(recipe.preset), height=recipe.height, width=recipe.width)
     net = BoxVerifier(arch)
     pictures = picture_source(recipe, plan.folders)
-    started(net, plan)
+    initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     detector = load_detector(plan.detector).float().eval().to(plan.device)
     size, scale = (arch.height, arch.width), recipe.scene.scale

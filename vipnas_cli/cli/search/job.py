@@ -28,7 +28,7 @@ from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.search.log import Problem, SearchLog
-from vipnas_cli.search.predictor import held_out_correlation
+from vipnas_cli.search.predictor import cross_validated_correlation
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.setup import (
     Files,
@@ -86,7 +86,7 @@ def search_job(options: SearchOptions) -> None:
         at_equal_latency=latency_levels(outcome, front[-1], clock) if len(outcome.found) > 1 else (),
         compared=tuple(_compared(path, ready.task, probe) for path in options.compare),
         checked=_checked(outcome, front[-1], ready.task, console),
-        correlation=held_out_correlation(outcome.searched),
+        correlation=cross_validated_correlation(outcome.searched),
         files=ready.files,
         synthetic=ready.synthetic,
         seconds=time.perf_counter() - started,
