@@ -34,6 +34,9 @@ COMMANDS = {
         --verifier-threshold=0.4 --fp16-weights/--fp32-weights --int8 --calibrate --decode --name --score
         --format=onnx --json
     """,
+    "import": """
+        FILE --out/-o --name --source= --licence=not stated --overwrite --size --colour --mean --std --grid --json
+    """,
     "bench": """
         --pipeline --threads --provider=auto --seconds=1.0 --weights --clip --csv --overwrite --json
     """,
