@@ -29,6 +29,7 @@ LARGEST_LABELS = 600_000_000
 LARGEST = 16_000_000
 # Labels shrink to a tenth; a file that grows by more than this was made to fill the memory.
 MOST_PACKED, ALWAYS_UNPACKED = 100, 10_000_000
+LONGEST_REASON = 300
 NO_NUMBERS = (b"NaN", b"Infinity")
 _CHUNK = 1 << 20
 _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -133,7 +134,8 @@ class DocumentKind:
         except VipnasError as error:
             if isinstance(error, self.error):
                 raise
-            raise self.error(f"{shown(origin)} is not {self.name}: {error.what}", error.hint or self.hint) from error
+            what = f"{shown(origin)} is not {self.name}: {error.what[:LONGEST_REASON]}"
+            raise self.error(what, error.hint or self.hint) from error
         except RecursionError as error:
             raise self.error(f"{shown(origin)} is not {self.name}: it is nested too deep", self.hint) from error
         except MemoryError as error:
@@ -179,6 +181,7 @@ def _sentence(error: Exception) -> str:
         return f"{brief(error.args[0])} is missing"
     what, _, place = str(error).partition(" - at `$")
     what = shown(what.replace("`", "").removeprefix("JSON is malformed: "))
+    what = what if len(what) <= LONGEST_REASON else f"{what[:LONGEST_REASON]}…"
     what = what[:1].lower() + what[1:]
     return f"at {shown(place.strip('`.'))[:80]}: {what}" if place else what
 

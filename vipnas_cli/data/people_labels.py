@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.documents import brief
+
 # How much a label counts in the loss by its COCO visibility flag: v = 1 is hidden or doubtful, v = 0 is unknown.
 WEIGHT_OF_VISIBILITY = (0.0, 0.3, 1.0)
 # A joint that a teacher network labelled counts in full from this score on.
 SURE_SCORE = 0.6
 KEYPOINTS = 17
+# No picture is as large.
+LARGEST_PLACE = 1e6
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,16 @@ def person_from_coco(
 ) -> LabelledPerson:
     """A person from COCO's xywh box and flat x, y, v list; `reliability` 0 to 1 says how far each label is trusted."""
     x, y, w, h = bbox
-    triples = np.asarray(keypoints, np.float32).reshape(-1, 3)
-    flags = triples[:, 2]
+    values = np.asarray(keypoints, np.float64).reshape(-1, 3)
+    flags = values[:, 2]
     known = bool(((flags == 0) | (flags == 1) | (flags == 2)).all())
-    if len(triples) != KEYPOINTS or not known or not np.isfinite(triples).all():
+    if len(values) != KEYPOINTS or not known or not (np.abs(values) <= LARGEST_PLACE).all():
         raise ValueError(f"a person needs {KEYPOINTS} times x, y and a flag 0, 1 or 2, not {len(keypoints)} numbers")
+    if not max(map(abs, bbox)) <= LARGEST_PLACE:
+        raise ValueError(f"a box {brief(bbox)} is in no picture")
+    triples = values.astype(np.float32)
     weights = np.asarray(WEIGHT_OF_VISIBILITY, np.float32)[flags.astype(int)]
-    weights = weights * np.asarray(reliability, np.float32)
+    weights = weights * np.clip(np.asarray(reliability, np.float64), 0, 1).astype(np.float32)
     return LabelledPerson(image, np.array([x, y, x + w, y + h], np.float32), triples[:, :2], weights)
 
 

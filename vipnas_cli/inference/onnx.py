@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.Inferen
     wanted = _provider(options.provider)
     try:
         session = ort.InferenceSession(data, settings, providers=list(dict.fromkeys([wanted, CPU])))
-    except _LOAD_ERRORS as error:
+    except (*_LOAD_ERRORS, UnicodeDecodeError) as error:
         raise WeightsError(
             f"{name} is not a network that ONNX Runtime can load", "restore or export it again"
         ) from error
@@ -171,6 +172,21 @@ def pipeline_from_onnx(path: Path) -> Pipeline:
     return Pipeline(path.stem, (file,), {})
 
 
+def run_session(
+    session: ort.InferenceSession,
+    outputs: list[str],
+    inputs: Mapping[str, NDArray[np.generic]],
+    options: ort.RunOptions | None = None,
+) -> list[NDArray[np.float32]]:
+    """The outputs of a network; WeightsError if it is not what it says, and fails only now."""
+    try:
+        found: list[NDArray[np.float32]] = session.run(outputs, dict(inputs), options)
+    except (*_LOAD_ERRORS, state.RuntimeException, ValueError) as error:
+        what = str(error).splitlines()[0][:200]
+        raise WeightsError(f"a network cannot be run: {shown(what)}", "export it again") from error
+    return found
+
+
 class OnnxEstimator:
     """The networks of a pipeline; a network that serves several positions is loaded once."""
 
@@ -217,7 +233,10 @@ class OnnxEstimator:
         )
 
     def _run(self, session: ort.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
-        heatmaps: Heatmaps = session.run(["heatmaps"], inputs, self._only_asked)[0]
+        (heatmaps,) = run_session(session, ["heatmaps"], inputs, self._only_asked)
+        people, height, width = inputs["images"].shape[:3]
+        if heatmaps.ndim != 4 or (len(heatmaps), *heatmaps.shape[2:]) != (people, height // 4, width // 4):
+            raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")
         return heatmaps
 
 
@@ -232,7 +251,7 @@ class OnnxDetector:
 
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
-        scores, boxes = self._session.run(["scores", "boxes"], {"images": picture[None]})
+        scores, boxes = run_session(self._session, ["scores", "boxes"], {"images": picture[None]})
         return scores[0], boxes[0]
 
 
@@ -246,5 +265,5 @@ class OnnxVerifier:
 
     def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
-        scores, places = self._session.run(["scores", "places"], {"images": crops})
+        scores, places = run_session(self._session, ["scores", "places"], {"images": crops})
         return scores, places

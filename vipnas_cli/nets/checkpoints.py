@@ -52,7 +52,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, ValueError, OSError) as error:
         raise WeightsError(
-            f"{shown(path)} is not a readable safetensors file: {error}", "restore or retrain it"
+            f"{shown(path)} is not a readable safetensors file: {shown(str(error)[:200])}", "restore or retrain it"
         ) from error
     if text is None:
         raise WeightsError(f"{shown(path)} was not written by vipnas", "use a checkpoint that `vipnas train` wrote")

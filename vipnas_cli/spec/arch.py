@@ -65,7 +65,7 @@ class StageSpec:
         if self.kernel % 2 == 0:
             raise SpecError(f"stage: kernel must be odd, not {self.kernel}")
         if not isinstance(self.attention, bool):
-            raise SpecError(f"stage: attention must be true or false, not {self.attention!r}")
+            raise SpecError(f"stage: attention must be true or false, not {self.attention!r:.60}")
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class HeadSpec:
         _positive("head", width=self.width, group_width=self.group_width)
         _positive("head", kernel=self.kernel)
         if self.kernel not in (2, 4):
-            raise SpecError(f"head: kernel must be 2 or 4, not {self.kernel!r}")
+            raise SpecError(f"head: kernel must be 2 or 4, not {self.kernel!r:.60}")
         if self.refine != 0 or isinstance(self.refine, bool):
             _positive("head", refine=self.refine)
             if self.refine % 2 == 0:
-                raise SpecError(f"head: refine must be 0 or an odd kernel, not {self.refine!r}")
+                raise SpecError(f"head: refine must be 0 or an odd kernel, not {self.refine!r:.60}")
         if self.width % self.group_width:
             raise SpecError(f"head: width {self.width} is not a multiple of group_width {self.group_width}")
 
@@ -186,7 +186,7 @@ def read_fields(owner: str, data: object, kind: type) -> JsonObject:
     optional = {"refine"}
     for name in known:
         if name not in data and name not in optional:
-            raise SpecError(f"{owner}: field {name!r} is missing")
+            raise SpecError(f"{owner}: field {name!r:.60} is missing")
     return data
 
 

@@ -62,14 +62,14 @@ def _check(owner: str, choices: StemChoices | StageChoices | HeadChoices) -> Non
         values = getattr(choices, field.name)
         kind = bool if field.name == "attention" else int
         if not isinstance(values, tuple) or not values or any(type(value) is not kind for value in values):
-            raise SpecError(f"{owner} choices: {field.name} must list at least one {kind.__name__}, not {values!r}")
+            raise SpecError(f"{owner} choices: {field.name} must list at least one {kind.__name__}, not {values!r:.60}")
         if len(set(values)) != len(values):
-            raise SpecError(f"{owner} choices: {field.name} lists a value twice: {values!r}")
+            raise SpecError(f"{owner} choices: {field.name} lists a value twice: {values!r:.60}")
         largest = LARGEST[field.name.removesuffix("s")] if kind is int else 1
         if max(values) > largest:
             raise SpecError(f"{owner} choices: {field.name} must be at most {largest}, not {max(values):g}")
         if kind is int and min(values) < (0 if field.name == "refines" else 1):
-            raise SpecError(f"{owner} choices: {field.name} must hold positive numbers, not {values!r}")
+            raise SpecError(f"{owner} choices: {field.name} must hold positive numbers, not {values!r:.60}")
 
 
 def _check_divisors(owner: str, group_widths: tuple[int, ...]) -> None:

@@ -103,5 +103,5 @@ PRESETS: dict[str, ArchSpec] = {
 def preset(name: str) -> ArchSpec:
     """The architecture of that name; SpecError lists the known ones."""
     if name not in PRESETS:
-        raise SpecError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
+        raise SpecError(f"unknown preset {name!r:.60}; known are {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -33,11 +33,11 @@ class FusionSpec:
         if not isinstance(self.operation, str) or self.operation not in get_args(FusionOperation):
             raise SpecError(f"fusion: operation must be one of {get_args(FusionOperation)}, not {self.operation!r:.60}")
         if not isinstance(self.stage, int) or isinstance(self.stage, bool):
-            raise SpecError(f"fusion: stage must be a whole number, not {self.stage!r}")
+            raise SpecError(f"fusion: stage must be a whole number, not {self.stage!r:.60}")
         if self.operation == "none" and self.stage != 0:
-            raise SpecError(f"fusion: stage must be 0 without fusion, not {self.stage!r}")
+            raise SpecError(f"fusion: stage must be 0 without fusion, not {self.stage!r:.60}")
         if self.operation != "none" and self.stage not in (1, 2, 3, 4):
-            raise SpecError(f"fusion: stage must be 1, 2, 3 or 4, not {self.stage!r}")
+            raise SpecError(f"fusion: stage must be 1, 2, 3 or 4, not {self.stage!r:.60}")
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,11 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, str) or self.family not in FAMILIES:
-            raise SpecError(f"space: family {self.family!r} is unknown; known are {', '.join(FAMILIES)}")
+            raise SpecError(f"space: family {self.family!r:.60} is unknown; known are {', '.join(FAMILIES)}")
         if len(self.stages) != len(self.rules.strides):
             raise SpecError(f"space: {self.family} has {len(self.rules.strides)} stages, not {len(self.stages)}")
         if not self.sizes or any([type(side) for side in size] != [int, int] for size in self.sizes):
-            raise SpecError(f"space: sizes must list pairs of height and width, not {self.sizes!r}")
+            raise SpecError(f"space: sizes must list pairs of height and width, not {self.sizes!r:.60}")
         for size in self.sizes:
             replace(self.largest, height=size[0], width=size[1])
         for index in range(len(self.stages)):
@@ -161,7 +161,7 @@ class SearchSpace:
         fields = read_fields("space", data, SearchSpace)
         sizes = read_list("space", fields, "sizes")
         if not all(isinstance(size, list | tuple) for size in sizes):
-            raise SpecError(f"space: sizes must list pairs of height and width, not {sizes!r}")
+            raise SpecError(f"space: sizes must list pairs of height and width, not {sizes!r:.60}")
         stages = read_list("space", fields, "stages")
         return SearchSpace(
             family=fields["family"],

@@ -63,5 +63,5 @@ SPACES: dict[str, SearchSpace] = {space.family: space for space in (MOBILENETV3_
 def space_of(family: str) -> SearchSpace:
     """The search space of a family; SpecError lists the known ones."""
     if family not in SPACES:
-        raise SpecError(f"there is no search space {family!r}; known are {', '.join(SPACES)}")
+        raise SpecError(f"there is no search space {family!r:.60}; known are {', '.join(SPACES)}")
     return SPACES[family]

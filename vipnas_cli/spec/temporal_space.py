@@ -35,18 +35,20 @@ class TemporalSpace:
 
     def __post_init__(self) -> None:
         if not isinstance(self.followers, int) or isinstance(self.followers, bool) or self.followers < 0:
-            raise SpecError(f"temporal space: followers must be a whole number of at least 0, not {self.followers!r}")
+            raise SpecError(
+                f"temporal space: followers must be a whole number of at least 0, not {self.followers!r:.60}"
+            )
         known = get_args(FusionOperation)
         if not self.operations or any(operation not in known for operation in self.operations):
-            raise SpecError(f"temporal space: operations must be some of {known}, not {self.operations!r}")
+            raise SpecError(f"temporal space: operations must be some of {known}, not {self.operations!r:.60}")
         if set(self.operations) != {"none"} and not self.fusion_stages:
             raise SpecError("temporal space: fusion_stages must list at least one stage")
         if any(type(stage) is not int or stage not in (1, 2, 3, 4) for stage in self.fusion_stages):
-            raise SpecError(f"temporal space: fusion_stages must be some of 1, 2, 3, 4, not {self.fusion_stages!r}")
+            raise SpecError(f"temporal space: fusion_stages must be some of 1, 2, 3, 4, not {self.fusion_stages!r:.60}")
         for name in ("operations", "fusion_stages"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise SpecError(f"temporal space: {name} lists a value twice: {values!r}")
+                raise SpecError(f"temporal space: {name} lists a value twice: {values!r:.60}")
 
     @property
     def fusions(self) -> tuple[FusionSpec, ...]:
@@ -152,7 +154,7 @@ class CycleSpace:
 
     def __post_init__(self) -> None:
         if not self.lengths or any(type(length) is not int or length < 1 for length in self.lengths):
-            raise SpecError(f"cycle space: lengths must list whole numbers of at least 1, not {self.lengths!r}")
+            raise SpecError(f"cycle space: lengths must list whole numbers of at least 1, not {self.lengths!r:.60}")
         if not self.fusions or set(self._temporal(2).fusions) != set(self.fusions):
             raise SpecError("cycle space: fusions must be all operations at all stages that they name")
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.data.checks.problems import finite_numbers
 from vipnas_cli.data.files.coco import LABELS, PERSON, Box, Labels, PersonRow, other_categories, person_ids, read_json
+from vipnas_cli.data.people_labels import LARGEST_PLACE
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.files import shown
@@ -27,8 +28,8 @@ _HINT = (
     '{"frame": …, "bbox": [x, y, width, height], "score": …}, a COCO document, or a MOT .txt (frame counts from 1)'
 )
 BOXES = DocumentKind("a boxes file", DataError, _HINT, LARGEST_LABELS)
-# No picture is as large, and no video as long.
-LARGEST_PLACE, LAST_FRAME = 1e6, 1 << 31
+# No video is as long.
+LAST_FRAME = 1 << 31
 # MOT ground truth has nine columns, with a flag that is 0 for what is to be ignored, and a class: 1 is a pedestrian.
 TRUTH_COLUMNS, PEDESTRIAN = 9, 1
 

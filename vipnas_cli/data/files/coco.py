@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.people_labels import LabelledPerson, person_from_coco, reliability_of
+from vipnas_cli.data.people_labels import LARGEST_PLACE, LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.files import shown
@@ -228,6 +228,8 @@ def read_images(path: Path) -> list[LabelledImage]:
         box = row.get("bbox")
         if box is None:
             raise DataError(f"{shown(path)} labels a person without a box in image {row['image_id']}", "add its bbox")
+        if not max(map(abs, box)) <= LARGEST_PLACE:
+            raise DataError(f"{shown(path)} has a box {brief(box)}, which is in no picture", "correct it")
         x, y, w, h = box
         (ignored if row.get("iscrowd") else boxes)[row["image_id"]].append([x, y, x + w, y + h])
     with LABELS.told(path):
