@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
-from vipnas_cli.bundle.reader import read_manifest
+from vipnas_cli.bundle.reader import MANIFEST, read_manifest
 from vipnas_cli.errors import OutputError
 from vipnas_cli.files import make_parent
 
@@ -19,7 +19,8 @@ def bundle_folder(out: Path) -> Iterator[Path]:
     if out.suffix != SUFFIX:
         if out.is_file():
             raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
-        yield out
+        with _nothing_left(out):
+            yield out
         return
     if out.is_dir():
         raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
@@ -31,3 +32,22 @@ def bundle_folder(out: Path) -> Iterator[Path]:
             unpack(out, folder)
         yield folder
         write_archive(folder, out)
+
+
+@contextmanager
+def _nothing_left(out: Path) -> Iterator[None]:
+    """After a failure or an interrupt: removes new files that no manifest names, and the folder if it was new."""
+    existed = out.is_dir()
+    before = set(out.iterdir()) if existed else set()
+    try:
+        yield
+    except BaseException:
+        manifest = out / MANIFEST
+        named = manifest.read_text(encoding="utf-8") if manifest.is_file() else ""
+        for path in set(out.iterdir()) - before - {manifest} if out.is_dir() else ():
+            if path.is_file() and path.name not in named:
+                path.unlink(missing_ok=True)
+        if not existed:
+            with suppress(OSError):  # not empty
+                out.rmdir()
+        raise

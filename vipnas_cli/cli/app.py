@@ -21,6 +21,7 @@ from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.models import models
 from vipnas_cli.cli.run import run
 from vipnas_cli.cli.search.command import search
+from vipnas_cli.cli.signals import heed_signals
 from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import shown
@@ -33,7 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 unreadable input, 4 weights, 5 damaged frames, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 unreadable input, 4 weights, 5 damaged frames, 130 interrupted "
+    "(Ctrl-C, SIGTERM or SIGHUP).",
 )
 
 
@@ -75,11 +77,22 @@ def sentences(error: VipnasError) -> str:
     return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in (error.what, hint) if text)
 
 
+def _was_interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main() -> None:
     """Runs the command line; a failure becomes one sentence on stderr and an exit code."""
     bear_any_text()
+    heed_signals()
     try:
         app()
+    except SystemExit as error:
+        if error.code == INTERRUPTED and _was_interrupted(error):  # Typer turns an interrupt into this
+            print("vipnas: interrupted.", file=sys.stderr)
+        raise
     except VipnasError as error:
         if os.environ.get("VIPNAS_DEBUG"):
             raise

@@ -19,8 +19,9 @@ from vipnas_cli.cli.run_report import RunReport, print_report
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import OnnxEstimator
-from vipnas_cli.inference.pipeline import Outputs, process
+from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget
+from vipnas_cli.media.audio import left_out
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.reader import VideoReader
@@ -44,15 +45,29 @@ def run_job(options: RunOptions) -> int:
         choice = found.choice
         if not options.quiet and not options.json:
             console.print(_introduction(options, choice))
-        with ExitStack() as stack:
-            outputs = _open_outputs(options, reader, choice.pipeline, stack)
-            with frame_progress(console, reader.info.frames) as on_frame:
-                statistics = process(reader, found.tracker.propagator, outputs, on_frame)
-        report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged)
+        statistics = RunStatistics()
+        try:
+            with ExitStack() as stack:
+                outputs = _open_outputs(options, reader, choice.pipeline, stack)
+                with frame_progress(console, reader.info.frames) as on_frame:
+                    statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop)
+                if statistics.interrupted:
+                    raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
+        except KeyboardInterrupt:
+            if not statistics.frames:
+                raise
+        notes = (*reader.info.notes, *_sound_notes(options, outputs))
+        report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged, notes)
     _tell(options, report, console)
     if statistics.interrupted:
         return INTERRUPTED
     return DAMAGED if reader.damaged else 0
+
+
+def _sound_notes(options: RunOptions, outputs: Outputs) -> tuple[str, ...]:
+    """What became of sound tracks that are in no output."""
+    writers = [sink.writer for sink in outputs.pictures if isinstance(sink, OverlaySink)]
+    return tuple(dict.fromkeys(note for writer in writers for note in left_out(writer.audio, options.video)))
 
 
 def _check_outputs(options: RunOptions) -> None:

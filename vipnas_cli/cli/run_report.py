@@ -27,6 +27,7 @@ class RunReport:
     tracker: Tracker
     outputs: tuple[Path, ...]
     damaged: int
+    notes: tuple[str, ...] = ()
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -59,6 +60,7 @@ class RunReport:
             "pipeline": self.choice.pipeline.name,
             "frames": found.frames,
             "damaged_frames": self.damaged,
+            "notes": list(self.notes),
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
@@ -96,6 +98,8 @@ def print_report(report: RunReport, console: Console) -> None:
     table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
     if report.damaged:
         table.add_row("damaged", f"{report.damaged} frames could not be decoded")
+    for note in report.notes:
+        table.add_row("note", note)
     table.add_row("written", ", ".join(str(path) for path in report.outputs))
     console.print(table, highlight=False)
     if found.interrupted:

@@ -13,6 +13,7 @@ from itertools import islice
 from vipnas_cli.inference.changes import Thumbnail, thumbnail
 from vipnas_cli.inference.propagator import Propagator, Step
 from vipnas_cli.media.frames import Frame, FrameResult
+from vipnas_cli.media.limits import waiting
 from vipnas_cli.media.results import ResultSink
 from vipnas_cli.pose import People
 from vipnas_cli.tracking.smoothing import Smoother
@@ -81,12 +82,16 @@ class Outputs:
 
 
 def process(
-    frames: Iterable[Frame], propagator: Propagator, outputs: Outputs, on_frame: Callable[[RunStatistics], None]
+    frames: Iterable[Frame],
+    propagator: Propagator,
+    outputs: Outputs,
+    on_frame: Callable[[RunStatistics], None],
+    stop: Callable[[], None] | None = None,
 ) -> RunStatistics:
     """Runs all frames through the propagator into the outputs and says what was done.
 
-    An interrupt stops after the current frame; what was computed is still written. Errors of any stage are raised
-    here, after the frames before them were written.
+    An interrupt stops after the current frame; what was computed is still written. `stop` is called then, and makes
+    frames that wait for data end. Errors of any stage are raised here, after the frames before them were written.
     """
     statistics, started = RunStatistics(), time.perf_counter()
     decoder, writer = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "write")
@@ -102,7 +107,7 @@ def process(
                 step = propagator.step(frame.image, frame.index, frame.time_s, small)
             if outputs.pictures:
                 written.append(writer.submit(write, frame, step.people, step.reason is not None))
-                if len(written) > WAITING:
+                if len(written) > waiting(frame.image.nbytes, WAITING):
                     written.popleft().result()
             else:
                 # Rows are written faster than handed over.
@@ -111,6 +116,8 @@ def process(
             on_frame(statistics)
     except KeyboardInterrupt:
         statistics.interrupted = True
+        if stop is not None:
+            stop()
     finally:
         decoder.shutdown(cancel_futures=True)
         writer.shutdown()
@@ -127,6 +134,8 @@ def _decoded(frames: Iterator[Frame], decoder: Executor, statistics: RunStatisti
         with statistics.busy("decode"):
             for frame in islice(frames, WAITING):
                 batch.append((frame, thumbnail(frame.image)))
+                if len(batch) >= waiting(frame.image.nbytes, WAITING):
+                    break
 
     batch: list[Decoded] = []
     job = decoder.submit(decode, batch)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Boxes, Image
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
-from vipnas_cli.errors import BudgetError
+from vipnas_cli.errors import BudgetError, UsageError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import PeopleSource
@@ -29,6 +29,7 @@ from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, pro
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
+from vipnas_cli.media.pipe import is_pipe
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import OverlaySink
 from vipnas_cli.media.writer import VideoWriter
@@ -133,7 +134,12 @@ def pipeline_times(
 
 
 def sample_frames(video: Path, start_s: float | None = None) -> tuple[VideoInfo, list[Frame], StageTime]:
-    """The first frames of a video and the time that each takes to decode."""
+    """The first frames of a video and the time that each takes to decode; UsageError for a pipe."""
+    if video.exists() and is_pipe(video):
+        raise UsageError(
+            f"{video} is a pipe, which cannot be read twice: once to measure and once to run",
+            "State the budget in GFLOPs or ms.",
+        )
     wall, cpu = time.perf_counter(), time.process_time()
     with open_video(video, start_s) as reader:
         frames = list(islice(reader, SAMPLE))

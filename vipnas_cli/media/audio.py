@@ -41,6 +41,16 @@ class AudioTrack:
     output: str | None
 
 
+def left_out(tracks: Sequence[AudioTrack], source: Path) -> tuple[str, ...]:
+    """One sentence for each track that is left out of an output."""
+    why = "no sound of it can be decoded" if source.is_file() else "a pipe is read once, for its pictures"
+    return tuple(
+        f"sound track {number} ({track.source}) is left out: {why}"
+        for number, track in enumerate(tracks, 1)
+        if track.output is None
+    )
+
+
 @dataclass(frozen=True)
 class Cut:
     """The part of the sound that is wanted, in seconds of the output, which begins `shift_s` later in the source."""

@@ -129,7 +129,11 @@ class VideoWriter:
             return
         self._closed = True
         completion = self._thread.submit(self._complete, whole)
-        self._thread.shutdown()
+        try:
+            self._thread.shutdown()
+        except BaseException:  # interrupted once more
+            self._file.discard()
+            raise
         if completion.exception() is None and self._last_pts is not None:
             self._file.keep()
         else:
