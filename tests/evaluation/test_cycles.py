@@ -15,10 +15,10 @@ from vipnas_cli.evaluation.cycles import (
     KEPT_KEYS,
     ClipScorer,
     Networks,
-    carried_boxes,
     inputs_of,
-    limb_pck,
+    next_boxes,
     seen_by,
+    surely_labelled_pck,
 )
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
@@ -86,13 +86,13 @@ def test_handed_out_networks_see_what_was_scored(
     clips = small_clips.scored
     boxes = np.stack([person.box_frame for person in clips.frames(0)])
     first = seen_by(key, inputs_of(clips, 0, schedule.plan(0), boxes, None))
-    inputs = inputs_of(clips, 1, schedule.plan(1), carried_boxes(first, first), first)
+    inputs = inputs_of(clips, 1, schedule.plan(1), next_boxes(first, first), first)
     assert inputs.previous is not None
     second = seen_by(follower, inputs)
-    assert limb_pck(clips.frames(1), second.points_frame) == score.positions[1]
+    assert surely_labelled_pck(clips.frames(1), second.poses.points_frame) == score.positions[1]
     with torch.no_grad():
         plain = torch.cat([follower(*batch) for batch in inputs.batches()]).numpy()
-    np.testing.assert_allclose(second.heatmaps, plain, atol=1e-5)
+    np.testing.assert_allclose(second.poses.heatmaps, plain, atol=1e-5)
 
 
 def test_followers_are_recalibrated_on_what_the_position_before_makes(
@@ -118,10 +118,10 @@ def test_every_frame_of_a_network_is_scored_from_the_clips_own_boxes(
 def test_pck_counts_surely_labelled_limbs(small_clips: ClipSets) -> None:
     people: list[LabelledPerson] = small_clips.scored.frames(0)
     points = np.stack([person.points_frame for person in people])
-    assert limb_pck(people, points) == 100
-    assert limb_pck(people, points + 1000) == 0
+    assert surely_labelled_pck(people, points) == 100
+    assert surely_labelled_pck(people, points + 1000) == 0
     wrong = points.copy()
     wrong[:, 9] += 1000
-    assert limb_pck(people, wrong) == pytest.approx(100 * 11 / 12)
+    assert surely_labelled_pck(people, wrong) == pytest.approx(100 * 11 / 12)
     doubted = [replace(person, weights=np.where(np.arange(17) == 9, 0.3, 1)) for person in people]
-    assert limb_pck(doubted, wrong) == 100
+    assert surely_labelled_pck(doubted, wrong) == 100

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.evaluation.posetrack import truth_as_prediction
-from vipnas_cli.evaluation.scores import LIMBS, at_frames, limb_pck, score_sequences, scores_by_position
+from vipnas_cli.evaluation.scores import LIMBS, at_frames, score_sequences, scores_by_position, sequence_pck
 from vipnas_cli.metrics import PredictedSequence, TruthSequence
 
 
@@ -39,20 +39,20 @@ def test_pck_by_hand() -> None:
     truth = labels([(0, 50.0), (1, 50.0)], frames=2)
     # The limbs are joints 0 to 11, so a person's size is 110 pixels and 0.1 of it 11.
     assert sorted(LIMBS) == list(range(12))
-    assert limb_pck([truth], [shifted(truth, 11.0)]) == (100, 100, 0)
-    assert limb_pck([truth], [shifted(truth, 11.1)]) == (100, 0, 0)
-    assert limb_pck([truth], [shifted(truth, 500.0, slice(0, 3))]) == pytest.approx((75, 75, 75))
-    assert limb_pck([truth], [shifted(truth, 500.0, slice(12, 15))]) == (100, 100, 100)
+    assert sequence_pck([truth], [shifted(truth, 11.0)]) == (100, 100, 0)
+    assert sequence_pck([truth], [shifted(truth, 11.1)]) == (100, 0, 0)
+    assert sequence_pck([truth], [shifted(truth, 500.0, slice(0, 3))]) == pytest.approx((75, 75, 75))
+    assert sequence_pck([truth], [shifted(truth, 500.0, slice(12, 15))]) == (100, 100, 100)
 
 
 def test_each_person_has_a_pose_of_its_own() -> None:
     truth = labels([(0, 50.0), (0, 300.0)], frames=1)
     perfect = truth_as_prediction(truth)
     swapped = replace(perfect, points_frame=perfect.points_frame[::-1])
-    assert limb_pck([truth], [swapped]) == (100, 100, 100)
+    assert sequence_pck([truth], [swapped]) == (100, 100, 100)
     # Both poses on the first person: one of them is left for the second, who is wrong.
     doubled = replace(perfect, points_frame=perfect.points_frame[[0, 0]])
-    assert limb_pck([truth], [doubled]) == (50, 50, 50)
+    assert sequence_pck([truth], [doubled]) == (50, 50, 50)
 
 
 def test_absent_joints_and_people_without_poses_are_wrong() -> None:
@@ -60,9 +60,9 @@ def test_absent_joints_and_people_without_poses_are_wrong() -> None:
     perfect = truth_as_prediction(truth)
     some = perfect.present.copy()
     some[:, :6] = False
-    assert limb_pck([truth], [replace(perfect, present=some)]) == (50, 50, 50)
+    assert sequence_pck([truth], [replace(perfect, present=some)]) == (50, 50, 50)
     nobody = at_predicted_frames(perfect, 1)
-    assert limb_pck([truth], [nobody]) == (50, 50, 50)
+    assert sequence_pck([truth], [nobody]) == (50, 50, 50)
 
 
 def at_predicted_frames(predicted: PredictedSequence, frame: int) -> PredictedSequence:
@@ -82,9 +82,9 @@ def test_joints_without_labels_do_not_count() -> None:
     unlabelled = truth.labelled.copy()
     unlabelled[:, :6] = False
     truth = replace(truth, labelled=unlabelled)
-    assert limb_pck([truth], [shifted(truth, 900.0, slice(0, 6))]) == (100, 100, 100)
+    assert sequence_pck([truth], [shifted(truth, 900.0, slice(0, 6))]) == (100, 100, 100)
     nothing = replace(truth, labelled=np.zeros_like(unlabelled))
-    assert np.isnan(limb_pck([nothing], [truth_as_prediction(nothing)])).all()
+    assert np.isnan(sequence_pck([nothing], [truth_as_prediction(nothing)])).all()
 
 
 def test_accuracy_by_position_looks_at_the_frames_of_that_position() -> None:

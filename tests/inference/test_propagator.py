@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from vipnas_cli.inference.crops import moved_box
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator, moved_box
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 from vipnas_cli.tracking.ids import IdentityTracker

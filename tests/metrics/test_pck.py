@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck
+from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_pck, limb_sizes, limbs_of, pck
 from vipnas_cli.pose import COCO17, POSETRACK15
 
 
@@ -37,3 +37,16 @@ def test_truth_is_right_and_what_is_not_finite_is_wrong() -> None:
 
 def test_nothing_labelled_is_undefined() -> None:
     assert np.isnan(pck(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), np.zeros((2, 3), bool), np.ones(2))).all()
+
+
+def test_limb_pck_leaves_out_the_face_and_measures_in_the_size_of_the_limbs() -> None:
+    generator = np.random.default_rng(0)
+    true, labelled = generator.uniform(0, 100, (3, 17, 2)), generator.random((3, 17)) < 0.8
+    found = true + generator.normal(0, 8, true.shape)
+    limbs = limbs_of(COCO17)
+    expected = pck(true[:, limbs], found[:, limbs], labelled[:, limbs], limb_sizes(true[:, limbs], labelled[:, limbs]))
+    assert limb_pck(true, found, labelled, COCO17).tolist() == expected.tolist()
+    face = np.setdiff1d(np.arange(17), limbs)
+    found[:, face] += 1000
+    assert limb_pck(true, found, labelled, COCO17).tolist() == expected.tolist()
+    assert np.isnan(limb_pck(true, found, np.zeros_like(labelled), COCO17)).all()

@@ -24,13 +24,13 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.data.walks import walked_over
 from vipnas_cli.errors import DataError
-from vipnas_cli.metrics import LIMB_JOINTS
+from vipnas_cli.metrics import limbs_of
 from vipnas_cli.pose import COCO17
 from vipnas_cli.synthetic import ClipOptions, render_clip
 from vipnas_cli.synthetic.motion import Motion
 
 Image = NDArray[np.uint8]
-LIMBS = [COCO17.index(name) for name in LIMB_JOINTS]
+LIMBS = limbs_of(COCO17)
 # Persons with fewer surely labelled limbs, or smaller ones, say little about a network.
 FEWEST_LIMBS, SMALLEST_SIDE = 6, 40.0
 # Frames between the ends of a clip show too little motion otherwise.

@@ -18,7 +18,8 @@ from vipnas_cli.data.files.boxes import BoxesByFrame
 from vipnas_cli.data.files.coco import picture_file
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.errors import DataError
-from vipnas_cli.inference.estimator import PoseEstimator, key_poses
+from vipnas_cli.inference.crops import key_poses
+from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.pose.oks import oks_nms

@@ -14,22 +14,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points
 from vipnas_cli.data.people_labels import LabelledPerson
-from vipnas_cli.evaluation.clip_sets import LIMBS, ClipSet, ClipSets
-from vipnas_cli.inference.propagator import FEWEST_JOINTS, PropagationOptions, moved_box
-from vipnas_cli.metrics import limb_sizes, pck
+from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
+from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, decode_poses
+from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.metrics import limb_pck
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.pose import CropTransform, HeatmapCodec
-from vipnas_cli.pose.realign import realign
+from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec, People
 from vipnas_cli.spec import ArchSpec, Plan, Schedule
 
-Boxes = NDArray[np.float32]
 BATCH = 16
 # Key networks whose heatmaps are kept; a search with a fixed key network needs one.
 KEPT_KEYS = 4
@@ -59,10 +58,10 @@ class Networks:
 class Inputs:
     """What a position gets of all clips: crops, their transforms, previous heatmaps (C, K, h, w) for a fusion."""
 
-    crops: NDArray[np.uint8]
-    transforms: list[CropTransform]
+    crops: Image
+    transforms: tuple[CropTransform, ...]
     boxes_frame: Boxes
-    previous: NDArray[np.float32] | None = None
+    previous: Heatmaps | None = None
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Network inputs, batch by batch."""
@@ -74,12 +73,15 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a position made of its inputs: heatmaps (C, K, h, w), points_frame (C, K, 2), scores (C, K)."""
+    """What a position made of boxes (C, 4) of all clips."""
 
-    inputs: Inputs
-    heatmaps: NDArray[np.float32]
-    points_frame: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    boxes_frame: Boxes
+    poses: CropPoses
+
+    @property
+    def people(self) -> People:
+        """The person of each clip, with the clip's number as id."""
+        return People(np.arange(len(self.boxes_frame)), self.boxes_frame, self.poses.points_frame, self.poses.scores)
 
 
 @dataclass
@@ -110,7 +112,7 @@ class ClipScorer:
                 recalibrate(net, inputs.batches())
                 if position + 1 < len(schedule):
                     calibration = seen_by(net, inputs)
-            boxes = carried_boxes(first, seen)
+            boxes = next_boxes(first, seen)
             seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
             found.append(self._pck(position, seen))
             nets.append(net)
@@ -145,18 +147,16 @@ class ClipScorer:
         return net, seen_by(net, inputs[0]), seen_by(net, inputs[1])
 
     def _pck(self, position: int, seen: Seen) -> float:
-        return limb_pck(self.clips.scored.frames(position), seen.points_frame)
+        return surely_labelled_pck(self.clips.scored.frames(position), seen.poses.points_frame)
 
 
 def inputs_of(clips: ClipSet, position: int, plan: Plan, boxes_frame: Boxes, before: Seen | None) -> Inputs:
     """The crops of boxes (C, 4) at a position, and for a fusion the heatmaps of the position before, re-aligned."""
-    height, width = plan.arch.height, plan.arch.width
-    transforms = [CropTransform.from_box(box, height, width) for box in boxes_frame]
-    people = clips.frames(position)
+    transforms, people = crop_transforms(boxes_frame, plan.arch.height, plan.arch.width), clips.frames(position)
     crops = [t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)]
     previous = None
-    if plan.fusion.operation != "none" and before is not None:
-        previous = realign(before.heatmaps, before.inputs.transforms, transforms)
+    if before is not None:
+        previous = carried_heatmaps(plan, before.poses.transforms, before.poses.heatmaps, transforms)
     return Inputs(np.stack(crops), transforms, boxes_frame, previous)
 
 
@@ -167,29 +167,18 @@ def seen_by(net: PoseNet, inputs: Inputs) -> Seen:
     folded = deepcopy(net)
     fold_batch_norm(folded)
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    codec = HeatmapCodec(net.arch.height, net.arch.width)
     parts = [folded(images, previous).contiguous().numpy() for images, previous in inputs.batches()]
-    heatmaps = np.concatenate(parts)
-    points_crop, scores = HeatmapCodec(net.arch.height, net.arch.width).decode(heatmaps)
-    points = [t.to_frame(p) for t, p in zip(inputs.transforms, points_crop, strict=True)]
-    return Seen(inputs, heatmaps, np.stack(points), scores)
+    return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
 
 
-def carried_boxes(key: Seen, before: Seen) -> Boxes:
+def next_boxes(key: Seen, before: Seen) -> Boxes:
     """Boxes (C, 4) for the next position: those of the key frame, moved as the poses were since then."""
-    trusted, rows = PropagationOptions().point_score, []
-    for clip, box in enumerate(key.inputs.boxes_frame):
-        weights = [np.where(seen.scores[clip] >= trusted, seen.scores[clip], 0) for seen in (key, before)]
-        if (np.minimum(*weights) > 0).sum() < FEWEST_JOINTS:
-            rows.append(before.inputs.boxes_frame[clip])
-        else:
-            poses = [(seen.points_frame[clip], weight) for seen, weight in zip((key, before), weights, strict=True)]
-            rows.append(moved_box(box, *poses))
-    return np.stack(rows)
+    return carried_boxes(key.people, before.people, PropagationOptions().point_score)
 
 
-def limb_pck(people: Sequence[LabelledPerson], points_frame: NDArray[np.float32]) -> float:
-    """PCK@0.1 in percent of surely labelled limbs; points_frame (C, K, 2)."""
-    truth = np.stack([person.points_frame for person in people])[:, LIMBS]
-    labelled = np.stack([person.weights == 1 for person in people])[:, LIMBS]
-    sizes = limb_sizes(truth, labelled)
-    return float(pck(truth, points_frame[:, LIMBS], labelled, sizes, (PCK_THRESHOLD,))[0])
+def surely_labelled_pck(people: Sequence[LabelledPerson], points_frame: Points) -> float:
+    """PCK@0.1 in percent of the limbs that are surely labelled; points_frame (C, K, 2)."""
+    truth = np.stack([person.points_frame for person in people])
+    labelled = np.stack([person.weights == 1 for person in people])
+    return float(limb_pck(truth, points_frame, labelled, COCO17, (PCK_THRESHOLD,))[0])

@@ -20,7 +20,7 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
-from vipnas_cli.metrics.pck import LIMB_JOINTS, PCK_THRESHOLDS, limb_sizes, pck
+from vipnas_cli.metrics.pck import limb_pck
 from vipnas_cli.pose import HeatmapCodec
 
 
@@ -48,7 +48,6 @@ def evaluate_clips(
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> ClipScores:
     """PCK of the whole propagation on clips of one person; boxes of the labels are given on key frames."""
-    limbs = [estimator.skeleton.index(name) for name in LIMB_JOINTS]
     truth, found, labelled, positions = [], [], [], []
     for clip in clips:
         rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
@@ -60,12 +59,10 @@ def evaluate_clips(
             truth.append(frame.points_frame)
             labelled.append(frame.weights > 0)
             positions.append(step.position)
-    true, predicted = np.stack(truth)[:, limbs], np.stack(found)[:, limbs]
-    seen, where = np.stack(labelled)[:, limbs], np.asarray(positions)
-    sizes = limb_sizes(true, seen)
+    true, predicted, seen, where = np.stack(truth), np.stack(found), np.stack(labelled), np.asarray(positions)
     by_position = [
-        float(pck(true[where == p], predicted[where == p], seen[where == p], sizes[where == p], (0.1,))[0])
+        float(limb_pck(true[where == p], predicted[where == p], seen[where == p], estimator.skeleton, (0.1,))[0])
         for p in range(len(estimator.schedule))
     ]
-    total = pck(true, predicted, seen, sizes, PCK_THRESHOLDS)
+    total = limb_pck(true, predicted, seen, estimator.skeleton)
     return ClipScores(tuple(float(v) for v in total), tuple(by_position), len(true))

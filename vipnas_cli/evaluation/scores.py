@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.metrics import (
-    LIMB_JOINTS,
     PCK_THRESHOLDS,
     POSEVAL,
     MotRules,
@@ -20,15 +19,16 @@ from vipnas_cli.metrics import (
     PredictedSequence,
     TrackingScores,
     TruthSequence,
+    limb_pck,
     limb_sizes,
-    pck,
+    limbs_of,
     pose_scores,
     tracking_scores,
 )
 from vipnas_cli.pose import POSETRACK15
 
 Floats = NDArray[np.float64]
-LIMBS = [POSETRACK15.index(name) for name in LIMB_JOINTS]
+LIMBS = limbs_of(POSETRACK15)
 # The PCK threshold by which positions of the cycle are compared.
 POSITION_PCK = 0.1
 
@@ -57,7 +57,7 @@ def score_sequences(
 ) -> SequenceScores:
     """All scores of the sequences, given in the same order, together."""
     return SequenceScores(
-        pose_scores(truth, predicted), tracking_scores(truth, predicted, rules), limb_pck(truth, predicted)
+        pose_scores(truth, predicted), tracking_scores(truth, predicted, rules), sequence_pck(truth, predicted)
     )
 
 
@@ -73,7 +73,7 @@ def scores_by_position(
         chosen = [at_frames(labels, where == position) for labels, where in zip(truth, positions, strict=True)]
         frames = sum(len(np.unique(labels.frames)) for labels in chosen)
         accuracy = pose_scores(chosen, predicted).average_precision.total if frames else np.nan
-        (share,) = limb_pck(chosen, predicted, (POSITION_PCK,))
+        (share,) = sequence_pck(chosen, predicted, (POSITION_PCK,))
         found.append(PositionScores(position, frames, accuracy, share))
     return tuple(found)
 
@@ -91,7 +91,7 @@ def at_frames(truth: TruthSequence, chosen: NDArray[np.bool_]) -> TruthSequence:
     )
 
 
-def limb_pck(
+def sequence_pck(
     truth: Sequence[TruthSequence],
     predicted: Sequence[PredictedSequence],
     thresholds: Sequence[float] = PCK_THRESHOLDS,
@@ -104,27 +104,31 @@ def limb_pck(
     if not parts:
         return (np.nan,) * len(thresholds)
     points, labelled, found = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return tuple(float(value) for value in pck(points, found, labelled, limb_sizes(points, labelled), thresholds))
+    return tuple(float(value) for value in limb_pck(points, found, labelled, POSETRACK15, thresholds))
 
 
 def _paired(truth: TruthSequence, predicted: PredictedSequence) -> Iterator[tuple[Floats, NDArray[np.bool_], Floats]]:
-    """Per frame: true limbs (G, L, 2), which are labelled (G, L), and the limbs (G, L, 2) of the paired poses."""
-    found = np.where(predicted.present[:, LIMBS, None], predicted.points_frame[:, LIMBS], np.nan)
+    """Per frame: true joints (G, J, 2), which are labelled (G, J), and the joints (G, J, 2) of the paired poses."""
+    found = np.where(predicted.present[..., None], predicted.points_frame, np.nan)
     for frame in np.unique(truth.frames):
         rows = truth.frames == frame
-        points, labelled = truth.points_frame[rows][:, LIMBS], truth.labelled[rows][:, LIMBS]
+        points, labelled = truth.points_frame[rows], truth.labelled[rows]
         yield points, labelled, _nearest(points, labelled, found[predicted.frames == frame])
 
 
 def _nearest(points: Floats, labelled: NDArray[np.bool_], found: Floats) -> Floats:
-    """For each labelled person (G, L, 2) a pose (L, 2) of its own out of `found` (P, L, 2), NaN where none is left."""
+    """For each labelled person (G, J, 2) a pose (J, 2) of its own out of `found` (P, J, 2), NaN where none is left.
+
+    Poses are near by their limbs.
+    """
     from scipy.optimize import linear_sum_assignment
 
     chosen = np.full_like(points, np.nan)
-    sizes = np.maximum(limb_sizes(points, labelled), 1.0)[:, None, None]
-    errors = np.linalg.norm(points[:, None] - found[None], axis=-1) / sizes
+    limbs, seen = points[:, LIMBS], labelled[:, LIMBS]
+    sizes = np.maximum(limb_sizes(limbs, seen), 1.0)[:, None, None]
+    errors = np.linalg.norm(limbs[:, None] - found[None][:, :, LIMBS], axis=-1) / sizes
     # An error of a whole body counts like one of many: which wrong pose it is does not matter.
-    errors = np.where(labelled[:, None], np.nan_to_num(np.minimum(errors, 1.0), nan=1.0), 0.0)
+    errors = np.where(seen[:, None], np.nan_to_num(np.minimum(errors, 1.0), nan=1.0), 0.0)
     people, poses = linear_sum_assignment(errors.sum(-1))
     chosen[people] = found[poses]
     return chosen

@@ -26,12 +26,12 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
-from vipnas_cli.metrics import LIMB_JOINTS, limb_sizes, pck
+from vipnas_cli.metrics import limb_pck, limbs_of
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
 from vipnas_cli.spec import Plan
 from vipnas_cli.timing import in_turn_ms
 
-LIMBS = [COCO17.index(name) for name in LIMB_JOINTS]
+LIMBS = limbs_of(COCO17)
 CALIBRATION, HELD_OUT = 64, 200
 FEWEST_LIMBS = 6
 WORST_LOSS = 1.0
@@ -127,8 +127,7 @@ def to_int8(data: bytes, plan: Plan, people: Sequence[LabelledPerson], name: str
 def _pck(session: Any, crops: Crops, codec: HeatmapCodec) -> float:
     rows = range(len(crops.points_crop))
     heatmaps = np.concatenate([session.run(["heatmaps"], crops.one(row))[0] for row in rows])
-    found, true, seen = codec.decode(heatmaps)[0][:, LIMBS], crops.points_crop[:, LIMBS], crops.labelled[:, LIMBS]
-    return float(pck(true, found, seen, limb_sizes(true, seen), (0.1,))[0])
+    return float(limb_pck(crops.points_crop, codec.decode(heatmaps)[0], crops.labelled, COCO17, (0.1,))[0])
 
 
 def quantised(data: bytes, crops: Crops) -> bytes:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec, Skeleton
+from vipnas_cli.pose import COCO17, HeatmapCodec, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
 Crops = NDArray[np.uint8]
@@ -37,28 +37,6 @@ class PoseEstimator(Protocol):
         `previous` are the re-aligned heatmaps (P, K, h, w) of the frame before, for plans with fusion.
         """
         ...
-
-
-@dataclass(frozen=True)
-class KeyPoses:
-    """Poses in boxes of one picture: points_frame (P, K, 2) in its pixels, scores (P, K), and the crops' transforms."""
-
-    points_frame: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    transforms: tuple[CropTransform, ...]
-
-
-def key_poses(
-    estimator: PoseEstimator, image: Crops, boxes: NDArray[np.float32], codec: HeatmapCodec | None = None
-) -> KeyPoses:
-    """The poses that the key network sees in boxes (P, 4), at least one, of an RGB picture (H, W, 3)."""
-    arch = estimator.schedule.plan(0).arch
-    transforms = tuple(CropTransform.from_box(box, arch.height, arch.width) for box in boxes)
-    crops = np.stack([transform.warp(image) for transform in transforms])
-    codec = codec or HeatmapCodec(arch.height, arch.width)
-    points_crop, scores = codec.decode(estimator.estimate(0, crops, None))
-    points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
-    return KeyPoses(points, scores, transforms)
 
 
 @dataclass

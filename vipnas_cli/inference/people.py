@@ -13,7 +13,8 @@ import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Image, Numbers, Scores
 from vipnas_cli.data.files.boxes import BoxesByFrame
-from vipnas_cli.inference.estimator import PoseEstimator, key_poses
+from vipnas_cli.inference.crops import key_poses
+from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, Skeleton, mirrored_places
 from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, nms, vote_boxes
 from vipnas_cli.pose.oks import oks

@@ -11,21 +11,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
+from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, estimate_poses
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.keyframe import Candidates, candidates, found_again
+from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again
 from vipnas_cli.inference.people import PeopleSource
-from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.boxes import areas_of
 from vipnas_cli.pose.oks import oks_nms
-from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.sides import SideVote
 
-# With fewer trusted joints than this a box stays where it is.
-FEWEST_JOINTS = 4
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
 
@@ -69,12 +67,12 @@ class Step:
 
 
 @dataclass
-class _Memory:
+class _LastFrame:
     """What the next frame needs of this one; `next_key` is set when this frame already asks for a key frame."""
 
     position: int
     people: People
-    transforms: list[CropTransform]
+    transforms: tuple[CropTransform, ...]
     heatmaps: Heatmaps
     key_people: People
     thumbnail: Thumbnail
@@ -88,8 +86,7 @@ class _KeyView:
     see `found_again`."""
 
     asked: Candidates
-    transforms: list[CropTransform]
-    heatmaps: Heatmaps
+    poses: CropPoses
     people: People
     again: Ids
     keep: Ids
@@ -102,13 +99,13 @@ class _KeyView:
 
 @dataclass
 class Propagator:
-    """Runs a schedule over the frames of one video; its only state is the memory of the last frame and the tracker."""
+    """Runs a schedule over the frames of one video; its state is that of the last frame and the tracker."""
 
     estimator: PoseEstimator
     source: PeopleSource
     tracker: IdentityTracker = field(default_factory=IdentityTracker)
     options: PropagationOptions = PropagationOptions()
-    _memory: _Memory | None = None
+    _last: _LastFrame | None = None
     _sides: SideVote = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +113,7 @@ class Propagator:
 
     def reset(self) -> None:
         """Forgets everything, as before the first frame."""
-        self._memory = None
+        self._last = None
         self.tracker.reset()
         self._sides.reset()
 
@@ -128,57 +125,57 @@ class Propagator:
 
     def _reason(self, small: Thumbnail, size: tuple[int, ...]) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
-        memory, changes = self._memory, self.options.changes
-        if memory is None or (memory.position + 1) % len(self.estimator.schedule) == 0:
+        last, changes = self._last, self.options.changes
+        if last is None or (last.position + 1) % len(self.estimator.schedule) == 0:
             return "cycle"
         if not self.options.early_keys:
             return None
-        if is_cut(memory.thumbnail, small, changes):
+        if is_cut(last.thumbnail, small, changes):
             return "cut"
-        if memory.next_key:
-            return memory.next_key
-        border = moves_at_border(memory.thumbnail, small, memory.people.boxes_frame, (size[0], size[1]), changes)
+        if last.next_key:
+            return last.next_key
+        border = moves_at_border(last.thumbnail, small, last.people.boxes_frame, (size[0], size[1]), changes)
         return "border" if border else None
 
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
-        memory = self._memory
-        rested = memory is not None and self._follows_well(memory, time_s, reason)
+        last = self._last
+        rested = last is not None and self._follows_well(last, time_s, reason)
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
-            memory = None
-        view = self._view(image, frame_index, memory, look=not rested)
-        crops, looked = len(view.transforms), not rested or view.loses
+            last = None
+        view = self._view(image, frame_index, last, look=not rested)
+        crops, looked = len(view.people), not rested or view.loses
         if rested and looked:
             # Where someone goes missing is no time to rest.
-            view = self._view(image, frame_index, memory, look=True)
-            crops += len(view.transforms)
+            view = self._view(image, frame_index, last, look=True)
+            crops += len(view.people)
         keep, asked = view.keep, view.asked
         people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
         known = view.again[keep]
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
-        people, heatmaps = self._settled(people, view.heatmaps[keep], key=True)
+        people, heatmaps = self._settled(people, view.poses.heatmaps[keep], key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
-        reference = people if memory is None else _updated(memory.key_people, people, asked.followed[keep] < 0)
-        detected_s = time_s if looked or memory is None else memory.detected_s
-        transforms = [view.transforms[i] for i in keep]
-        self._memory = _Memory(0, people, transforms, heatmaps, reference, small, detected_s)
+        reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
+        detected_s = time_s if looked or last is None else last.detected_s
+        transforms = tuple(view.poses.transforms[i] for i in keep)
+        self._last = _LastFrame(0, people, transforms, heatmaps, reference, small, detected_s)
         return Step(people, 0, reason, crops, looked)
 
-    def _view(self, image: Image, frame_index: int, memory: _Memory | None, look: bool) -> _KeyView:
+    def _view(self, image: Image, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
         found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if look:
             found, confidence = self.source.boxes(image, frame_index)
-        carried = self._carried_boxes(memory) if memory else np.zeros((0, 4), np.float32)
-        before = memory.people.ids if memory else np.zeros(0, np.int64)
+        carried = self._carried_boxes(last) if last else np.zeros((0, 4), np.float32)
+        before = last.people.ids if last else np.zeros(0, np.int64)
         asked = candidates((found, confidence), carried, before, self.options.max_people)
-        transforms, heatmaps, people = self._estimate(0, image, asked.boxes_frame, None)
+        poses, people = self._estimate(0, image, asked.boxes_frame, None)
         again = found_again(asked, people, self.estimator.skeleton)
-        return _KeyView(asked, transforms, heatmaps, people, again, self._believed(people, asked, again))
+        return _KeyView(asked, poses, people, again, self._believed(people, asked, again))
 
     def _believed(self, people: People, asked: Candidates, again: Ids) -> Ids:
         """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
@@ -198,21 +195,20 @@ class Propagator:
         )
         return left[np.sort(distinct)]
 
-    def _follows_well(self, memory: _Memory, time_s: float, reason: KeyReason) -> bool:
+    def _follows_well(self, last: _LastFrame, time_s: float, reason: KeyReason) -> bool:
         """Whether a key frame needs no new boxes: nothing happened, and the last look for people is not long ago."""
         # Half a millisecond for times that were rounded in the container.
-        recent = time_s - memory.detected_s < self.options.detect_every_s - 5e-4
-        return reason == "cycle" and recent and len(memory.people) > 0
+        recent = time_s - last.detected_s < self.options.detect_every_s - 5e-4
+        return reason == "cycle" and recent and len(last.people) > 0
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
         """Carries everyone on by one frame."""
-        memory = self._memory
-        assert memory is not None
-        position = memory.position + 1
-        boxes = self._carried_boxes(memory)
-        transforms, heatmaps, people = self._estimate(position, image, boxes, memory)
+        last = self._last
+        assert last is not None
+        position = last.position + 1
+        poses, people = self._estimate(position, image, self._carried_boxes(last), last)
         scores = people.person_scores
-        at_key = dict(zip(memory.key_people.ids.tolist(), memory.key_people.person_scores.tolist(), strict=True))
+        at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
         believed = scores >= self.options.lost_score
         next_key: KeyReason | None = None
@@ -221,11 +217,11 @@ class Propagator:
         elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"
         keep = np.flatnonzero(believed)
-        people, heatmaps = self._settled(people[keep], heatmaps[keep], key=False)
+        people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], key=False)
         self.tracker.observe(people, time_s)
-        kept = [transforms[i] for i in keep]
-        self._memory = _Memory(position, people, kept, heatmaps, memory.key_people, small, memory.detected_s, next_key)
-        return Step(people, position, None, len(transforms))
+        kept = tuple(poses.transforms[i] for i in keep)
+        self._last = _LastFrame(position, people, kept, heatmaps, last.key_people, small, last.detected_s, next_key)
+        return Step(people, position, None, len(scores))
 
     def _settled(self, people: People, heatmaps: Heatmaps, key: bool) -> tuple[People, Heatmaps]:
         """People and heatmaps (P, K, h, w) with left and right as most key frames saw them."""
@@ -236,42 +232,23 @@ class Propagator:
             return people, heatmaps
         return settled, heatmaps[np.arange(len(people))[:, None], order]
 
-    def _estimate(
-        self, position: int, image: Image, boxes: Boxes, memory: _Memory | None
-    ) -> tuple[list[CropTransform], Heatmaps, People]:
-        """Crops, heatmaps and poses of boxes (P, 4); all people of the frame are one batch."""
+    def _estimate(self, position: int, image: Image, boxes: Boxes, last: _LastFrame | None) -> tuple[CropPoses, People]:
+        """Poses of boxes (P, 4), with the ids of the `last` frame if there is one; NOBODY otherwise."""
         plan = self.estimator.schedule.plan(position)
-        codec = HeatmapCodec(plan.arch.height, plan.arch.width)
-        keypoints = len(self.estimator.skeleton.keypoints)
-        transforms = [CropTransform.from_box(box, codec.height, codec.width) for box in boxes]
-        if not transforms:
-            return [], np.zeros((0, keypoints, codec.rows, codec.columns), np.float32), People.nobody(keypoints)
-        previous = None
-        if memory is not None and plan.fusion.operation != "none":
-            previous = realign(memory.heatmaps, memory.transforms, transforms)
-            if not self.options.fusion:
+        transforms, previous = crop_transforms(boxes, plan.arch.height, plan.arch.width), None
+        ids = np.full(len(boxes), NOBODY, np.int64)
+        if last is not None:
+            ids, previous = last.people.ids, carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
+            if previous is not None and not self.options.fusion:
                 previous = np.zeros_like(previous)
-        crops = np.stack([transform.warp(image) for transform in transforms])
-        heatmaps = self.estimator.estimate(position, crops, previous)
-        points_crop, scores = codec.decode(heatmaps)
-        points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
-        ids = memory.people.ids if memory is not None else np.full(len(boxes), -1, np.int64)
-        return transforms, heatmaps, People(ids, boxes.astype(np.float32), points, scores)
+        poses = estimate_poses(self.estimator, position, image, transforms, previous)
+        return poses, People(ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
 
-    def _carried_boxes(self, memory: _Memory) -> Boxes:
-        """Boxes (P, 4) for the next frame: those of the key frame, moved as the poses were since then."""
-        people, rows = memory.people, []
-        key = memory.key_people
-        row_of = {identity: row for row, identity in enumerate(key.ids.tolist())}
-        for index, identity in enumerate(people.ids.tolist()):
-            row = row_of[identity]
-            weights = [np.where(s >= self.options.point_score, s, 0) for s in (key.scores[row], people.scores[index])]
-            if np.count_nonzero(np.minimum(*weights) > 0) < FEWEST_JOINTS:
-                rows.append(people.boxes_frame[index])
-            else:
-                key_pose, now = (key.points_frame[row], weights[0]), (people.points_frame[index], weights[1])
-                rows.append(moved_box(key.boxes_frame[row], key_pose, now))
-        return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
+    def _carried_boxes(self, last: _LastFrame) -> Boxes:
+        """Boxes (P, 4) for the next frame."""
+        row_of = {identity: row for row, identity in enumerate(last.key_people.ids.tolist())}
+        rows = np.array([row_of[identity] for identity in last.people.ids.tolist()], np.int64)
+        return carried_boxes(last.key_people[rows], last.people, self.options.point_score)
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:
@@ -289,28 +266,3 @@ def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:
         np.concatenate([part.points_frame for part in parts]),
         np.concatenate([part.scores for part in parts]),
     )
-
-
-# How far beyond its trusted keypoints a box reaches at least, as a share of its longer side.
-MARGIN = 0.04
-
-
-def moved_box(
-    box: Boxes,
-    key: tuple[Points, Scores],
-    now: tuple[Points, Scores],
-) -> Boxes:
-    """The box (4,) of a key frame, moved and scaled as the person's keypoints were since then.
-
-    `key` and `now` are points (K, 2) and their weights (K,); the same joints are compared, so that one that comes or
-    goes does not make the box jump. The box still grows to hold all keypoints of now.
-    """
-    weights = np.minimum(key[1], now[1])[:, None]
-    before, after = ((weights * points).sum(0) / weights.sum() for points, _ in (key, now))
-    spreads = [np.sqrt((weights * (p[0] - middle) ** 2).sum()) for p, middle in ((key, before), (now, after))]
-    scale = np.clip(spreads[1] / max(spreads[0], 1e-6), 0.6, 1.6)
-    corners = after + scale * (box.reshape(2, 2) - before)
-    seen = now[0][now[1] > 0]
-    margin = MARGIN * (corners[1] - corners[0]).max()
-    low, high = np.minimum(corners[0], seen.min(0) - margin), np.maximum(corners[1], seen.max(0) + margin)
-    return np.concatenate([low, high]).astype(np.float32)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.pose import Skeleton
+
 Numbers = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
@@ -29,6 +31,27 @@ def limb_sizes(points: Numbers, labelled: NDArray[np.bool_]) -> Floats:
     high = np.where(seen, points, -np.inf).max(1)
     sides: Floats = np.maximum((high - low).max(1), 0.0)
     return sides
+
+
+def limbs_of(skeleton: Skeleton) -> list[int]:
+    """The indices of the 12 limb joints."""
+    return [skeleton.index(name) for name in LIMB_JOINTS]
+
+
+def limb_pck(
+    points_true: Numbers,
+    points_predicted: Numbers,
+    labelled: NDArray[np.bool_],
+    skeleton: Skeleton,
+    thresholds: Sequence[float] = PCK_THRESHOLDS,
+) -> Floats:
+    """PCK in percent (T,) of the labelled limb joints, in the longer side of the box around those of a person.
+
+    points (N, K, 2) and labelled (N, K) are of all keypoints of the skeleton; NaN where no limb is labelled.
+    """
+    limbs = limbs_of(skeleton)
+    true, seen = points_true[:, limbs], labelled[:, limbs]
+    return pck(true, points_predicted[:, limbs], seen, limb_sizes(true, seen), thresholds)
 
 
 def pck(

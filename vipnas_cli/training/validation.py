@@ -25,7 +25,7 @@ from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.metrics.pck import LIMB_JOINTS, limb_sizes, pck
+from vipnas_cli.metrics.pck import limb_sizes, limbs_of, pck
 from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
@@ -38,7 +38,7 @@ from vipnas_cli.training.loop import Validation
 from vipnas_cli.training.recipe import Recipe
 from vipnas_cli.training.start import RunPlan
 
-LIMBS = [COCO17.index(name) for name in LIMB_JOINTS]
+LIMBS = limbs_of(COCO17)
 FEWEST_LIMB_JOINTS = 3
 REACH = 0.1
 ROWS = 32

@@ -1,0 +1,82 @@
+"""Poses in crops: a batch equals its parts, nobody is normal, and boxes follow the people in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vipnas_cli.inference.crops import (
+    FEWEST_JOINTS,
+    carried_boxes,
+    carried_heatmaps,
+    crop_transforms,
+    decode_poses,
+    estimate_poses,
+    key_poses,
+)
+from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.pose import HeatmapCodec, People
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
+
+KEY, FOLLOWER = Plan(FAST_BASE), Plan(FAST_BASE, FusionSpec("cat", 2))
+BOXES = np.array([[20, 10, 100, 150], [130, 30, 200, 170]], np.float32)
+
+
+@pytest.fixture
+def estimator() -> PaintedEstimator:
+    return PaintedEstimator((KEY, FOLLOWER))
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """Keypoint 5 of one person and 9 of the other."""
+    image = np.zeros((200, 240, 3), np.uint8)
+    image[58:63, 48:53] = (60, 255, 0)
+    image[98:103, 158:163] = (100, 255, 0)
+    return image
+
+
+def test_a_batch_equals_its_parts_and_points_are_where_they_are_painted(
+    estimator: PaintedEstimator, picture: np.ndarray
+) -> None:
+    both = key_poses(estimator, picture, BOXES)
+    for row in range(2):
+        alone = key_poses(estimator, picture, BOXES[row : row + 1])
+        np.testing.assert_array_equal(alone.points_frame[0], both.points_frame[row])
+        np.testing.assert_array_equal(alone.heatmaps[0], both.heatmaps[row])
+    np.testing.assert_allclose(both.points_frame[0, 5], (50, 60), atol=0.6)
+    np.testing.assert_allclose(both.points_frame[1, 9], (160, 100), atol=0.6)
+    again = decode_poses(both.transforms, both.heatmaps, HeatmapCodec(FAST_BASE.height, FAST_BASE.width))
+    np.testing.assert_array_equal(again.points_frame, both.points_frame)
+
+
+def test_nobody_is_no_call(estimator: PaintedEstimator, picture: np.ndarray) -> None:
+    poses = estimate_poses(estimator, 1, picture, ())
+    assert poses.points_frame.shape == (0, 17, 2)
+    assert poses.heatmaps.shape[:2] == (0, 17)
+    assert not estimator.calls
+    nobody = People.nobody(17)
+    assert carried_boxes(nobody, nobody, 0.3).shape == (0, 4)
+
+
+def test_heatmaps_are_carried_to_networks_that_fuse_them_only(estimator: PaintedEstimator, picture: np.ndarray) -> None:
+    poses = key_poses(estimator, picture, BOXES)
+    assert carried_heatmaps(KEY, poses.transforms, poses.heatmaps, poses.transforms) is None
+    same = carried_heatmaps(
+        FOLLOWER, poses.transforms, poses.heatmaps, crop_transforms(BOXES, FAST_BASE.height, FAST_BASE.width)
+    )
+    assert same is not None
+    np.testing.assert_array_equal(same, poses.heatmaps)
+    assert carried_heatmaps(FOLLOWER, (), poses.heatmaps[:0], ()) is None
+
+
+def test_boxes_go_with_the_poses_and_stay_where_too_little_is_trusted() -> None:
+    generator = np.random.default_rng(0)
+    points = BOXES[:, None, :2] + generator.uniform(0.2, 0.8, (2, 17, 2)) * (BOXES[:, None, 2:] - BOXES[:, None, :2])
+    key = People(np.array([3, 8]), BOXES, points.astype(np.float32), np.ones((2, 17), np.float32))
+    scores = np.ones((2, 17), np.float32)
+    scores[1, FEWEST_JOINTS - 1 :] = 0.2
+    now = People(key.ids, BOXES + 1, key.points_frame + np.float32(7), scores)
+    found = carried_boxes(key, now, 0.3)
+    np.testing.assert_allclose(found[0], BOXES[0] + 7, atol=1e-3)
+    np.testing.assert_array_equal(found[1], now.boxes_frame[1])

@@ -1,0 +1,122 @@
+"""Poses in boxes, and what carries them to the next frame: boxes that move with them, re-aligned heatmaps (paper 3.1).
+
+Shapes: P people, K keypoints, H, W frame pixels, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points, Scores
+from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.realign import realign
+from vipnas_cli.spec import Plan
+
+# With fewer trusted joints than this a box stays where it is.
+FEWEST_JOINTS = 4
+# How far beyond its trusted keypoints a box reaches at least, as a share of its longer side.
+MARGIN = 0.04
+
+
+@dataclass(frozen=True)
+class CropPoses:
+    """What a network made of P crops: heatmaps (P, K, h, w), points_frame (P, K, 2) and scores (P, K)."""
+
+    transforms: tuple[CropTransform, ...]
+    heatmaps: Heatmaps
+    points_frame: Points
+    scores: Scores
+
+
+def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransform, ...]:
+    """The crops of boxes (P, 4) for a network of that input size."""
+    return tuple(CropTransform.from_box(box, height, width) for box in boxes)
+
+
+def decode_poses(transforms: Sequence[CropTransform], heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
+    """The poses in frame pixels that heatmaps (P, K, h, w) of at least one crop show."""
+    points_crop, scores = codec.decode(heatmaps)
+    points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
+    return CropPoses(tuple(transforms), heatmaps, points, scores)
+
+
+def estimate_poses(
+    estimator: PoseEstimator,
+    position: int,
+    image: Image,
+    transforms: Sequence[CropTransform],
+    previous: Heatmaps | None = None,
+    codec: HeatmapCodec | None = None,
+) -> CropPoses:
+    """The poses in crops of an RGB picture (H, W, 3), all as one batch; `previous` (P, K, h, w) see PoseEstimator.
+
+    `codec` None is the product's own.
+    """
+    arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
+    codec = codec or HeatmapCodec(arch.height, arch.width)
+    if not transforms:
+        nobody = People.nobody(keypoints)
+        heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
+        return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
+    crops = np.stack([transform.warp(image) for transform in transforms])
+    return decode_poses(transforms, estimator.estimate(position, crops, previous), codec)
+
+
+def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:
+    """The poses that the key network sees in boxes (P, 4) of an RGB picture (H, W, 3)."""
+    arch = estimator.schedule.plan(0).arch
+    transforms = crop_transforms(boxes, arch.height, arch.width)
+    return estimate_poses(estimator, 0, image, transforms, codec=codec)
+
+
+def carried_heatmaps(
+    plan: Plan, before: Sequence[CropTransform], heatmaps: Heatmaps, now: Sequence[CropTransform]
+) -> Heatmaps | None:
+    """Heatmaps (P, K, h, w) of the crops `before`, re-aligned to the crops of the same people `now`.
+
+    None where the plan fuses nothing.
+    """
+    if plan.fusion.operation == "none" or not now:
+        return None
+    return realign(heatmaps, list(before), list(now))
+
+
+def carried_boxes(key: People, now: People, point_score: float) -> Boxes:
+    """Boxes (P, 4) for the next frame: those of the key frame, moved as the poses were since then.
+
+    The rows of `key` and `now` are the same people; keypoints below `point_score` are not trusted.
+    """
+    rows = []
+    for index in range(len(now)):
+        weights = [np.where(s >= point_score, s, 0) for s in (key.scores[index], now.scores[index])]
+        if np.count_nonzero(np.minimum(*weights) > 0) < FEWEST_JOINTS:
+            rows.append(now.boxes_frame[index])
+        else:
+            poses = (key.points_frame[index], weights[0]), (now.points_frame[index], weights[1])
+            rows.append(moved_box(key.boxes_frame[index], *poses))
+    return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
+
+
+def moved_box(
+    box: Boxes,
+    key: tuple[Points, Scores],
+    now: tuple[Points, Scores],
+) -> Boxes:
+    """The box (4,) of a key frame, moved and scaled as the person's keypoints were since then.
+
+    `key` and `now` are points (K, 2) and their weights (K,); the same joints are compared, so that one that comes or
+    goes does not make the box jump. The box still grows to hold all keypoints of now.
+    """
+    weights = np.minimum(key[1], now[1])[:, None]
+    before, after = ((weights * points).sum(0) / weights.sum() for points, _ in (key, now))
+    spreads = [np.sqrt((weights * (p[0] - middle) ** 2).sum()) for p, middle in ((key, before), (now, after))]
+    scale = np.clip(spreads[1] / max(spreads[0], 1e-6), 0.6, 1.6)
+    corners = after + scale * (box.reshape(2, 2) - before)
+    seen = now[0][now[1] > 0]
+    margin = MARGIN * (corners[1] - corners[0]).max()
+    low, high = np.minimum(corners[0], seen.min(0) - margin), np.maximum(corners[1], seen.max(0) + margin)
+    return np.concatenate([low, high]).astype(np.float32)
