@@ -124,6 +124,18 @@ class Bundle:
         """The pipelines from cheap to dear."""
         return tuple(sorted(self.pipelines, key=lambda pipeline: pipeline.macs_per_person_frame))
 
+    @property
+    def size(self) -> int:
+        """Bytes of all networks that it names, each counted once, or of the one file that it is."""
+        if self.folder.is_file():
+            return self.folder.stat().st_size
+        files = {network.path for pipeline in self.pipelines for network in pipeline.networks}
+        if self.detector is not None:
+            files.add(self.detector.path)
+            if self.detector.verifier is not None:
+                files.add(self.detector.verifier.path)
+        return sum(path.stat().st_size for path in files if path.is_file())
+
     def within(self, macs: float) -> Pipeline:
         """The best pipeline whose mean cost per person and frame is at most `macs`; BudgetError names the cheapest."""
         best = best_within(self.pipelines, macs, lambda p: p.macs_per_person_frame, lambda p: p.selection)

@@ -10,15 +10,12 @@ import typer
 
 from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
+from vipnas_cli.cli.commands import data_app, doctor, info, models
 from vipnas_cli.cli.console import bear_any_text
-from vipnas_cli.cli.data import data_app
-from vipnas_cli.cli.doctor import doctor
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.import_network import import_network
-from vipnas_cli.cli.info import info
 from vipnas_cli.cli.latency_table import latency_table
-from vipnas_cli.cli.models import models
 from vipnas_cli.cli.run import run
 from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals

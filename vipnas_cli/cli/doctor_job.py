@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vipnas_cli.cli.commands import DoctorOptions
 from vipnas_cli.cli.console import print_json, result_console
-from vipnas_cli.cli.doctor import DoctorOptions
 from vipnas_cli.cli.doctor_packages import Finding, package_findings
 
 SCHEMA = 1

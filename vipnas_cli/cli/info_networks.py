@@ -17,7 +17,6 @@ from vipnas_cli.bundle.reader import (
     read_manifest,
 )
 from vipnas_cli.cli.info_texts import Description, arch_line, plain, plan_line
-from vipnas_cli.cli.models_job import size_on_disk
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import shown
@@ -51,7 +50,7 @@ def describe_bundle(folder: Path) -> Description:
         "networks": [f"{file.path.name}: {plan_line(file.plan)}, {_state(file)}" for file in files],
         "detector": _named_state(bundle.detector),
         "verifier": _named_state(bundle.detector and bundle.detector.verifier),
-        "size": f"{size_on_disk(bundle) / 1e6:.1f} MB",
+        "size": f"{bundle.size / 1e6:.1f} MB",
     }
     kind = "pipelines in one file" if folder.is_file() else "folder of pipelines"
     return Description(kind, facts, f"vipnas models --weights {folder}")

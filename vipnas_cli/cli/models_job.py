@@ -24,8 +24,8 @@ from vipnas_cli.bundle.reader import (
     open_bundle,
     with_detector,
 )
+from vipnas_cli.cli.commands import ModelsOptions
 from vipnas_cli.cli.console import print_json, result_console
-from vipnas_cli.cli.models import ModelsOptions
 from vipnas_cli.latency.machine import (
     Memory,
     PipelineTimes,
@@ -87,18 +87,6 @@ def folders_at_hand() -> list[Path]:
     return [bundled_weights(), *sorted(cached)]
 
 
-def size_on_disk(bundle: Bundle) -> int:
-    """Bytes of all networks that the bundle names, each counted once, or of the one file that it is."""
-    if bundle.folder.is_file():
-        return bundle.folder.stat().st_size
-    files = {network.path for pipeline in bundle.pipelines for network in pipeline.networks}
-    if bundle.detector is not None:
-        files.add(bundle.detector.path)
-        if bundle.detector.verifier is not None:
-            files.add(bundle.detector.verifier.path)
-    return sum(path.stat().st_size for path in files if path.is_file())
-
-
 def _listed(bundle: Bundle, memory: Memory) -> list[Listed]:
     """The pipelines from cheap to dear."""
     found, detector = [], with_detector(bundle).detector
@@ -125,7 +113,7 @@ def _bundle_json(bundle: Bundle, memory: Memory) -> dict[str, Any]:
     return {
         "folder": str(bundle.folder),
         "skeleton": bundle.skeleton,
-        "bytes": size_on_disk(bundle),
+        "bytes": bundle.size,
         "pipelines": [listed.to_json() for listed in _listed(bundle, memory)],
         "detector": None
         if detector is None
@@ -164,7 +152,7 @@ def _print_bundle(bundle: Bundle, memory: Memory, console: Console) -> None:
     console.print(table)
     console.print(_detector(bundle.detector))
     console.print(
-        f"{size_on_disk(bundle) / 1e6:.1f} MB on disk. GFLOPs and ms: networks, per person and frame; "
+        f"{bundle.size / 1e6:.1f} MB on disk. GFLOPs and ms: networks, per person and frame; "
         "fps: a whole run with one person, numbers only."
     )
     if any(row.times is None for row in listed):
