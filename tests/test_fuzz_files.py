@@ -33,7 +33,7 @@ from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, read_truth
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
-from vipnas_cli.latency.machine import Machine, PipelineTimes, load_memory, remember
+from vipnas_cli.latency.machine import Machine, PipelineTimes, load_measurements, remember
 from vipnas_cli.latency.table import Correction, LatencyTable
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader
@@ -116,7 +116,7 @@ def _kinds(folder: Path) -> list[Kind]:
     memory = (folder / "memory.json").read_bytes()
     return [
         *_text_kinds(),
-        Kind("memory.json", memory, (lambda path: load_memory(path, HERE), _remembered)),
+        Kind("memory.json", memory, (lambda path: load_measurements(path, HERE), _remembered)),
         Kind("poses.csv", _results(folder, CsvSink, "poses.csv"), (describe,)),
         Kind("poses.jsonl", _results(folder, JsonlSink, "poses.jsonl"), (describe,)),
         Kind("manifest.json", (FORMAT_1 / "manifest.json").read_bytes(), (_opened, describe)),

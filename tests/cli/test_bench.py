@@ -13,7 +13,7 @@ from vipnas_cli.cli.app import app
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_job import bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
-from vipnas_cli.latency.machine import PipelineTimes, load_memory, memory_file, this_machine
+from vipnas_cli.latency.machine import PipelineTimes, load_measurements, measurements_file, this_machine
 
 NAME = "fast-192-cycle4"
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
@@ -58,7 +58,7 @@ def test_the_table_holds_the_same_figures_and_what_they_depend_on(folder: Path) 
 
 def test_run_takes_what_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VIPNAS_CACHE", str(folder / "cache"))
-    (remembered,) = load_memory(memory_file(), this_machine()).pipelines.values()
+    (remembered,) = load_measurements(measurements_file(), this_machine()).pipelines.values()
     assert set(remembered) == {1}
     arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.105GFLOPs", "--json"]
     summary = json.loads(CliRunner().invoke(app, arguments).stdout)
@@ -71,7 +71,7 @@ def test_nothing_is_remembered_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("vipnas_cli.cli.bench_job._measure", lambda *_: ([], {"a": {1: PipelineTimes(1, 1, 1)}}))
     result = CliRunner().invoke(app, ["bench"])
     assert "Nothing of this is remembered" in result.stdout
-    assert not memory_file().exists()
+    assert not measurements_file().exists()
 
 
 def test_bad_options_are_refused_before_anything_is_measured(tmp_path: Path) -> None:

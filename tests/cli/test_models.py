@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.latency.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
+from vipnas_cli.latency.machine import PipelineTimes, measurements_file, pipeline_key, remember, this_machine
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_what_was_measured_is_shown_and_what_was_not_is_a_dash_with_advice() -> 
     bundle = open_bundle(bundled_weights())
     assert "vipnas bench" in models()
     times = {1: PipelineTimes(6.25, 7.0, 7.0, 111.0, 77.0)}
-    remember(memory_file(), this_machine(), {pipeline_key(p, bundle.detector): times for p in bundle.pipelines})
+    remember(measurements_file(), this_machine(), {pipeline_key(p, bundle.detector): times for p in bundle.pipelines})
     text = models()
     assert "vipnas bench" not in text
     for number in ("6.2", "111"):

@@ -10,7 +10,7 @@ from vipnas_cli.data.augment import (
     NO_AUGMENTATION,
     Augmentation,
     crop_person,
-    draw_look,
+    draw_degradation,
     draw_transform,
     vary_look,
 )
@@ -72,9 +72,9 @@ def test_the_same_generator_state_gives_the_same_look() -> None:
 def test_coarse_crops_are_what_a_small_person_shows() -> None:
     generator = np.random.default_rng(0)
     options = Augmentation(colour=0, blur=0, occlusion=0, coarse=1)
-    shares = [draw_look((64, 48), options, generator).shrink for _ in range(50)]
+    shares = [draw_degradation((64, 48), options, generator).shrink for _ in range(50)]
     assert all(share is not None and COARSE_SHRINK[0] <= share <= COARSE_SHRINK[1] for share in shares)
-    assert all(draw_look((64, 48), PLAIN, generator).shrink is None for _ in range(50))
+    assert all(draw_degradation((64, 48), PLAIN, generator).shrink is None for _ in range(50))
 
 
 def test_poor_light_makes_no_channel_brighter() -> None:
@@ -90,5 +90,5 @@ def test_as_many_lose_their_colours_as_asked() -> None:
     generator = np.random.default_rng(0)
     for share in (0.0, 0.5, 1.0):
         options = Augmentation(colour=1, blur=0, occlusion=0, grey=share)
-        grey = [draw_look((64, 48), options, generator).grey for _ in range(400)]
+        grey = [draw_degradation((64, 48), options, generator).grey for _ in range(400)]
         assert abs(np.mean(grey) - share) < 0.1

@@ -12,7 +12,7 @@ from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.choice import Workload, choose
-from vipnas_cli.latency.machine import PipelineTimes, memory_file, pipeline_key, remember, this_machine
+from vipnas_cli.latency.machine import PipelineTimes, measurements_file, pipeline_key, remember, this_machine
 from vipnas_cli.spec import Budget
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
@@ -34,7 +34,7 @@ def remember_all(bundle: Bundle) -> None:
         times = PipelineTimes(index + 1, index + 1, index + 1, 100.0, 50.0)
         slower = replace(times, network_ms=times.network_ms + 100, numbers_fps=10.0, video_fps=10.0)
         measured[pipeline_key(pipeline, bundle.detector)] = {1: slower, 3: times}
-    remember(memory_file(), this_machine(), measured)
+    remember(measurements_file(), this_machine(), measured)
 
 
 def test_an_option_wins_then_the_memory_then_the_default(bundle: Bundle) -> None:
@@ -88,10 +88,10 @@ def test_frames_per_second_count_reading_and_writing_the_video(bundle: Bundle) -
 
 
 def test_a_damaged_memory_is_left_aside_with_a_note(bundle: Bundle) -> None:
-    memory_file().write_text("{")
+    measurements_file().write_text("{")
     found = choose(None, MACS, OPEN)
     assert found.threads_from == "default"
-    assert str(memory_file()) in found.note
+    assert str(measurements_file()) in found.note
 
 
 def test_an_exported_network_is_taken_as_it_is_and_a_missing_one_refused(bundle: Bundle, tmp_path: Path) -> None:

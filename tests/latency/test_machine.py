@@ -12,10 +12,10 @@ from vipnas_cli.bundle.reader import VerifierFile, bundled_weights, open_bundle
 from vipnas_cli.errors import OutputError
 from vipnas_cli.latency.machine import (
     Machine,
-    Memory,
+    Measurements,
     PipelineTimes,
     cache_folder,
-    load_memory,
+    load_measurements,
     pipeline_key,
     remember,
     this_machine,
@@ -29,7 +29,7 @@ TIMES = PipelineTimes(3.0, 4.5, 5.0, 120.0, 80.0)
 def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "measurements.json"
     remember(path, HERE, {"a": {1: TIMES, 2: replace(TIMES, network_ms=2.0)}})
-    assert load_memory(path, HERE) == Memory({"a": {1: TIMES, 2: replace(TIMES, network_ms=2.0)}})
+    assert load_measurements(path, HERE) == Measurements({"a": {1: TIMES, 2: replace(TIMES, network_ms=2.0)}})
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -38,7 +38,7 @@ def test_later_measurements_replace_only_the_same_pipeline_and_threads(tmp_path:
     newer = replace(TIMES, network_ms=9.0)
     remember(path, HERE, {"a": {1: TIMES, 2: TIMES}, "b": {1: TIMES}})
     remember(path, HERE, {"a": {2: newer}})
-    assert load_memory(path, HERE).pipelines == {"a": {1: TIMES, 2: newer}, "b": {1: TIMES}}
+    assert load_measurements(path, HERE).pipelines == {"a": {1: TIMES, 2: newer}, "b": {1: TIMES}}
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_later_measurements_replace_only_the_same_pipeline_and_threads(tmp_path:
 def test_another_machine_or_runtime_knows_nothing_of_it(tmp_path: Path, other: Machine) -> None:
     path = tmp_path / "m.json"
     remember(path, HERE, {"a": {1: TIMES}})
-    assert load_memory(path, other) == Memory()
+    assert load_measurements(path, other) == Measurements()
     remember(path, other, {"a": {1: replace(TIMES, network_ms=1.0)}})
-    assert load_memory(path, HERE).times("a", 1) == TIMES
+    assert load_measurements(path, HERE).times("a", 1) == TIMES
 
 
 def test_no_file_is_an_empty_memory_without_a_note(tmp_path: Path) -> None:
-    assert load_memory(tmp_path / "none.json", HERE) == Memory()
+    assert load_measurements(tmp_path / "none.json", HERE) == Measurements()
 
 
 def damaged_rows() -> list[str]:
@@ -88,11 +88,11 @@ def damaged_rows() -> list[str]:
 def test_a_damaged_or_foreign_file_is_left_aside_with_a_note_and_replaced(tmp_path: Path, text: str) -> None:
     path = tmp_path / "m.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    memory = load_memory(path, HERE)
+    memory = load_measurements(path, HERE)
     assert memory.pipelines == {}
     assert str(path) in memory.note
     remember(path, HERE, {"a": {1: TIMES}})
-    assert load_memory(path, HERE) == Memory({"a": {1: TIMES}})
+    assert load_measurements(path, HERE) == Measurements({"a": {1: TIMES}})
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -103,10 +103,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_more_threads_are_taken_only_where_they_pay() -> None:
     nearly, clearly = replace(TIMES, numbers_fps=123.0), replace(TIMES, numbers_fps=160.0)
-    assert Memory({"a": {1: TIMES, 2: nearly}}).fastest_threads("a", pictures=False) == 1
-    assert Memory({"a": {1: TIMES, 2: clearly}}).fastest_threads("a", pictures=False) == 2
-    assert Memory({"a": {1: TIMES, 2: clearly}}).fastest_threads("a", pictures=True) == 1
-    assert Memory().fastest_threads("a", pictures=False) is None
+    assert Measurements({"a": {1: TIMES, 2: nearly}}).fastest_threads("a", pictures=False) == 1
+    assert Measurements({"a": {1: TIMES, 2: clearly}}).fastest_threads("a", pictures=False) == 2
+    assert Measurements({"a": {1: TIMES, 2: clearly}}).fastest_threads("a", pictures=True) == 1
+    assert Measurements().fastest_threads("a", pictures=False) is None
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.data.augment import Augmentation, Look, draw_look, with_look  # noqa: E402
+from vipnas_cli.data.augment import Augmentation, Degradation, degraded, draw_degradation  # noqa: E402
 from vipnas_cli.data.people_labels import LabelledPerson  # noqa: E402
 from vipnas_cli.pose import CropTransform  # noqa: E402
 from vipnas_cli.training.batches import StillBatches  # noqa: E402
@@ -16,8 +16,8 @@ from vipnas_cli.training.data import StillSource  # noqa: E402
 from vipnas_cli.training.device_augment import (  # noqa: E402
     DeviceStillBatches,
     ResidentImages,
+    degraded_crops,
     fastest_batches,
-    with_looks,
 )
 
 BOXES = [[60, 40, 180, 220], [-30, 100, 60, 300], [100, 100, 130, 160]]
@@ -60,13 +60,15 @@ def test_each_look_equals_that_of_opencv(part: str) -> None:
     crop, generator = picture(3, 128, 96), np.random.default_rng(4)
     options = {"colour": Augmentation(colour=1, blur=0, occlusion=0), "patch": Augmentation(0, colour=0, occlusion=1)}
     if part in options:
-        looks = [draw_look((128, 96), options[part], generator) for _ in range(12)]
+        degradations = [draw_degradation((128, 96), options[part], generator) for _ in range(12)]
     else:
         line = np.eye(5, dtype=np.float32) / 5
-        looks = [{"shrink": Look(shrink=0.5), "smear": Look(smear=line), "nothing": Look()}[part]]
-    found = with_looks(torch.from_numpy(np.stack([crop] * len(looks))), looks).numpy().astype(int)
-    for own, look in zip(found, looks, strict=True):
-        assert np.abs(own - with_look(crop, look).astype(int)).max() <= 2
+        degradations = [
+            {"shrink": Degradation(shrink=0.5), "smear": Degradation(smear=line), "nothing": Degradation()}[part]
+        ]
+    found = degraded_crops(torch.from_numpy(np.stack([crop] * len(degradations))), degradations).numpy().astype(int)
+    for own, degradation in zip(found, degradations, strict=True):
+        assert np.abs(own - degraded(crop, degradation).astype(int)).max() <= 2
 
 
 def test_whole_batches_have_the_same_people_labels_and_pixels() -> None:

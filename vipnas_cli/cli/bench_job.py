@@ -17,10 +17,10 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.latency.clock import pipeline_times, sample_frames
 from vipnas_cli.latency.machine import (
     ByThreads,
-    Memory,
+    Measurements,
     PipelineTimes,
-    load_memory,
-    memory_file,
+    load_measurements,
+    measurements_file,
     pipeline_key,
     remember,
     this_machine,
@@ -41,9 +41,9 @@ def bench_job(options: BenchOptions) -> None:
     machine = this_machine(options.provider)
     # What was measured beside other programs would mislead `run` for a long time.
     if share >= HALF_BUSY:
-        remember(memory_file(), machine, measured)
-    memory = load_memory(memory_file(), machine)
-    report = BenchReport(machine, tuple(rows), _fastest(memory, bundle, pipelines), share, memory_file())
+        remember(measurements_file(), machine, measured)
+    measurements = load_measurements(measurements_file(), machine)
+    report = BenchReport(machine, tuple(rows), _fastest(measurements, bundle, pipelines), share, measurements_file())
     if options.csv is not None:
         write_csv(report, options.csv)
     if options.json:
@@ -103,10 +103,10 @@ def _value(rows: Sequence[Row], name: str) -> float:
     return next(row.value for row in rows if row.name == name)
 
 
-def _fastest(memory: Memory, bundle: Bundle, pipelines: Sequence[Pipeline]) -> dict[str, int]:
+def _fastest(measurements: Measurements, bundle: Bundle, pipelines: Sequence[Pipeline]) -> dict[str, int]:
     """The fastest thread setting of each pipeline that is known now."""
     found = {
-        pipeline.name: memory.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures=False)
+        pipeline.name: measurements.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures=False)
         for pipeline in pipelines
     }
     return {name: threads for name, threads in found.items() if threads is not None}

@@ -66,7 +66,7 @@ def provider_findings() -> Iterator[Finding]:
 
 def folder_findings() -> Iterator[Finding]:
     """Whether results and measurements can be written."""
-    from vipnas_cli.latency.machine import cache_folder, load_memory, memory_file, this_machine
+    from vipnas_cli.latency.machine import cache_folder, load_measurements, measurements_file, this_machine
 
     here = Path.cwd()
     written = _writable(here)
@@ -75,12 +75,12 @@ def folder_findings() -> Iterator[Finding]:
     written = _writable(cache_folder())
     advice = "" if written else "name a folder in the environment variable VIPNAS_CACHE"
     yield Finding("ok" if written else "warn", "cache", f"{cache_folder()} {_can(written)}", advice)
-    memory = load_memory(memory_file(), this_machine())
-    if memory.note:
-        yield Finding("warn", "measurements", memory.note, "run vipnas bench, which writes the file anew")
+    measurements = load_measurements(measurements_file(), this_machine())
+    if measurements.note:
+        yield Finding("warn", "measurements", measurements.note, "run vipnas bench, which writes the file anew")
     else:
-        found = f"{len(memory.pipelines)} pipelines measured on this machine"
-        yield Finding("ok", "measurements", found, "" if memory.pipelines else "vipnas bench measures them")
+        found = f"{len(measurements.pipelines)} pipelines measured on this machine"
+        yield Finding("ok", "measurements", found, "" if measurements.pipelines else "vipnas bench measures them")
 
 
 def _writable(folder: Path) -> bool:

@@ -27,11 +27,11 @@ from vipnas_cli.bundle.reader import (
 from vipnas_cli.cli.commands import ModelsOptions
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.latency.machine import (
-    Memory,
+    Measurements,
     PipelineTimes,
     cache_folder,
-    load_memory,
-    memory_file,
+    load_measurements,
+    measurements_file,
     pipeline_key,
     this_machine,
 )
@@ -65,15 +65,15 @@ def models_job(options: ModelsOptions) -> None:
     """Prints the pipelines of one folder, or of all that are at hand."""
     folders = folders_at_hand() if options.weights is None else [options.weights]
     bundles = [open_bundle(folder) for folder in folders]
-    memory = load_memory(memory_file(), this_machine())
+    measurements = load_measurements(measurements_file(), this_machine())
     if options.json:
-        print_json({"schema": SCHEMA, "bundles": [_bundle_json(bundle, memory) for bundle in bundles]})
+        print_json({"schema": SCHEMA, "bundles": [_bundle_json(bundle, measurements) for bundle in bundles]})
         return
     console = result_console()
     for bundle in bundles:
-        _print_bundle(bundle, memory, console)
-    if memory.note:
-        console.print(f"{memory.note}.")
+        _print_bundle(bundle, measurements, console)
+    if measurements.note:
+        console.print(f"{measurements.note}.")
     # Rounded up, so that the cheapest pipeline is within it.
     budget = f"{math.ceil(bundles[0].by_cost[0].macs_per_person_frame / 1e6) / 1000:g}GFLOPs"
     option = "" if options.weights is None else f" --weights {options.weights}"
@@ -87,13 +87,13 @@ def folders_at_hand() -> list[Path]:
     return [bundled_weights(), *sorted(cached)]
 
 
-def _listed(bundle: Bundle, memory: Memory) -> list[Listed]:
+def _listed(bundle: Bundle, measurements: Measurements) -> list[Listed]:
     """The pipelines from cheap to dear."""
     found, detector = [], with_detector(bundle).detector
     for pipeline in bundle.by_cost:
         key = pipeline_key(pipeline, detector)
-        threads = memory.fastest_threads(key, pictures=False)
-        found.append(Listed(pipeline, threads, None if threads is None else memory.times(key, threads)))
+        threads = measurements.fastest_threads(key, pictures=False)
+        found.append(Listed(pipeline, threads, None if threads is None else measurements.times(key, threads)))
     return found
 
 
@@ -108,13 +108,13 @@ def _plan_facts(file: NetworkFile) -> dict[str, Any]:
     }
 
 
-def _bundle_json(bundle: Bundle, memory: Memory) -> dict[str, Any]:
+def _bundle_json(bundle: Bundle, measurements: Measurements) -> dict[str, Any]:
     detector = bundle.detector
     return {
         "folder": str(bundle.folder),
         "skeleton": bundle.skeleton,
         "bytes": bundle.size,
-        "pipelines": [listed.to_json() for listed in _listed(bundle, memory)],
+        "pipelines": [listed.to_json() for listed in _listed(bundle, measurements)],
         "detector": None
         if detector is None
         else {
@@ -131,12 +131,12 @@ def _verifier_json(file: VerifierFile | None) -> dict[str, Any] | None:
     return None if file is None else {"file": file.path.name, "macs": file.macs, "threshold": file.threshold}
 
 
-def _print_bundle(bundle: Bundle, memory: Memory, console: Console) -> None:
+def _print_bundle(bundle: Bundle, measurements: Measurements, console: Console) -> None:
     table = Table(box=None, pad_edge=False, title=f"Pipelines in {bundle.folder}", title_justify="left")
     for column in ("pipeline", "cycle", "networks: crop, fusion", "GFLOPs", "ms", "fps", "threads", "scores"):
         right = column in ("cycle", "GFLOPs", "ms", "fps", "threads")
         table.add_column(column, justify="right" if right else "left")
-    listed = _listed(bundle, memory)
+    listed = _listed(bundle, measurements)
     for row in listed:
         pipeline, times = row.pipeline, row.times
         table.add_row(

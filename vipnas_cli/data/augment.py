@@ -1,4 +1,4 @@
-"""Random crops of labelled people and random looks of a crop.
+"""Random crops of labelled people and random degradations of a crop.
 
 Shapes: K keypoints, H, W crop pixels.
 """
@@ -20,7 +20,7 @@ _UPPER = np.array([name.split("_")[-1] not in ("hip", "knee", "ankle") for name 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far crops vary (paper section 2.5) and how strongly their looks do.
+    """How far crops vary (paper section 2.5) and how strongly their degradations do.
 
     Angles are normal with σ `rotation` / 1.5 degrees and never beyond 1.5 times `rotation`. `coarse` is the share of
     crops that lose detail, as those of people who are small in the picture do. `bystander` is the share with another
@@ -103,7 +103,7 @@ def crop_labels(
 
 
 @dataclass(frozen=True)
-class Look:
+class Degradation:
     """How a crop is changed, in this order; a part that is None changes nothing.
 
     `shrink` is the share of its size at which detail is lost; `smear` a kernel (k, k) of motion blur; `table` (256, 3)
@@ -118,8 +118,8 @@ class Look:
     cover: Images | None = None
 
 
-def draw_look(size: tuple[int, int], options: Augmentation, generator: np.random.Generator) -> Look:
-    """A random look of a crop of height, width `size`."""
+def draw_degradation(size: tuple[int, int], options: Augmentation, generator: np.random.Generator) -> Degradation:
+    """A random degradation of a crop of height, width `size`."""
     height, width = size
     shrink, smear, table, grey, patch, cover = None, None, None, False, None, None
     if generator.random() < options.blur:
@@ -139,32 +139,32 @@ def draw_look(size: tuple[int, int], options: Augmentation, generator: np.random
         top, left = int(generator.integers(0, height)), int(generator.integers(0, width))
         patch = (top, left, top + int(extent[0]), left + int(extent[1]))
         cover = generator.integers(0, 256, 3, dtype=np.uint8)
-    return Look(shrink, smear, table, grey, patch, cover)
+    return Degradation(shrink, smear, table, grey, patch, cover)
 
 
-def with_look(crop: Images, look: Look) -> Images:
-    """The crop (H, W, 3) as it looks then."""
+def degraded(crop: Images, degradation: Degradation) -> Images:
+    """The crop (H, W, 3) degraded."""
     height, width = crop.shape[:2]
-    if look.shrink is not None:
-        small = (int(width * look.shrink), int(height * look.shrink))
+    if degradation.shrink is not None:
+        small = (int(width * degradation.shrink), int(height * degradation.shrink))
         crop = np.asarray(cv2.resize(crop, small, interpolation=cv2.INTER_AREA), np.uint8)
         crop = np.asarray(cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    if look.smear is not None:
-        crop = np.asarray(cv2.filter2D(crop, -1, look.smear), np.uint8)
-    if look.table is not None:
-        crop = np.asarray(cv2.LUT(crop, look.table[None]), np.uint8)
-    if look.grey:
+    if degradation.smear is not None:
+        crop = np.asarray(cv2.filter2D(crop, -1, degradation.smear), np.uint8)
+    if degradation.table is not None:
+        crop = np.asarray(cv2.LUT(crop, degradation.table[None]), np.uint8)
+    if degradation.grey:
         crop = np.repeat(crop.mean(2, keepdims=True).astype(np.uint8), 3, 2)
-    if look.patch is not None and look.cover is not None:
-        top, left, bottom, right = look.patch
+    if degradation.patch is not None and degradation.cover is not None:
+        top, left, bottom, right = degradation.patch
         crop = crop.copy()
-        crop[top:bottom, left:right] = look.cover
+        crop[top:bottom, left:right] = degradation.cover
     return crop
 
 
 def vary_look(crop: Images, options: Augmentation, generator: np.random.Generator) -> Images:
     """The crop (H, W, 3) with another colour, blur or a hidden patch; geometry stays."""
-    return with_look(crop, draw_look(crop.shape[:2], options, generator))
+    return degraded(crop, draw_degradation(crop.shape[:2], options, generator))
 
 
 def _colour_table(generator: np.random.Generator) -> Images:

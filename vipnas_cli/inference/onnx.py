@@ -256,7 +256,7 @@ class OnnxDetector:
 
 
 class OnnxVerifier:
-    """The network of a bundle that verifies the detector's boxes; see BoxVerifier."""
+    """The network of a bundle that verifies the detector's boxes; see Verifier."""
 
     def __init__(self, file: VerifierFile, options: RuntimeOptions) -> None:
         self.height, self.width = file.height, file.width

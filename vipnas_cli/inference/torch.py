@@ -66,7 +66,7 @@ class TorchDetector:
 
 
 class TorchVerifier:
-    """A verifier of a checkpoint; see BoxVerifier."""
+    """A verifier of a checkpoint; see Verifier."""
 
     def __init__(self, network: BoxVerifier, device: torch.device, threshold: float = 0.3) -> None:
         self.height, self.width = network.arch.height, network.arch.width

@@ -23,10 +23,10 @@ from vipnas_cli.latency.clock import (
     write_time,
 )
 from vipnas_cli.latency.machine import (
-    Memory,
+    Measurements,
     PipelineTimes,
-    load_memory,
-    memory_file,
+    load_measurements,
+    measurements_file,
     pipeline_key,
     this_machine,
     usable_cores,
@@ -104,43 +104,43 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
     Threads that `runtime` leaves open are those that `vipnas bench` found fastest. Budgets in ms and fps take what it
     remembered and measure the rest; those in fps need the workload.
     """
-    memory = load_memory(memory_file(), this_machine(runtime.provider))
+    measurements = load_measurements(measurements_file(), this_machine(runtime.provider))
     if weights is not None and weights.is_file() and not is_archive(weights):
-        return _chosen(open_bundle(bundled_weights()), pipeline_from_onnx(weights), runtime, memory)
+        return _chosen(open_bundle(bundled_weights()), pipeline_from_onnx(weights), runtime, measurements)
     if weights is not None and not weights.exists():
         raise WeightsError(f"{weights} does not exist", "name pipelines, or an exported .onnx network")
     bundle = with_detector(open_bundle(weights or bundled_weights()))
     pictures = workload is not None and workload.pictures
     if budget.unit == "macs":
-        return _chosen(bundle, bundle.within(budget.value), runtime, memory, pictures)
-    figures = _figures(bundle, budget, runtime, memory, workload)
+        return _chosen(bundle, bundle.within(budget.value), runtime, measurements, pictures)
+    figures = _figures(bundle, budget, runtime, measurements, workload)
     found = {name: figure.value for name, figure in figures.items()}
     pipeline = best_measured(bundle.pipelines, found, budget)
-    return replace(_chosen(bundle, pipeline, runtime, memory, pictures), figure=figures[pipeline.name])
+    return replace(_chosen(bundle, pipeline, runtime, measurements, pictures), figure=figures[pipeline.name])
 
 
 def _chosen(
-    bundle: Bundle, pipeline: Pipeline, runtime: RuntimeOptions, memory: Memory, pictures: bool = False
+    bundle: Bundle, pipeline: Pipeline, runtime: RuntimeOptions, measurements: Measurements, pictures: bool = False
 ) -> Choice:
     """The choice with its threads: those asked for, those remembered, or the default."""
     if runtime.threads:
-        return Choice(bundle, pipeline, runtime, "option", note=memory.note)
-    threads = memory.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures)
+        return Choice(bundle, pipeline, runtime, "option", note=measurements.note)
+    threads = measurements.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures)
     if threads is None:
-        return Choice(bundle, pipeline, runtime, "default", note=memory.note)
-    return Choice(bundle, pipeline, replace(runtime, threads=threads), "bench", note=memory.note)
+        return Choice(bundle, pipeline, runtime, "default", note=measurements.note)
+    return Choice(bundle, pipeline, replace(runtime, threads=threads), "bench", note=measurements.note)
 
 
 def _figures(
-    bundle: Bundle, budget: Budget, runtime: RuntimeOptions, memory: Memory, workload: Workload | None
+    bundle: Bundle, budget: Budget, runtime: RuntimeOptions, measurements: Measurements, workload: Workload | None
 ) -> dict[str, Figure]:
     """What each pipeline does in the budget's unit, by its name."""
     pictures = workload is not None and workload.pictures
     in_unit = _fps(bundle, workload) if budget.unit == "fps" else _ms
     found = {}
     for pipeline in bundle.pipelines:
-        chosen = _chosen(bundle, pipeline, runtime, memory, pictures).runtime
-        known = memory.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
+        chosen = _chosen(bundle, pipeline, runtime, measurements, pictures).runtime
+        known = measurements.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
         # What is remembered of a whole step is its time with the detector as it comes.
         if budget.unit == "fps" and workload is not None and workload.detector(bundle.detector) != bundle.detector:
             known = None

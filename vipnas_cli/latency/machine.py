@@ -69,7 +69,7 @@ ByThreads = dict[int, PipelineTimes]
 
 
 @dataclass(frozen=True)
-class Memory:
+class Measurements:
     """What is remembered of this machine, by the key of a pipeline; `note` tells why a file was left aside."""
 
     pipelines: dict[str, ByThreads] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def cache_folder() -> Path:
     return Path(named) if named else user_cache_path("vipnas", appauthor=False)
 
 
-def memory_file() -> Path:
+def measurements_file() -> Path:
     """The file that measurements are remembered in."""
     return cache_folder() / "measurements.json"
 
@@ -116,14 +116,14 @@ def pipeline_key(pipeline: Pipeline, detector: DetectorFile | None) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def load_memory(path: Path, machine: Machine) -> Memory:
-    """What is remembered of a machine; a missing file is an empty memory, a damaged or foreign one too, with a note."""
+def load_measurements(path: Path, machine: Machine) -> Measurements:
+    """What is remembered of a machine; without a file nothing, with a damaged or foreign one nothing and a note."""
     try:
         row = _read(path).get(machine.key, {"pipelines": {}})
         found = MEASUREMENTS.convert(row, path, _MachineRow)
     except InputError as error:
-        return Memory(note=f"{error.what}: the measurements are left aside")
-    return Memory(found.pipelines)
+        return Measurements(note=f"{error.what}: the measurements are left aside")
+    return Measurements(found.pipelines)
 
 
 def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> None:
@@ -135,7 +135,7 @@ def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> No
         machines = _read(path)
     except InputError:
         machines = {}
-    known = load_memory(path, machine).pipelines
+    known = load_measurements(path, machine).pipelines
     merged = {key: {**known.get(key, {}), **measured.get(key, {})} for key in {*known, *measured}}
     rows = {
         key: {str(threads): asdict(times) for threads, times in by_threads.items()}

@@ -1,6 +1,6 @@
 """Batches whose crops are cut and varied on the network's device, from images that all lie there.
 
-The same step gives the same people, transforms and looks as `StillBatches` draws; only the pixels are computed
+The same step gives the same people, transforms and degradations as `StillBatches` draws; only the pixels are computed
 elsewhere and differ by rounding.
 
 Shapes: B batch, H, W crop pixels, N bytes of all images.
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vipnas_cli.data.augment import Look, crop_labels, draw_look, draw_transform
+from vipnas_cli.data.augment import Degradation, crop_labels, draw_degradation, draw_transform
 from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
 from vipnas_cli.pose.geometry import SHRINK_BELOW
@@ -100,34 +100,38 @@ def _middles(size: int, finer: int, device: torch.device) -> Tensor:
     return (torch.arange(size * finer, device=device, dtype=torch.float32) + 0.5) / finer - 0.5
 
 
-def with_looks(crops: Tensor, looks: Sequence[Look]) -> Tensor:
-    """Crops (B, H, W, 3) uint8 as they look then; see `Look`."""
+def degraded_crops(crops: Tensor, degradations: Sequence[Degradation]) -> Tensor:
+    """Crops (B, H, W, 3) uint8, degraded one by one."""
     crops = crops.clone()
-    for row, look in enumerate(looks):
-        if look.shrink is not None or look.smear is not None:
-            crops[row] = _blurred(crops[row], look)
+    for row, degradation in enumerate(degradations):
+        if degradation.shrink is not None or degradation.smear is not None:
+            crops[row] = _blurred(crops[row], degradation)
     same = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
-    tables = stacked([same if look.table is None else look.table for look in looks]).to(crops.device)
+    tables = stacked([same if degradation.table is None else degradation.table for degradation in degradations]).to(
+        crops.device
+    )
     crops = tables.gather(1, crops.flatten(1, 2).long()).view_as(crops)
-    grey = torch.tensor([look.grey for look in looks], device=crops.device)[:, None, None, None]
+    grey = torch.tensor([degradation.grey for degradation in degradations], device=crops.device)[:, None, None, None]
     crops = torch.where(grey, crops.float().mean(3, keepdim=True).to(torch.uint8), crops)
-    for row, look in enumerate(looks):
-        if look.patch is not None and look.cover is not None:
-            top, left, bottom, right = look.patch
-            crops[row, top:bottom, left:right] = torch.from_numpy(look.cover).to(crops.device)
+    for row, degradation in enumerate(degradations):
+        if degradation.patch is not None and degradation.cover is not None:
+            top, left, bottom, right = degradation.patch
+            crops[row, top:bottom, left:right] = torch.from_numpy(degradation.cover).to(crops.device)
     return crops
 
 
-def _blurred(crop: Tensor, look: Look) -> Tensor:
+def _blurred(crop: Tensor, degradation: Degradation) -> Tensor:
     """A crop (H, W, 3) that has lost detail or is smeared."""
     pixels = crop.permute(2, 0, 1)[:, None].float()
     height, width = crop.shape[:2]
-    if look.shrink is not None:
-        small = F.interpolate(pixels, (int(height * look.shrink), int(width * look.shrink)), mode="area").round()
+    if degradation.shrink is not None:
+        small = F.interpolate(
+            pixels, (int(height * degradation.shrink), int(width * degradation.shrink)), mode="area"
+        ).round()
         pixels = F.interpolate(small, (height, width), mode="bilinear")
-    if look.smear is not None:
-        kernel = torch.from_numpy(look.smear).to(crop.device)[None, None]
-        pixels = F.conv2d(F.pad(pixels, [look.smear.shape[0] // 2] * 4, mode="reflect"), kernel)
+    if degradation.smear is not None:
+        kernel = torch.from_numpy(degradation.smear).to(crop.device)[None, None]
+        pixels = F.conv2d(F.pad(pixels, [degradation.smear.shape[0] // 2] * 4, mode="reflect"), kernel)
     return pixels[:, 0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -141,8 +145,8 @@ class DeviceStillBatches:
     def batch(self, step: int) -> Batch:
         """This process's rows of the batch of `step`, the same as those of `plain`."""
         rows = [self._drawn(np.random.default_rng((self.plain.seed, step, row))) for row in own_rows(self.size)]
-        paths, transforms, looks, points, weights = zip(*rows, strict=True)
-        crops = with_looks(self.images.crops(paths, transforms), looks)
+        paths, transforms, degradations, points, weights = zip(*rows, strict=True)
+        crops = degraded_crops(self.images.crops(paths, transforms), degradations)
         return Batch(crops, stacked(points), stacked(weights), tuple(map(str, paths)))
 
     @property
@@ -150,12 +154,12 @@ class DeviceStillBatches:
         """Rows of all processes."""
         return self.plain.batch_size
 
-    def _drawn(self, generator: np.random.Generator) -> tuple[Path, CropTransform, Look, Floats, Floats]:
+    def _drawn(self, generator: np.random.Generator) -> tuple[Path, CropTransform, Degradation, Floats, Floats]:
         plain = self.plain
         person = plain.source.draw(generator)
         transform, flip = draw_transform(person, plain.size, plain.augmentation, generator)
-        look = draw_look(plain.size, plain.augmentation, generator)
-        return person.image, transform, look, *crop_labels(person, transform, flip)
+        degradation = draw_degradation(plain.size, plain.augmentation, generator)
+        return person.image, transform, degradation, *crop_labels(person, transform, flip)
 
 
 def fastest_batches(plain: StillBatches, device: torch.device) -> StillBatches | DeviceStillBatches:
