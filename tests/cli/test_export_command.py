@@ -19,9 +19,11 @@ from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
 from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
 from vipnas_cli.cli.export_job import export_job  # noqa: E402
 from vipnas_cli.errors import OutputError, SpecError, UsageError, WeightsError  # noqa: E402
+from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_verifier, save_checkpoint  # noqa: E402
+from vipnas_cli.nets.detector import PersonDetector  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.nets.supernet import SuperNet  # noqa: E402
 from vipnas_cli.nets.verifier import BoxVerifier  # noqa: E402
@@ -210,3 +212,42 @@ def test_exporting_without_torch_names_the_extra(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "pip install 'vipnas[train]'" in found.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def received(folder: Path, file: str) -> Path:
+    """A folder as somebody sent it, whose manifest names `file` as an unused network."""
+    folder.mkdir(exist_ok=True)
+    network = {"file": file, "sha256": "", "macs": 1, "parameters": 1, "plan": {}}
+    manifest = {"format": 1, "skeleton": "coco17", "licence": "x", "detector": None, "pipelines": []}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "networks": {"a": network}}))
+    return folder
+
+
+@pytest.mark.parametrize("file", ["../victim", "{absolute}", "sub/../../victim", "link"])
+def test_a_received_folder_leads_to_no_file_outside(tmp_path: Path, file: str) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "got"
+    victim.write_text("precious")
+    received(folder, file.replace("{absolute}", str(victim)))
+    (folder / "link").symlink_to(victim)
+    with pytest.raises(WeightsError, match="outside its folder"):
+        add_pipeline(folder, PipelineParts("mine", (pose_checkpoint(tmp_path),), {}))
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["detector.onnx", "manifest.json"])
+def test_export_writes_through_no_link_in_its_folder(tmp_path: Path, name: str) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "got"
+    folder.mkdir()
+    (folder / name).symlink_to(victim)
+    checkpoint = tmp_path / "detector.safetensors"
+    net = PersonDetector(arch(64))
+    save_checkpoint(checkpoint, net.state_dict(), {"kind": "detector", "arch": net.arch.to_json()})
+    with pytest.raises(WeightsError, match=r"outside its folder|holds no manifest"):
+        set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
+    assert not victim.exists()
+
+
+def pose_checkpoint(folder: Path) -> Path:
+    path, net = folder / "pose.safetensors", PoseNet(arch(64))
+    save_checkpoint(path, net.state_dict(), {"kind": "pose", "plan": Plan(arch(64)).to_json(), "keypoints": 17})
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def set_verifier(folder: Path, parts: VerifierParts, weights: FloatStorage = "fp
     net = load_verifier(parts.checkpoint)
     cost, training = verifier_cost(net.arch), header.get("training", {})
     facts = {"macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores, "training": training}
-    exported = export_verifier(net, folder / "verifier.onnx", {"licence": LICENCE, **facts}, weights)
+    exported = export_verifier(
+        net, inside(folder, "verifier.onnx", WeightsError), {"licence": LICENCE, **facts}, weights
+    )
     size = {"height": net.arch.height, "width": net.arch.width, "threshold": parts.threshold}
     _write(folder, {**manifest, "detector": {**manifest["detector"], "verifier": {**_file(exported), **facts, **size}}})
     return exported
@@ -134,7 +137,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
         "networks": {},
         "pipelines": [],
     }
-    return {**(read_manifest(folder) if (folder / MANIFEST).exists() else empty), "vipnas": __version__}
+    known = os.path.lexists(folder / MANIFEST)  # a link that leads nowhere is told, not written through
+    return {**(read_manifest(folder) if known else empty), "vipnas": __version__}
 
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
@@ -169,7 +173,7 @@ def _export(folder: Path, name: str, source: Source, scores: dict[str, float], o
         "training": source.training,
         "scores": scores,
     }
-    return export_pose(source.net, folder / f"{name}.onnx", about, options)
+    return export_pose(source.net, inside(folder, f"{name}.onnx", WeightsError), about, options)
 
 
 def _row(source: Source, scores: dict[str, float], exported: Exported, options: ExportOptions) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def _detector(folder: Path, parts: DetectorParts, weights: FloatStorage) -> tupl
     cost = detector_cost(net.arch)
     about = {"licence": LICENCE, "macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores}
     about["training"] = header.get("training", {})
-    exported = export_detector(net, folder / "detector.onnx", about, weights)
+    exported = export_detector(net, inside(folder, "detector.onnx", WeightsError), about, weights)
     row = {
         **_file(exported),
         "macs": cost.macs,

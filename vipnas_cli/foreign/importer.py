@@ -20,7 +20,7 @@ from vipnas_cli.bundle.reader import FORMAT, MANIFEST, NetworkFile, Pipeline, bu
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSet, SetSizes, clip_sets
 from vipnas_cli.evaluation.pck import evaluate_clips
-from vipnas_cli.files import make_folder, write_bytes, write_json
+from vipnas_cli.files import inside, make_folder, read_regular, write_bytes, write_json
 from vipnas_cli.foreign.conventions import NOTHING_GIVEN, Given, Understood, understand
 from vipnas_cli.foreign.graph_cost import graph_cost
 from vipnas_cli.foreign.pose_graph import Signature, wrapped
@@ -81,9 +81,7 @@ def import_network(
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise WeightsError(f"{path} is larger than {LARGEST_FILE / 1e9:g} GB", "name a network of one crop")
-        return path.read_bytes()
+        return read_regular(path, LARGEST_FILE)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}", "check the path") from error
 
@@ -116,7 +114,7 @@ def _facts(spec: ImportedSpec, signature: Signature, understood: Understood, ori
 def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, Any]) -> tuple[Pipeline, ...]:
     """Writes the network, copies of the followers, and the manifest; returns the scored pipelines."""
     name = f"imported-{spec.name}-{spec.sha256[:6]}"
-    write_bytes(folder / f"{name}.onnx", graph)
+    write_bytes(inside(folder, f"{name}.onnx", WeightsError), graph)
     digest = hashlib.sha256(graph).hexdigest()
     key = NetworkFile(folder / f"{name}.onnx", digest, spec.macs, spec.parameters, Plan(spec))
     networks, rows, found = {name: _row(key, facts)}, [], []
@@ -124,7 +122,7 @@ def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, An
     for label, followers in follower_sets().items():
         for file in followers:
             if file.path.stem not in networks:
-                write_bytes(folder / file.path.name, file.read())
+                write_bytes(inside(folder, file.path.name, WeightsError), file.read())
                 networks[file.path.stem] = _row(file, {"origin": "bundled follower", "licence": "Apache-2.0"})
         own = tuple(NetworkFile(folder / f.path.name, f.sha256, f.macs, f.parameters, f.plan) for f in followers)
         pipeline = Pipeline(f"{spec.name}{label}", (key, *own), {})
