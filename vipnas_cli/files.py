@@ -30,6 +30,7 @@ _HINTS = {
     errno.EEXIST: "A file has the name of a folder; choose another.",
     errno.ENOENT: "Create the folder or choose another.",
     errno.ENOTDIR: "Choose a name in a folder.",
+    errno.EPIPE: "What reads it has ended.",
     errno.EROFS: "Choose a folder that can be written to.",
     errno.EACCES: "Choose a folder that can be written to.",
     errno.EPERM: "Choose a folder that can be written to.",

@@ -121,9 +121,12 @@ class AudioFeed:
             if until_s is not None and (packet.pts or 0) * packet.time_base >= until_s:
                 self._pending = packet
                 return
-            # A damaged packet, which some containers do not take.
-            with suppress(av.error.InvalidDataError, av.error.ArgumentError):
+            try:
                 self._output.mux(packet)
+            except av.error.FFmpegError as error:
+                if isinstance(error, OSError):  # the disk
+                    raise
+                # A damaged packet, which some containers do not take.
 
     def finish(self, until_s: Fraction) -> None:
         """Write the packets up to a time of the output, and no more."""

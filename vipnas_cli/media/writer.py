@@ -78,8 +78,8 @@ class VideoWriter:
             self._audio = AudioFeed(self._container, audio_from, self._info.audio) if sound and audio_from else None
             try:
                 self._container.start_encoding()
-            except (av.error.InvalidDataError, av.error.ArgumentError):
-                if self._audio is None:
+            except av.error.FFmpegError as error:
+                if self._audio is None or isinstance(error, OSError):
                     raise
                 self._audio.close()
                 self._tracks = tuple(AudioTrack(track.source, None) for track in self._audio.tracks)
