@@ -25,7 +25,7 @@ preset = "fast-base"
 height = 64
 width = 32
 batch = 2
-imagenet = false
+start = "scratch"
 
 [loop]
 steps = 100000

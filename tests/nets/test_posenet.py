@@ -21,11 +21,11 @@ def tiny(family: str, height: int = 64, width: int = 32) -> ArchSpec:
     count = 4 if family == "resnet" else 6
     widths = (16, 16, 24, 32, 32, 48)[-count:] if family == "resnet" else (8, 16, 16, 24, 32, 48)
     stages = tuple(StageSpec(w, 2, 5, 4, 2, i % 2 == 0) for i, w in enumerate(widths))
-    refine = 3 if family == "fast" else 0
+    refine = 3 if family in ("fast", "pyramid") else 0
     return ArchSpec(family, height, width, StemSpec(8, 3), stages, HeadSpec(16, 4, 4, refine))  # type: ignore[arg-type]
 
 
-FAMILY_NAMES = ("mobilenetv3", "resnet", "fast")
+FAMILY_NAMES = ("mobilenetv3", "resnet", "fast", "pyramid")
 
 
 @pytest.mark.parametrize("name", PRESETS)

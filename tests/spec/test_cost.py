@@ -60,6 +60,13 @@ def test_detector_and_verifier_cost_what_torch_counts(arch: ArchSpec, height: in
     assert verifier_cost(arch) == counted_by_torch(lambda: BoxVerifier(arch), shape)
 
 
+@pytest.mark.parametrize("refine", [0, 5])
+def test_the_residual_head_is_counted_as_torch_counts_it(refine: int) -> None:
+    arch = preset("pyramid-base")
+    plan = Plan(replace(arch, head=replace(arch.head, refine=refine)), FusionSpec("cat", 1))
+    assert plan_cost(plan) == counted_plan(plan)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "macs"),
     [("s-vipnet-mobilenetv3", 5_895_725, 0.731e9), ("s-vipnet-res50", 7_286_772, 1.461e9)],

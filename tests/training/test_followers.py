@@ -31,7 +31,7 @@ def plan_of(folder: Path, schedule: Schedule) -> RunPlan:
     torch.manual_seed(0)
     save_checkpoint(key, PoseNet(KEY).state_dict(), {"kind": "pose", "plan": Plan(KEY).to_json(), "keypoints": 17})
     data = (DataShare("synthetic", 1.0, count=4),)
-    recipe = Recipe("cycle", "cycle", 2, LoopOptions(1, warmup=1), data, imagenet=False, stills=0.5)
+    recipe = Recipe("cycle", "cycle", 2, LoopOptions(1, warmup=1), data, start="scratch", stills=0.5)
     folders = Folders(folder, folder / "cache")
     return RunPlan(recipe, folders, folder / "out.safetensors", key=key, compile=False, spec=spec)
 

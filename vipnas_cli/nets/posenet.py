@@ -5,12 +5,15 @@ Shapes: B batch, K keypoints, C channels, H, W input pixels.
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import Bottleneck, ConvNorm, InvertedResidual, activation, convolution, upsampling
 from vipnas_cli.nets.fusion import TemporalFusion
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.spec import ArchSpec, FusionSpec
+from vipnas_cli.spec.families import Activation
+from vipnas_cli.spec.networks import RESIDUAL_EXPANSION
 
 HEATMAP_STRIDE = 4
 # A heatmap of 64 rows has Gaussians of σ 2 (paper section 1.4); other sizes keep the same share of the crop.
@@ -84,6 +87,48 @@ def _refinement(width: int, kernel: int, eps: float) -> nn.Module:
     return nn.Sequential(depthwise, ConvNorm(convolution(width, width, 1), width, eps, "relu6"))
 
 
+class ResidualHead(nn.Module):
+    """Bilinear upsampling from stride 32 to 4 that the features at 16, 8 and 4 and refinements are added to."""
+
+    def __init__(self, arch: ArchSpec) -> None:
+        super().__init__()
+        head, eps, inputs = arch.head, arch.rules.norm_eps, arch.tap_width(4)
+        width, middle = head.width, inputs * RESIDUAL_EXPANSION
+        taps = (3, 2, 1)
+        self.project = nn.Sequential(
+            ConvNorm(convolution(inputs, middle, 1), middle, eps, "relu6"),
+            ConvNorm(convolution(middle, middle, 3, groups=middle), middle, eps, "relu6"),
+            ConvNorm(convolution(middle, middle, 3, groups=middle), middle, eps, "relu6"),
+            ConvNorm(convolution(middle, width, 1), width, eps, "relu6"),
+        )
+        self.lateral = nn.ModuleList([_separable(arch.tap_width(t), width, 3, eps, "relu6") for t in taps])
+        self.refine = nn.ModuleList([_separable(width, width, head.refine, eps) for _ in taps] if head.refine else [])
+        for refine in self.refine:
+            # Each begins by changing nothing.
+            nn.init.zeros_(refine[1][1].weight)  # type: ignore[index]
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Features F1 … F4 to one map (B, C, h, w) at stride 4."""
+        out: Tensor = self.project(features[3])
+        for index, feature in enumerate(features[2::-1]):
+            out = F.interpolate(out, scale_factor=2.0, mode="bilinear") + self.lateral[index](feature)
+            out = out + self.refine[index](out) if self.refine else out
+        return out
+
+
+def _separable(inputs: int, outputs: int, kernel: int, eps: float, act: Activation | None = None) -> nn.Sequential:
+    """A depthwise convolution with a clipped rectifier, then one over channels with the activation that is named."""
+    depthwise = ConvNorm(convolution(inputs, inputs, kernel, groups=inputs), inputs, eps, "relu6")
+    return nn.Sequential(depthwise, ConvNorm(convolution(inputs, outputs, 1), outputs, eps, act))
+
+
+def _head(arch: ArchSpec) -> DeconvolutionHead | LateralHead | ResidualHead:
+    """The upsampling path of the architecture's family."""
+    if arch.rules.residual_head:
+        return ResidualHead(arch)
+    return LateralHead(arch) if arch.rules.lateral else DeconvolutionHead(arch)
+
+
 class Trunk(nn.Module):
     """Stem and stages of a family: features at strides 4, 8, 16 and 32."""
 
@@ -118,7 +163,7 @@ class PoseNet(Trunk):
     def __init__(self, arch: ArchSpec, keypoints: int = 17, fusion: FusionSpec | None = None) -> None:
         super().__init__(arch)
         self.fusion_spec = fusion or FusionSpec()
-        self.head = LateralHead(arch) if arch.rules.lateral else DeconvolutionHead(arch)
+        self.head = _head(arch)
         self.final = nn.Conv2d(arch.head.width, keypoints, 1)
         self.fusion: TemporalFusion | None = None
         if self.fusion_spec.operation != "none":

@@ -1,10 +1,10 @@
-"""The three network families: what is fixed in each and therefore never searched."""
+"""The network families: what is fixed in each and therefore never searched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Activation = Literal["relu", "relu6", "hswish"]
-FamilyName = Literal["mobilenetv3", "resnet", "fast"]
+FamilyName = Literal["mobilenetv3", "resnet", "fast", "pyramid"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,9 @@ class Family:
     """What every architecture of a family shares.
 
     `strides` and `activations` have one entry per stage; `taps` are the stages that end at strides 4, 8, 16 and 32
-    (the fusion stages F1 … F4). `lateral` adds the taps to the upsampling path. `output` tells how the last layer
-    becomes heatmaps: as it is, or through a softmax over positions.
+    (the fusion stages F1 … F4). `lateral` adds the taps to the upsampling path; with `residual_head` that path is
+    bilinear and changed only by what is added to it. `output` tells how the last layer becomes heatmaps: as it is, or
+    through a softmax over positions.
     """
 
     name: FamilyName
@@ -27,6 +28,7 @@ class Family:
     lateral: bool
     output: Literal["linear", "softmax"]
     norm_eps: float
+    residual_head: bool = False
 
 
 # Stage strides and activations of the authors' MobileNetV3 release; the middle width of a block is the stage's
@@ -75,4 +77,7 @@ FAST = Family(
     norm_eps=1e-3,
 )
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (MOBILENETV3, RESNET, FAST)}
+# As `fast`, with the decoder of BlazePose (Bazarevsky et al., 2020), so that all of its weights fit.
+PYRAMID = replace(FAST, name="pyramid", residual_head=True)
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (MOBILENETV3, RESNET, FAST, PYRAMID)}

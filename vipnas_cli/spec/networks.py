@@ -29,6 +29,8 @@ from vipnas_cli.spec.schedule import FusionSpec, Plan
 Size = tuple[int, int]
 # The detector ends at stride 8: it takes two of the three steps up.
 DETECTOR_STEPS = 2
+# How much wider than its input the first part of a residual head is.
+RESIDUAL_EXPANSION = 6
 
 
 def plan_layers(plan: Plan, keypoints: int = 17) -> Iterator[Layer]:
@@ -116,7 +118,9 @@ def _bottleneck(
 
 def head_layers(rules: Family, head: HeadSpec, taps: Sequence[int], size: Size, keypoints: int) -> Iterator[Layer]:
     """From features F1 … F4 with `taps` channels to heatmaps, for an input of `size`."""
-    if rules.lateral:
+    if rules.residual_head:
+        yield from _residual_layers(head, taps, size)
+    elif rules.lateral:
         yield from _lateral_layers(head, taps, size)
     else:
         coarse, groups = (size[0] // 32, size[1] // 32), head.width // head.group_width
@@ -134,6 +138,23 @@ def _lateral_layers(head: HeadSpec, taps: Sequence[int], size: Size, steps: int 
         yield _pointwise(inputs, head.width, "linear", finer)
         if head.refine:
             yield from _refinement(head, finer)
+
+
+def _residual_layers(head: HeadSpec, taps: Sequence[int], size: Size) -> Iterator[Layer]:
+    """A projection at stride 32, then the features at 16, 8 and 4, each added to what was sampled up; see PYRAMID."""
+    coarse, middle = (size[0] // 32, size[1] // 32), taps[3] * RESIDUAL_EXPANSION
+    yield _pointwise(taps[3], middle, "relu6", coarse)
+    for _ in range(2):
+        yield replace(_pointwise(middle, middle, "relu6", coarse), kernel=3, groups=middle)
+    yield _pointwise(middle, head.width, "relu6", coarse)
+    for inputs, stride in ((taps[2], 16), (taps[1], 8), (taps[0], 4)):
+        finer = (size[0] // stride, size[1] // stride)
+        yield replace(_pointwise(inputs, inputs, "relu6", finer), kernel=3, groups=inputs)
+        yield _pointwise(inputs, head.width, "relu6", finer)
+        if head.refine:
+            depthwise, pointwise = _refinement(head, finer)
+            yield depthwise
+            yield replace(pointwise, activation="linear", shortcut=True)
 
 
 def _refinement(head: HeadSpec, size: Size) -> tuple[Convolution, Convolution]:

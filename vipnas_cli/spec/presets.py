@@ -91,12 +91,32 @@ VERIFIER = replace(
     stages=(*FAST_BASE.stages[:-1], replace(FAST_BASE.stages[-1], depth=2)),
 )
 
+# The shape of the pose network of BlazePose, so that its weights fit; it has 48 channels in the decoder.
+PYRAMID_BASE = ArchSpec(
+    family="pyramid",
+    height=256,
+    width=192,
+    stem=StemSpec(24, 3),
+    stages=_stages(
+        (
+            (16, 1, 3, 1, 1, False),
+            (24, 2, 3, 1, 6, False),
+            (32, 2, 5, 1, 6, False),
+            (64, 3, 3, 1, 6, False),
+            (88, 3, 5, 1, 6, False),
+            (144, 4, 5, 1, 6, False),
+        )
+    ),
+    head=HeadSpec(64, 4, 1, refine=5),
+)
+
 PRESETS: dict[str, ArchSpec] = {
     "detector": DETECTOR,
     "verifier": VERIFIER,
     "s-vipnet-mobilenetv3": S_VIPNET_MOBILENETV3,
     "s-vipnet-res50": S_VIPNET_RES50,
     "fast-base": FAST_BASE,
+    "pyramid-base": PYRAMID_BASE,
 }
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -76,6 +76,20 @@ class StillBatches:
                     crop, (points, weights), (self.source.images[other.image], other), generator
                 )
         return vary_look(crop, self.augmentation, generator), points, weights, str(person.image)
+
+
+@dataclass(frozen=True)
+class SuccessiveBatches(Generic[BatchType]):
+    """Batches of one source after the other; `parts` has each with the first step that is no longer its own."""
+
+    parts: tuple[tuple[int, BatchSource[BatchType]], ...]
+
+    def batch(self, step: int) -> BatchType:
+        """The batch of `step`, by the last source past all of them."""
+        for end, source in self.parts:
+            if step < end:
+                return source.batch(step)
+        return self.parts[-1][1].batch(step)
 
 
 def stacked(rows: Sequence[NDArray[np.generic]]) -> Tensor:

@@ -56,7 +56,7 @@ def _movable(net: PoseNet) -> bool:
     # Past the first stage every block reads its input through an expansion.
     later = [block for stage in net.stages[1:] for block in _blocks(stage)]
     expanded = usual and all(isinstance(b.expand, ConvNorm) for b in later)
-    refined = net.arch.rules.lateral and net.arch.head.refine > 0
+    refined = isinstance(net.head, LateralHead) and net.arch.head.refine > 0
     return plain and expanded and refined
 
 

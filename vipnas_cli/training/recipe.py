@@ -17,6 +17,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import LoopOptions
 
+Start = Literal["imagenet", "blazepose", "scratch"]
 Kind = Literal["pose", "followers", "detector", "verifier", "spatial", "temporal", "cycle"]
 
 
@@ -38,6 +39,15 @@ class DataShare:
     held_back: float = 0.0
     cached: bool = True
     complete: bool = True
+
+
+@dataclass(frozen=True)
+class CropShare:
+    """Crops of `height` × `width` pixels for this share of the steps."""
+
+    height: int
+    width: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ class Recipe:
     Super-networks name their `space` in place of a preset, those of its input `sizes` (height, width) that are trained
     (none named: all), the `fusion_stages` where followers fuse, and how many `random` networks each step trains
     besides the largest and the smallest.
+
+    Key networks are trained on `crops` of several sizes one after the other, by their shares of the steps, or on those
+    of the network's own size if none are named.
     """
 
     name: str
@@ -75,7 +88,7 @@ class Recipe:
     width: int = 0
     augmentation: Augmentation = Augmentation()
     scene: SceneOptions = SceneOptions()
-    imagenet: bool = True
+    start: Start = "imagenet"
     frozen_stages: int = 0
     seed: int = 0
     fusion: FusionSpec = FusionSpec()
@@ -87,6 +100,7 @@ class Recipe:
     fusion_stages: tuple[int, ...] = (1, 2, 3, 4)
     random: int = 1
     validation: ValidationSet | None = None
+    crops: tuple[CropShare, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a JSON object for a checkpoint's header."""
@@ -101,6 +115,7 @@ TABLES: dict[str, type] = {
     "scene": SceneOptions,
     "fusion": FusionSpec,
     "validation": ValidationSet,
+    "crops": CropShare,
 }
 LARGEST_NUMBER = 100_000_000
 
@@ -135,6 +150,8 @@ def read_recipe(name_or_path: str) -> Recipe:
         recipe = RECIPES.convert({**data, "name": path.stem}, path, Recipe)
         _check_validation(recipe)
         _check_numbers(recipe)
+        if recipe.crops and recipe.kind != "pose":
+            raise ValueError(f"crops of several sizes are for kind pose, not {recipe.kind}")
     return recipe
 
 

@@ -37,7 +37,8 @@ def rehearsal(recipe: Recipe) -> Recipe:
         data=(DataShare("synthetic", 1.0, count=PICTURES),),
         height=height if recipe.height else 0,
         width=width if recipe.width else 0,
-        imagenet=False,
+        start="scratch",
+        crops=(),
         frozen_stages=0,
         validation=scored,
     )
@@ -48,4 +49,4 @@ def rehearsal_key(recipe: Recipe) -> Recipe:
     loop = LoopOptions(KEY_STEPS, warmup=6, average_decay=0.9)
     data = (DataShare("synthetic", 1.0, count=PICTURES // 4),)
     name, preset = f"{recipe.name}-key", recipe.preset or "fast-base"
-    return Recipe(name, "pose", 16, loop, data, preset, 96, 64, imagenet=False, seed=recipe.seed)
+    return Recipe(name, "pose", 16, loop, data, preset, 96, 64, start="scratch", seed=recipe.seed)

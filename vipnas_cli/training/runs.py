@@ -9,17 +9,22 @@ from torch import Tensor
 
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.spec import Plan
-from vipnas_cli.training.batches import Batch, StillBatches
+from vipnas_cli.training.batches import Batch, StillBatches, SuccessiveBatches
+from vipnas_cli.training.blazepose import settle_norms
 from vipnas_cli.training.data import still_source
 from vipnas_cli.training.detector import train_detector
 from vipnas_cli.training.device_augment import fastest_batches
 from vipnas_cli.training.followers import train_cycle, train_followers
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
-from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, initialise
+from vipnas_cli.training.recipe import CropShare
+from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, fresh, header_of, initialise
 from vipnas_cli.training.supernet import train_spatial, train_temporal
 from vipnas_cli.training.validation import still_validation
 from vipnas_cli.training.verifier import train_verifier
+
+# Batches that say what batch norms of converted weights see.
+SETTLING = 16
 
 
 def train(plan: RunPlan) -> Iterator[StepEvent]:
@@ -41,16 +46,19 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
     arch = architecture_of(plan)
     net = PoseNet(arch)
-    people = still_source(recipe, plan.folders)
+    size = (arch.height, arch.width)
+    source = crop_batches(plan, size)
     initialise(net, plan)
     freeze(net, recipe.frozen_stages)
-    size = (arch.height, arch.width)
-    source = fastest_batches(StillBatches(people, size, recipe.batch, recipe.augmentation, recipe.seed), plan.device)
+    if fresh(plan) and recipe.start == "blazepose":
+        # Of steps that never come, so that a resumed training sees what one without a break sees.
+        batches = (source.batch(recipe.loop.steps + step).crops for step in range(SETTLING))
+        settle_norms(net, (network_input(crops.to(plan.device)) for crops in batches))
     header = header_of(plan, {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": net.final.out_channels})
     trainer = Trainer(net, recipe.loop, header)
     if plan.resume:
         trainer.resume(plan.out)
-    raw = compiled(net.raw, plan)
+    raw = compiled(net.raw, plan, dynamic=False)
 
     def loss_of(batch: Batch) -> Tensor:
         found = raw(network_input(batch.crops))
@@ -59,3 +67,15 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
 
     validation = still_validation(recipe, plan.folders.data, size)
     return trainer.run(source, loss_of, plan.out, plan.until, validation)
+
+
+def crop_batches(plan: RunPlan, size: tuple[int, int]) -> SuccessiveBatches[Batch]:
+    """The batches of a key network, of the recipe's sizes one after the other or of its own `size`."""
+    recipe, people = plan.recipe, still_source(plan.recipe, plan.folders)
+    shares = recipe.crops or (CropShare(*size, 1.0),)
+    total, before, parts = sum(part.share for part in shares), 0.0, []
+    for part in shares:
+        plain = StillBatches(people, (part.height, part.width), recipe.batch, recipe.augmentation, recipe.seed)
+        before += part.share
+        parts.append((round(recipe.loop.steps * before / total), fastest_batches(plain, plan.device)))
+    return SuccessiveBatches(tuple(parts))

@@ -16,6 +16,7 @@ from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec, SearchSpace, preset, read_schedule
 from vipnas_cli.spec.spaces import space_of
+from vipnas_cli.training.blazepose import blazepose_file, start_from_blazepose
 from vipnas_cli.training.data import Folders
 from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
 from vipnas_cli.training.importance import sort_channels
@@ -68,10 +69,17 @@ def initialise(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
             start = f"followers.{place}."
             tensors = {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
         _load_fitting(net, tensors)
-    if not plan.initial and plan.recipe.imagenet and not plan.resume:
+    if fresh(plan) and plan.recipe.start == "imagenet":
         start_from_imagenet(net, imagenet_weights())
+    if fresh(plan) and plan.recipe.start == "blazepose":
+        start_from_blazepose(net, blazepose_file())
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     return net
+
+
+def fresh(plan: RunPlan) -> bool:
+    """Whether a training begins with the recipe's start, not with checkpoints."""
+    return not plan.initial and not plan.resume
 
 
 def initialise_super_net(net: SuperNet, plan: RunPlan) -> None:
@@ -128,16 +136,16 @@ def freeze(net: Trunk, stages: int) -> None:
         module.requires_grad_(False)
 
 
-def compiled(function: Function, plan: RunPlan) -> Function:
-    """The function made faster, if the plan says so."""
+def compiled(function: Function, plan: RunPlan, dynamic: bool | None = None) -> Function:
+    """The function made faster, if the plan says so; once for each size that it sees if `dynamic` is false."""
     # Compiled functions take and give what the plain ones do, which torch's types do not say.
-    return cast(Function, torch.compile(function)) if plan.compile else function
+    return cast(Function, torch.compile(function, dynamic=dynamic)) if plan.compile else function
 
 
 def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
     """The header of a checkpoint: the facts of its network, the recipe and the command."""
     found = ", ".join(path.name for path in plan.initial)
-    start = found or ("ImageNet" if plan.recipe.imagenet else "scratch")
+    start = found or {"imagenet": "ImageNet", "blazepose": "BlazePose"}.get(plan.recipe.start, "scratch")
     if plan.resume:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)
