@@ -61,7 +61,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tmp_path: Path) -> None:
 
 def test_sizes_are_read_and_only_key_networks_have_them(tmp_path: Path) -> None:
     recipe = read_recipe("key-blaze")
-    assert (recipe.start, recipe.crops[-1]) == ("blazepose", CropShare(256, 192, 0.5))
+    assert (recipe.start, recipe.crops[-1]) == ("blazepose", CropShare(256, 192, 0.8))
     text = (tmp_path / "a.toml").open("w")
     text.write('kind = "detector"\nbatch = 1\ncrops = [{ height = 64, width = 64, share = 1.0 }]\n')
     text.write('[loop]\nsteps = 1\n[[data]]\nformat = "synthetic"\ncount = 1\nshare = 1.0\n')
