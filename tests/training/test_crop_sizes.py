@@ -9,10 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.checkpoints import load_checkpoint  # noqa: E402
-from vipnas_cli.training.data_sets import Folders  # noqa: E402
-
 from vipnas_cli.errors import DataError  # noqa: E402
+from vipnas_cli.nets.checkpoints import load_checkpoint  # noqa: E402
+from vipnas_cli.training.data import Folders  # noqa: E402
 from vipnas_cli.training.loop import resume_path  # noqa: E402
 from vipnas_cli.training.options import LoopOptions  # noqa: E402
 from vipnas_cli.training.recipe import CropShare, DataShare, Recipe, read_recipe  # noqa: E402
