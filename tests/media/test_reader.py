@@ -110,7 +110,11 @@ def test_end_is_left_out(make_clip: Callable[..., Path], which_frame) -> None:
         assert reader.info.frames == 5
 
 
-@pytest.mark.parametrize(("start", "end"), [(-1.0, None), (2.0, 1.0), (1.0, 1.0)])
+INFINITE, NO_NUMBER = float("inf"), float("nan")
+SPANS = [(-1.0, None), (2.0, 1.0), (1.0, 1.0), (1e308, None), (INFINITE, None), (NO_NUMBER, None), (0.0, INFINITE)]
+
+
+@pytest.mark.parametrize(("start", "end"), [*SPANS, (0.0, NO_NUMBER)])
 def test_impossible_span_is_a_usage_error(make_clip: Callable[..., Path], start: float, end: float | None) -> None:
     with pytest.raises(UsageError, match="no video from"):
         open_video(make_clip(), start, end)

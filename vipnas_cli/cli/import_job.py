@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.console import message_console, print_json, result_console
 from vipnas_cli.cli.import_network import ImportOptions
 from vipnas_cli.files import check_outputs
 from vipnas_cli.foreign.conventions import Given
@@ -22,8 +21,8 @@ def import_job(options: ImportOptions) -> None:
     )
     size = options.crop
     check_outputs([options.bundle], [options.file], options.overwrite)
-    console = Console(stderr=True, quiet=options.json)
-    console.print(f"Reading {options.file} and trying it on synthetic people …", highlight=False, markup=False)
+    console = message_console(options.json)
+    console.print(f"Reading {options.file} and trying it on synthetic people …")
     origin = Origin(options.network_name, options.source, options.licence)
     imported = import_network(options.file, options.bundle, origin, size, given)
     if options.json:

@@ -158,10 +158,7 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
     stated = options.budget or f"{default_budget(options.weights)} (default)"
     measured = f" ({choice.figure})" if choice.figure else ""
     note = f"\n{choice.note}" if choice.note else ""
-    return (
-        f"Pipeline [bold]{pipeline.name}[/bold]: {cost}, cycle of {len(pipeline.networks)}; "
-        f"budget {stated}{measured}{note}"
-    )
+    return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
 
 
 def _tell(options: RunOptions, report: RunReport, console: Console, stdout: TextIO = sys.stdout) -> None:

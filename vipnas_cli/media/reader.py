@@ -29,6 +29,9 @@ CUT_OFF_S = 0.5
 
 Stamped = tuple[int, VideoFrame]
 
+# A generation; no video is as long.
+LONGEST_S = 1e9
+
 
 def open_video(path: Path | str, start_s: float | None = None, end_s: float | None = None) -> VideoReader:
     """A reader of the frames with start_s <= time < end_s; VideoError if none of them can be decoded."""
@@ -48,7 +51,8 @@ class VideoReader:
 
     def __init__(self, path: Path, start_s: float | None = None, end_s: float | None = None) -> None:
         self._start_s, self._end_s = start_s or 0.0, end_s
-        if self._start_s < 0 or (end_s is not None and end_s <= self._start_s):
+        # Written so that NaN is refused, too.
+        if not 0 <= self._start_s < LONGEST_S or not (end_s is None or self._start_s < end_s < LONGEST_S):
             raise UsageError(f"there is no video {self._span}", "Start at 0 or later, and end after the start.")
         self._path = path
         self._damage = Damage()
