@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 
@@ -161,8 +159,8 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
     return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
 
 
-def _tell(options: RunOptions, report: RunReport, console: Console, stdout: TextIO = sys.stdout) -> None:
+def _tell(options: RunOptions, report: RunReport, console: Console) -> None:
     if options.json:
-        print(json.dumps(report.to_json(), indent=2), file=stdout)
+        print(json.dumps(report.to_json(), indent=2))
     elif not options.quiet:
         print_report(report, console)
