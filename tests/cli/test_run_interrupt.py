@@ -42,6 +42,7 @@ def test_an_interrupt_leaves_a_playable_video_and_valid_rows(tmp_path: Path, num
     # Rows are flushed as they come, so the growing file says that frames are being processed.
     wait_for(process, lambda: partial.exists() and partial.stat().st_size > 20_000)
     process.send_signal(number)
+    process.send_signal(signal.SIGHUP)  # as a closed terminal does; it is the same wish
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in told

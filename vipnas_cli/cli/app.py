@@ -18,7 +18,7 @@ from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.run import run
 from vipnas_cli.cli.search.command import search
-from vipnas_cli.cli.signals import heed_signals
+from vipnas_cli.cli.signals import heed_signals, ignore_signals
 from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import shown
@@ -87,8 +87,10 @@ def main() -> None:
     try:
         app()
     except SystemExit as error:
-        if error.code == INTERRUPTED and _was_interrupted(error):  # Typer turns an interrupt into this
-            print("vipnas: interrupted.", file=sys.stderr)
+        if error.code == INTERRUPTED:
+            ignore_signals()
+            if _was_interrupted(error):  # Typer turns an interrupt into this
+                print("vipnas: interrupted.", file=sys.stderr)
         raise
     except VipnasError as error:
         if os.environ.get("VIPNAS_DEBUG"):

@@ -26,3 +26,11 @@ def heed_signals() -> None:
         number = getattr(signal, name, None)  # Windows lacks some
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, interrupt)
+
+
+def ignore_signals() -> None:
+    """Lets a command that was asked to stop end with its own exit code, whatever else comes."""
+    for name in STOPPING:
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
