@@ -259,3 +259,18 @@ def test_names_are_shown_in_one_line_of_text() -> None:
         == "a/caf\N{REPLACEMENT CHARACTER}" + "\N{REPLACEMENT CHARACTER}" * 2 + "[31m.mp4"
     )
     assert shown("日本 é") == "日本 é"
+
+
+def test_a_file_that_the_system_takes_no_more_of_leaves_nothing_behind(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"out\.bin cannot be written: File too large"):
+            write_bytes(path, bytes(1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["out.bin"]
