@@ -31,7 +31,7 @@ WITH_TORCH = {"foreign", "nets", "training", "distributed", "export", "onnx"}
 TORCH_MODULES = {
     "inference/torch.py",
     "evaluation/cycles.py",
-    *(f"latency/{name}.py" for name in ("lanes", "measure", "probe")),
+    *(f"latency/{name}.py" for name in ("lanes", "measure", "model", "probe")),
 }
 WITHOUT_TORCH = [
     *("spec.cost", "pose", "media", "metrics", "tracking", "bundle.reader"),

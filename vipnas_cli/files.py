@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -248,7 +247,7 @@ def _created(target: Path, path: Path) -> Path:
     """Creates the partial file of a target, hidden beside it, as no other process can."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     for attempt in range(_TRIES):
-        partial = _partial_name(target, secrets.token_hex(4) if attempt else "")
+        partial = _partial_name(target, os.urandom(4).hex() if attempt else "")
         try:
             os.close(os.open(partial, flags, 0o666))
         except FileExistsError:

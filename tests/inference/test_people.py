@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, letterbox
-from vipnas_cli.pose.boxes import nms, vote_boxes
 
 
 class BrightDetector:
@@ -43,33 +42,6 @@ def test_letterboxed_sides_are_multiples_of_32_and_keep_the_shape() -> None:
     assert scale == pytest.approx(0.25)
     assert (picture[:180] == 255).all()
     assert (picture[180:] == 114).all()
-
-
-def test_suppression_keeps_the_better_of_two_overlapping_boxes() -> None:
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
-    scores = np.array([0.5, 0.9, 0.4], np.float32)
-    assert nms(boxes, scores, 0.6).tolist() == [1, 2]
-    assert nms(boxes, scores, 0.95).tolist() == [1, 0, 2]
-    assert nms(boxes[:0], scores[:0], 0.6).tolist() == []
-
-
-def test_boxes_are_means_by_score_of_those_that_agree() -> None:
-    boxes = np.array([[0, 0, 100, 100], [3, 0, 103, 100], [0, 50, 100, 150], [0, 0, 103, 103]], np.float32)
-    scores = np.array([0.8, 0.6, 0.8, 0.1], np.float32)
-    merged = vote_boxes(boxes, scores, np.array([0, 2]))
-    # The third box is of somebody else, the fourth too unsure of itself.
-    np.testing.assert_allclose(merged[0], [3 * 0.6 / 1.4, 0, 100 + 3 * 0.6 / 1.4, 100], rtol=1e-5)
-    np.testing.assert_allclose(merged[1], boxes[2])
-
-
-def test_a_box_alone_or_many_equal_ones_stay_as_they_are() -> None:
-    boxes = np.tile(np.array([[10, 20, 30, 60]], np.float32), (4, 1))
-    scores = np.array([0.9, 0.8, 0.7, 0.0], np.float32)
-    for kept in range(4):
-        np.testing.assert_allclose(vote_boxes(boxes, scores, np.array([kept])), boxes[:1], rtol=1e-6)
-    assert vote_boxes(boxes, scores, np.zeros(0, np.int64)).shape == (0, 4)
-    flat = np.array([[5, 5, 5, 9]], np.float32)
-    np.testing.assert_array_equal(vote_boxes(flat, scores[:1], np.array([0])), flat)
 
 
 def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:

@@ -16,8 +16,8 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.bench_measure import Row
 from vipnas_cli.files import whole_file
+from vipnas_cli.latency.bench import Row
 from vipnas_cli.latency.machine import Machine
 
 SCHEMA = 1

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
-from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_stills
 from vipnas_cli.cli.eval.report import SCHEMA, cost_json, numbers, shown
@@ -26,6 +25,7 @@ from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_pe
 from vipnas_cli.files import check_outputs, write_json
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
 from vipnas_cli.inference.tracker import people_source
+from vipnas_cli.latency.model import Cost, Model, open_detector, open_model
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco, evaluation_package, precision_at_recall
 
 NAME = "coco"
@@ -49,7 +49,7 @@ def coco_job(options: EvalOptions) -> None:
     printer = result_console()
     evaluation_package()  # better missed now than after the networks have run
     check_plots(options.plots, NAME)
-    model = None if options.predictions else open_model(options)
+    model = None if options.predictions else open_model(options.model)
     if options.out is not None:
         check_outputs([options.out], _inputs(options))
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
     if options.boxes == "gt":
         return GivenBoxesSource(labelled_people(truth))
     if options.boxes == "detector":
-        return people_source(open_detector(options), model.estimator, ranked=True)
+        return people_source(open_detector(options.model), model.estimator, ranked=True)
     images, persons = {image["id"] for image in truth["images"]}, {truth["categories"][0]["id"]}
     return GivenBoxesSource(read_detections(Path(options.boxes), images, persons))
 

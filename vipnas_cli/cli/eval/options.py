@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vipnas_cli.cli.run import Provider
 from vipnas_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vipnas_cli.latency.model import ModelChoice
 
 
 class Mot(StrEnum):
@@ -147,6 +150,15 @@ class EvalOptions:
         from vipnas_cli.latency.machine import usable_cores
 
         return self.workers or usable_cores()
+
+    @property
+    def model(self) -> ModelChoice:
+        """Which networks are scored, and how they run."""
+        from vipnas_cli.inference.onnx import RuntimeOptions
+        from vipnas_cli.latency.model import ModelChoice
+
+        runtime = RuntimeOptions(self.threads, self.provider)
+        return ModelChoice(self.weights, self.budget, self.flip, runtime, self.resolved_workers)
 
     @property
     def chatty(self) -> bool:

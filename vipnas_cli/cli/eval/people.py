@@ -17,7 +17,6 @@ from rich.table import Table
 
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data
-from vipnas_cli.cli.eval.model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions, PeopleOptions
 from vipnas_cli.cli.eval.report import SCHEMA, numbers
 from vipnas_cli.data.files.coco import read_images
@@ -26,6 +25,7 @@ from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_peo
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import CellDetector, PeopleSource, Verifier
 from vipnas_cli.inference.tracker import detector_source, people_source
+from vipnas_cli.latency.model import CHECKPOINT, Model, open_detector, open_model
 
 NAME = "coco"
 COLUMNS = {
@@ -82,7 +82,7 @@ class _Parts:
 def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
     """The detector of a folder of pipelines, or of a checkpoint, with the verifier that is asked for."""
     if options.weights is None or options.weights.suffix != CHECKPOINT:
-        detector: CellDetector = open_detector(dataclasses.replace(options, workers=1))
+        detector: CellDetector = open_detector(dataclasses.replace(options, workers=1).model)
     else:
         detector = _from_checkpoint(options.weights, options)
     verifier = detector.verifier if people.verify else None
@@ -98,7 +98,7 @@ def _source(detector: CellDetector, options: EvalOptions, people: PeopleOptions)
 def _poses(options: EvalOptions) -> Model:
     """The pipeline that `run` takes by default, of the folder that the detector comes from or of the bundle."""
     own = options.weights if options.weights is not None and options.weights.suffix != CHECKPOINT else None
-    return open_model(dataclasses.replace(options, weights=own, workers=1))
+    return open_model(dataclasses.replace(options, weights=own, workers=1).model)
 
 
 def _from_checkpoint(path: Path, options: EvalOptions) -> CellDetector:

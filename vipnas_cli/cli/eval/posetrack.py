@@ -12,7 +12,6 @@ from rich.console import Console
 
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
-from vipnas_cli.cli.eval.model import Cost, Model, open_detector, open_model
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_sequences
 from vipnas_cli.cli.eval.report import (
@@ -45,6 +44,7 @@ from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, people_source
 from vipnas_cli.latency.choice import default_budget
+from vipnas_cli.latency.model import Cost, Model, open_detector, open_model
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"
@@ -67,7 +67,7 @@ def posetrack_job(options: EvalOptions) -> None:
     console = message_console(options.quiet)
     results = result_console()
     check_plots(options.plots, NAME)
-    model = None if options.predictions else open_model(options)
+    model = None if options.predictions else open_model(options.model)
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
@@ -169,7 +169,7 @@ def _sources(sequences: tuple[LabelledSequence, ...], model: Model, options: Eva
     if options.boxes == "gt":
         return label_source
     if options.boxes == "detector":
-        detector = people_source(open_detector(options), model.estimator)
+        detector = people_source(open_detector(options.model), model.estimator)
         return lambda _sequence: detector
     boxes = read_detections(Path(options.boxes), {image for sequence in sequences for image in sequence.image_ids})
     return lambda sequence: GivenBoxesSource(boxes_by_image(boxes, sequence))

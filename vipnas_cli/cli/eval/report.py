@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.eval.model import Cost, Model
 from vipnas_cli.evaluation.ablation import KEY_ONLY, Variant
 from vipnas_cli.evaluation.scores import SequenceScores
+from vipnas_cli.latency.model import Cost, Model
 from vipnas_cli.metrics import PCK_THRESHOLDS, JointScores, PredictedSequence, TruthSequence
 from vipnas_cli.metrics.posetrack import GROUPS
 from vipnas_cli.pose import POSETRACK15

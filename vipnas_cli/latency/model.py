@@ -1,4 +1,4 @@
-"""The pipeline that `vipnas eval` runs, with what it costs."""
+"""The networks that are scored, with what they cost: a pipeline within a budget, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
-from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip import FlipTestEstimator
@@ -20,6 +19,22 @@ from vipnas_cli.latency.clock import position_ms
 from vipnas_cli.spec import Budget
 
 CHECKPOINT = ".safetensors"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What is scored: weights and budget as for `run`, with a flip test or not, on so many threads and workers."""
+
+    weights: Path | None = None
+    budget: str | None = None
+    flip: bool = False
+    runtime: RuntimeOptions = RuntimeOptions()
+    workers: int = 1
+
+    @property
+    def working(self) -> RuntimeOptions:
+        """How networks run beside each other: with one thread each if there are several workers."""
+        return replace(self.runtime, threads=1 if self.workers > 1 else self.runtime.threads)
 
 
 @dataclass(frozen=True)
@@ -48,10 +63,9 @@ class Model:
         )
 
 
-def open_model(options: EvalOptions) -> Model:
-    """The pipeline that --weights and --budget choose; workers each have one thread for their networks."""
-    measured = RuntimeOptions(options.threads, options.provider)
-    working = replace(measured, threads=1 if options.resolved_workers > 1 else options.threads)
+def open_model(options: ModelChoice) -> Model:
+    """The pipeline that weights and budget choose; workers each have one thread for their networks."""
+    measured, working = options.runtime, options.working
     if options.weights is not None and options.weights.suffix == CHECKPOINT:
         name, estimator, macs = _from_checkpoint(options.weights, working)
         timed = estimator
@@ -66,15 +80,14 @@ def open_model(options: EvalOptions) -> Model:
     return Model(name, estimator, macs, position_ms(timed))
 
 
-def open_detector(options: EvalOptions) -> OnnxDetector:
+def open_detector(options: ModelChoice) -> OnnxDetector:
     """The person detector of the weights in use, or the bundled one."""
     given = options.weights
     whole = given is not None and (given.is_dir() or is_archive(given))
     bundle = with_detector(open_bundle(given if given is not None and whole else bundled_weights()))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
-    threads = 1 if options.resolved_workers > 1 else options.threads
-    return OnnxDetector(bundle.detector, RuntimeOptions(threads, options.provider))
+    return OnnxDetector(bundle.detector, options.working)
 
 
 def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEstimator, tuple[float, ...]]:
