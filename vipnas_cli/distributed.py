@@ -1,6 +1,7 @@
 """Several processes that train one network or search together: one process group of torch.distributed.
 
-`torchrun` starts processes on one machine or several; a search may also start them itself, on this machine.
+`torchrun` starts processes on one machine or several, which meet over the network and trust each other. A search may
+also start them itself, on this machine: those talk through pipes that no other process can reach.
 
 Training: each process takes its rows of every batch. Gradients are averaged once per step by an explicit all-reduce,
 after all backward passes of the step: torch's DistributedDataParallel hooks into one backward pass of one module's
@@ -20,28 +21,34 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import UsageError, VipnasError
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this one is; all of them call the methods in the same order."""
+    """Which of how many processes this one is; all of them call the methods in the same order.
+
+    `pipes` are those of local workers: from the first process to each of the others, from each of those to the first.
+    Without them the processes are a group of torch.distributed. Objects are pickled, so all must be trusted.
+    """
 
     rank: int = 0
     count: int = 1
+    pipes: tuple[Connection, ...] = ()
 
     @property
     def writes(self) -> bool:
@@ -49,20 +56,51 @@ class Ranks:
         return self.rank == 0
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` gives in the first process, in all of them; objects are pickled, so all must be trusted."""
+        """What `make` gives in the first process, in all of them; VipnasError if a local worker is gone."""
         if self.count == 1:
             return make()
+        if self.pipes:
+            if self.rank:
+                return _receive(self.pipes[0])  # type: ignore[no-any-return]
+            value = make()
+            _send(value, self.pipes)
+            return value
         box: list[T | None] = [make() if self.rank == 0 else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
 
     def gathered(self, value: T) -> list[T]:
-        """The values of all processes in the order of their ranks, in all of them; objects are pickled."""
+        """The values of all processes in the order of their ranks, in all of them; VipnasError as `from_first`."""
         if self.count == 1:
             return [value]
+        if self.pipes and self.rank:
+            _send(value, self.pipes)
+        if self.pipes:
+            return self.from_first(lambda: [value, *map(_receive, self.pipes)])
         found: list[T | None] = [None] * self.count
         dist.all_gather_object(found, value)
         return found  # type: ignore[return-value]
+
+
+def _send(value: object, pipes: Sequence[Connection]) -> None:
+    # As bytes: sent as they are, tensors would be memory that both processes share.
+    data = pickle.dumps(value)
+    try:
+        for pipe in pipes:
+            pipe.send_bytes(data)
+    except OSError as error:
+        raise _gone() from error
+
+
+def _receive(pipe: Connection) -> Any:
+    try:
+        return pickle.loads(pipe.recv_bytes())
+    except (EOFError, OSError) as error:
+        raise _gone() from error
+
+
+def _gone() -> VipnasError:
+    return VipnasError("a worker of the search has ended before its time", "take fewer --workers if memory is short")
 
 
 def ranks() -> Ranks:
@@ -105,15 +143,18 @@ def worker_group(workers: int, threads: int, part: Callable[[Ranks], object]) ->
         with process_group(torch.device("cpu")) as group:
             yield group
         return
-    address = f"tcp://127.0.0.1:{_free_port()}"
     context = multiprocessing.get_context("spawn")
-    arguments = [(rank, workers, address, threads, part) for rank in range(1, workers)]
-    others = [context.Process(target=_take_part, args=row, daemon=True) for row in arguments]
+    pairs = [context.Pipe() for _ in range(1, workers)]
+    others = [
+        context.Process(target=_take_part, args=(Ranks(rank, workers, (theirs,)), threads, part), daemon=True)
+        for rank, (_, theirs) in enumerate(pairs, 1)
+    ]
     try:
-        for process in others:
+        for process, (_, theirs) in zip(others, pairs, strict=True):
             process.start()
-        with _joined("gloo", address, 0, workers):
-            yield ranks()
+            # Only so does its end show when the other process is gone.
+            theirs.close()
+        yield Ranks(0, workers, tuple(own for own, _ in pairs))
         for process in others:
             process.join()
     finally:
@@ -132,18 +173,13 @@ def _joined(backend: str, address: str, rank: int = -1, count: int = -1) -> Iter
         dist.destroy_process_group()
 
 
-def _take_part(rank: int, count: int, address: str, threads: int, part: Callable[[Ranks], object]) -> None:
+def _take_part(place: Ranks, threads: int, part: Callable[[Ranks], object]) -> None:
     """What the other local processes do; Ctrl-C ends the first one, which ends them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
-    with _joined("gloo", address, rank, count):
-        part(ranks())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # The first process says why it ended.
+    with suppress(VipnasError):
+        part(place)
 
 
 def together() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import pickle
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from random import Random
 import pytest
 
 from vipnas_cli.distributed import Ranks, torchrun_rank, worker_group
+from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.cycles import ClipScorer, Score
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
@@ -175,3 +178,21 @@ def test_scorers_are_what_runners_call(small_task: SearchTask) -> None:
     score = ClipScorer(small_task.networks, small_task.clips)
     found = Runner(partial(score), Prices(Budget(1e9, "macs")), Ranks()).evaluate("x", [small_task.space.smallest(2)])
     assert found[0].score == score(small_task.space.smallest(2))
+
+
+def ends_at_once(ranks: Ranks) -> None:
+    """A worker that is gone before it was asked for anything."""
+
+
+def test_a_worker_that_ends_before_its_time_is_told() -> None:
+    with worker_group(2, 1, ends_at_once) as ranks, pytest.raises(VipnasError, match="ended before its time"):
+        ranks.gathered(1)
+
+
+def test_what_goes_through_pipes_is_what_went_in(tmp_path: Path) -> None:
+    mine, theirs = multiprocessing.get_context("spawn").Pipe()
+    mine.send_bytes(pickle.dumps({"a": [1, 2]}))
+    assert Ranks(1, 2, (theirs,)).from_first(lambda: {}) == {"a": [1, 2]}
+    theirs.send_bytes(pickle.dumps("second"))
+    assert Ranks(0, 2, (mine,)).gathered("first") == ["first", "second"]
+    assert pickle.loads(theirs.recv_bytes()) == ["first", "second"]
