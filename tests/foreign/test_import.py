@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,14 @@ def test_imported_specs_travel_and_can_only_be_key_frames() -> None:
     for field, value in (("height", 30), ("name", "../x"), ("sha256", "1"), ("macs", -1), ("macs", 10**30)):
         with pytest.raises(SpecError, match=field):
             replace(spec, **{field: value})
+
+
+def test_a_bundle_that_is_replaced_holds_nothing_of_the_one_before(own: Any, tmp_path: Path) -> None:
+    path, out = tmp_path / "net.onnx", tmp_path / "net.vipnas"
+    onnx.save(dressed(own), str(path))
+    for name in ("first", "second"):
+        import_network(path, out, Origin(name), given=Given("bgr", IMAGENET, "centre"))
+    with zipfile.ZipFile(out) as members:
+        names = set(members.namelist())
+    assert names == {"manifest.json", *(f.path.name for p in open_bundle(out).pipelines for f in p.networks)}
+    assert not any("first" in name for name in names)

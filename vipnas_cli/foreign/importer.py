@@ -15,8 +15,17 @@ import numpy as np
 from onnx import helper
 
 from vipnas_cli import __version__
+from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.bundle.reader import FORMAT, MANIFEST, NetworkFile, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import (
+    FORMAT,
+    MANIFEST,
+    NetworkFile,
+    Pipeline,
+    bundled_weights,
+    open_bundle,
+    read_manifest,
+)
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSet, SetSizes, clip_sets
 from vipnas_cli.evaluation.pck import evaluate_clips
@@ -76,6 +85,8 @@ def import_network(
     with bundle_folder(out) as folder:
         make_folder(folder)
         pipelines = _written(folder, graph.SerializeToString(), spec, facts)
+        if out.suffix == SUFFIX:
+            _drop_others(folder)
     return Imported(spec, signature, understood, pipelines)
 
 
@@ -142,6 +153,14 @@ def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, An
     return tuple(found)
 
 
+def _drop_others(folder: Path) -> None:
+    """Removes what an earlier bundle of that name held and the manifest does not name."""
+    named = {row["file"] for row in read_manifest(folder)["networks"].values()}
+    for path in folder.iterdir():
+        if path.name not in {MANIFEST, *named}:
+            path.unlink()
+
+
 def _row(file: NetworkFile, about: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of a network."""
     own = {"file": file.path.name, "sha256": file.sha256, "macs": file.macs, "parameters": file.parameters}
@@ -152,7 +171,7 @@ def _row(file: NetworkFile, about: dict[str, Any]) -> dict[str, Any]:
 def follower_sets() -> dict[str, tuple[NetworkFile, ...]]:
     """The bundled sets of followers by what their pipelines are called after the key network; "" for none at all.
 
-    Of cycles of the same length and cost one is enough, whichever key network it was made for.
+    The same followers count once, whichever key network they stand behind; of two sets of one name the last counts.
     """
     found: dict[str, tuple[NetworkFile, ...]] = {"": ()}
     for pipeline in open_bundle(bundled_weights()).pipelines:

@@ -147,17 +147,6 @@ def inside(folder: Path, name: str) -> Path:
     return folder / pure
 
 
-def annotation_file(folder: Path) -> Path:
-    """The one annotation file in `folder`/annotations; DataError if there is none or more than one."""
-    found = sorted((folder / "annotations").glob("*.json*"))
-    if len(found) != 1:
-        raise DataError(
-            f"{folder / 'annotations'} holds {len(found)} annotation files, expected one",
-            "name the file instead of the folder",
-        )
-    return found[0]
-
-
 def picture_file(annotations: Path, name: str) -> Path:
     """The image `name` of an annotation file; DataError if it does not exist.
 
