@@ -16,9 +16,9 @@ from vipnas_cli.cli.command import command
 # Names as typed, and defaults that are not "none" or "off".
 COMMANDS = {
     "run": """
-        INPUT --budget/-b --out/-o --weights --boxes --detect-every --detector-size --verify/--no-verify=True
-        --max-people=20 --smooth=auto --threads=0 --provider=auto --start --end --overwrite
-        --audio/--no-audio=True --json --quiet/-q
+        INPUT --start --end --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
+        --verify/--no-verify=True --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True --json
+        --quiet/-q
     """,
     "train": """
         RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0

@@ -16,7 +16,7 @@ from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
-from vipnas_cli.cli.run import run
+from vipnas_cli.cli.run.command import run
 from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals, ignore_signals
 from vipnas_cli.cli.train.command import train

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vipnas_cli.cli.run import Provider
+from vipnas_cli.cli.run.model import Provider
 from vipnas_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,53 @@
+"""`vipnas run`: the options; the work is in job, which loads the heavy libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from vipnas_cli.cli.command import command
+from vipnas_cli.cli.run.inputs import InputOptions
+from vipnas_cli.cli.run.model import ModelOptions
+from vipnas_cli.cli.run.outputs import OutputOptions
+from vipnas_cli.cli.run.people import PeopleOptions
+
+
+@dataclass(frozen=True)
+class RunOptions(OutputOptions, PeopleOptions, ModelOptions, InputOptions):
+    """What to run, and where results go."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where results go; by default a video and a table named after the input, in the current folder."""
+        stem = self.video.stem
+        return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
+
+    @property
+    def pictures(self) -> bool:
+        """Whether a video is written."""
+        from vipnas_cli.media.writer import CONTAINERS
+
+        return any(path.suffix.lower() in CONTAINERS for path in self.outputs)
+
+    @property
+    def smooth_numbers(self) -> str:
+        """The smoothing of the numbers."""
+        return "off" if self.smooth == "auto" else self.smooth
+
+    @property
+    def smooth_pictures(self) -> str:
+        """The smoothing of the pictures."""
+        return "low" if self.smooth == "auto" else self.smooth
+
+
+@command
+def run(options: RunOptions) -> None:
+    """Find the poses of all people in a video, at a compute budget.
+
+    Example: vipnas run clip.mp4 --budget 0.5GFLOPs -o out.mp4 -o out.csv
+    """
+    from vipnas_cli.cli.run.job import run_job
+
+    raise typer.Exit(run_job(options))

@@ -1,0 +1,95 @@
+"""What `vipnas run` does: choose a pipeline, open input and outputs, stream the frames, report."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from vipnas_cli.api import PoseTracker, read_video
+from vipnas_cli.cli.console import frame_progress, message_console
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.sinks import check_run_outputs, open_outputs
+from vipnas_cli.cli.run.summary import RunReport, print_report
+from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
+from vipnas_cli.latency.choice import Choice, Workload, default_budget
+from vipnas_cli.media.audio import left_out
+from vipnas_cli.media.results import OverlaySink
+
+DAMAGED, INTERRUPTED = 5, 130
+
+
+def run_job(options: RunOptions) -> int:
+    """Runs a video through a pipeline; returns the exit code."""
+    console = message_console(options.quiet)
+    check_run_outputs(options)
+    _check_boxes(options)
+    with read_video(options.video, options.start, options.end) as reader:
+        found = _tracker(options)
+        choice = found.choice
+        if not options.quiet and not options.json:
+            console.print(_introduction(options, choice))
+        statistics = RunStatistics()
+        try:
+            with ExitStack() as stack:
+                outputs = open_outputs(options, reader, choice.pipeline, stack)
+                with frame_progress(console, reader.info.frames) as on_frame:
+                    statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop)
+                if statistics.interrupted:
+                    raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
+        except KeyboardInterrupt:
+            if not statistics.frames:
+                raise
+        notes = (*reader.info.notes, *_sound_notes(options, outputs))
+        report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged, notes)
+    _tell(options, report, console)
+    if statistics.interrupted:
+        return INTERRUPTED
+    return DAMAGED if reader.damaged else 0
+
+
+def _sound_notes(options: RunOptions, outputs: Outputs) -> tuple[str, ...]:
+    """What became of sound tracks that are in no output."""
+    writers = [sink.writer for sink in outputs.pictures if isinstance(sink, OverlaySink)]
+    return tuple(dict.fromkeys(note for writer in writers for note in left_out(writer.audio, options.video)))
+
+
+def _check_boxes(options: RunOptions) -> None:
+    """Options of the detector make no sense without it."""
+    own = {"--detector-size": options.detector_size, "--detect-every": options.detect_every_s}
+    for name, value in own.items():
+        if options.boxes is not None and value is not None:
+            raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")
+
+
+def _tracker(options: RunOptions) -> PoseTracker:
+    return PoseTracker(
+        options.budget,
+        weights=options.weights,
+        boxes=options.boxes,
+        max_people=options.max_people,
+        detector_size=options.detector_size,
+        detect_every_s=options.detect_every_s,
+        verify=options.verify,
+        threads=options.threads,
+        provider=options.provider,
+        workload=Workload(options.video, options.start, options.pictures),
+    )
+
+
+def _introduction(options: RunOptions, choice: Choice) -> str:
+    pipeline = choice.pipeline
+    cost = f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
+    stated = options.budget or f"{default_budget(options.weights)} (default)"
+    measured = f" ({choice.figure})" if choice.figure else ""
+    note = f"\n{choice.note}" if choice.note else ""
+    return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
+
+
+def _tell(options: RunOptions, report: RunReport, console: Console) -> None:
+    if options.json:
+        print(json.dumps(report.to_json(), indent=2))
+    elif not options.quiet:
+        print_report(report, console)

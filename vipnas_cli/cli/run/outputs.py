@@ -1,0 +1,53 @@
+"""Options of `vipnas run` that say where results go, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Smooth(StrEnum):
+    """Strength of the smoothing; auto leaves numbers raw and smooths pictures a little."""
+
+    auto = "auto"
+    off = "off"
+    low = "low"
+    high = "high"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go, and what is told."""
+
+    out: Annotated[
+        tuple[Path, ...],
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where results go, several allowed: .mp4 .mov .mkv draws the poses; .csv, .jsonl and .json (COCO "
+            "keypoints) hold the numbers; - writes CSV to stdout. Default: INPUT_pose.mp4 and INPUT_pose.csv in the "
+            "current folder.",
+            rich_help_panel="Output",
+        ),
+    ] = ()
+    smooth: Annotated[
+        Smooth,
+        typer.Option(help="Smoothing in real seconds; auto: numbers raw, pictures low.", rich_help_panel="Output"),
+    ] = Smooth.auto
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel="Output")
+    ] = False
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Keep the sound in videos.", rich_help_panel="Output")
+    ] = True
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON document.", rich_help_panel="Output")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel="Output")] = (
+        False
+    )

@@ -1,0 +1,56 @@
+"""Options of `vipnas run` that say who is followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+
+@dataclass(frozen=True)
+class PeopleOptions:
+    """Where people are found, and which of them are followed."""
+
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|whole",
+            help="Person boxes from a .csv, .json or MOT .txt file instead of the own detector; `whole` takes the "
+            "frame as one person.",
+            rich_help_panel="Input",
+        ),
+    ] = None
+    detect_every_s: Annotated[
+        float | None,
+        typer.Option(
+            "--detect-every",
+            min=0,
+            metavar="SECONDS",
+            help="Shortest time between two looks for people, on key frames; a cut, a person lost or something new at "
+            "the border asks at once. 0: on every key frame. Default: 0.25.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    detector_size: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            metavar="PIXELS",
+            help="Longer side of the picture that the own detector sees: more finds smaller people and takes longer, "
+            "with the square. Default: the detector's own, 416 for the bundled one.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Look again, closely, at each box that the own detector finds: more people, fewer mistakes.",
+            rich_help_panel="Input",
+        ),
+    ] = True
+    max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20
