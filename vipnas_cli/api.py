@@ -43,7 +43,7 @@ class TrackerSettings(TypedDict, total=False):
     max_people: int
     detector_size: int | None
     detect_every_s: float | None
-    verify: bool
+    verify: bool | None
     smooth: str
     threads: int
     provider: str
@@ -56,7 +56,8 @@ class PoseTracker:
     `budget`: mean cost per person and frame, such as "0.5GFLOPs" or "12ms"; the best pipeline within it runs.
     `weights`: a folder or file of pipelines, or one exported network, in place of the bundled ones.
     `boxes`: a file of boxes by frame, "whole" for one person who fills the frame, or a people source of your own, in
-    place of the own detector; `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's.
+    place of the own detector; `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
+    None: as it comes; the bundled detector comes with a verifier, imported ones without).
     `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
     coreml. `workload`: the video that a budget in frames per second is measured on.
 
@@ -70,7 +71,7 @@ class PoseTracker:
     max_people: int = field(default=TrackerOptions.max_people, kw_only=True)
     detector_size: int | None = field(default=None, kw_only=True)
     detect_every_s: float | None = field(default=None, kw_only=True)
-    verify: bool = field(default=TrackerOptions.verify, kw_only=True)
+    verify: bool | None = field(default=TrackerOptions.verify, kw_only=True)
     smooth: str = field(default="off", kw_only=True)
     threads: int = field(default=0, kw_only=True)
     provider: str = field(default="auto", kw_only=True)

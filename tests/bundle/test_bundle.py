@@ -88,5 +88,5 @@ def test_a_bad_plan_is_a_fault_of_the_weights(tmp_path: Path) -> None:
 
 def test_a_detector_at_its_own_size_is_itself_and_costs_more_at_a_larger_one(bundle: Bundle) -> None:
     assert bundle.detector is not None
-    assert bundle.detector.at(bundle.detector.side) == bundle.detector
-    assert bundle.detector.at(2 * bundle.detector.side).macs == 4 * bundle.detector.macs
+    assert bundle.detector.at(bundle.detector.letterbox.side) == bundle.detector
+    assert bundle.detector.at(2 * bundle.detector.letterbox.side).macs == 4 * bundle.detector.macs

@@ -17,7 +17,7 @@ from vipnas_cli.cli.command import command
 COMMANDS = {
     "run": """
         INPUT --start --end --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
-        --verify/--no-verify=True --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True --json
+        --verify/--no-verify --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True --json
         --quiet/-q
     """,
     "train": """
@@ -66,7 +66,7 @@ COMMANDS = {
         --provider=auto --json --quiet/-q
     """,
     "eval people": """
-        --data --weights --min-height=0.15 --threshold --detector-size --verify/--no-verify=True --verifier
+        --data --weights --min-height=0.15 --threshold --detector-size --verify/--no-verify --verifier
         --distinct/--no-distinct=True --threads=0 --provider=auto --json --quiet/-q
     """,
     "data check": """

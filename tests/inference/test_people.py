@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource, letterbox
+from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.people import DetectorSource, GivenBoxesSource
+from vipnas_cli.pose.letterbox import Fit, Letterbox
 
 
 class BrightDetector:
     """Finds the bounding box of all pixels above 200, in cells of 8 pixels."""
 
-    side = 320
+    letterbox = Letterbox(320)
     threshold = 0.5
     verifier = None
 
@@ -22,6 +24,22 @@ class BrightDetector:
             middle = ((found[:2] + found[2:]) / 16).astype(int)
             scores[middle[1], middle[0]], boxes[middle[1], middle[0]] = 0.9, found
         return scores, boxes
+
+
+@pytest.mark.parametrize("fit", ["corner", "centre", "stretch"])
+@pytest.mark.parametrize("size", [(720, 1280), (960, 544), (97, 331)])
+def test_boxes_come_back_from_pictures_of_one_size(size: tuple[int, int], fit: Fit) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    image[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = 255
+    letterbox = Letterbox.fixed(288, 352, fit)
+    fitted = letterbox.of(image)
+    assert fitted.picture.shape == (288, 352, 3)
+    rows, columns = np.nonzero(fitted.picture[:, :, 0] > 200)
+    found = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
+    expected = [size[1] // 4, size[0] // 4, size[1] // 2, size[0] // 2]
+    np.testing.assert_allclose(fitted.to_frame(found)[0], expected, atol=1.5 * (1 / fitted.scale).max())
+    with pytest.raises(UsageError, match="288x352 only"):
+        letterbox.at(416)
 
 
 @pytest.mark.parametrize("side", [None, 640])
@@ -37,16 +55,17 @@ def test_boxes_come_back_to_frame_pixels(size: tuple[int, int], side: int | None
 
 
 def test_letterboxed_sides_are_multiples_of_32_and_keep_the_shape() -> None:
-    picture, scale = letterbox(np.full((720, 1280, 3), 255, np.uint8), 320)
+    fitted = Letterbox(320).of(np.full((720, 1280, 3), 255, np.uint8))
+    picture = fitted.picture
     assert picture.shape == (192, 320, 3)
-    assert scale == pytest.approx(0.25)
+    assert fitted.scale == pytest.approx(0.25)
     assert (picture[:180] == 255).all()
     assert (picture[180:] == 114).all()
 
 
 def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:
     class Cells:
-        side, threshold, verifier = 64, 0.5, None
+        letterbox, threshold, verifier = Letterbox(64), 0.5, None
 
         def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             scores = np.array([[0.6, 0.45, 0.4]], np.float32)
@@ -60,7 +79,7 @@ def test_unsure_cells_move_a_box_and_are_none_themselves() -> None:
 class Marks:
     """Two cells that tell overlapping boxes, and one far from them that is unsure."""
 
-    side, threshold = 128, 0.5
+    letterbox, threshold = Letterbox(128), 0.5
 
     def __init__(self, verifier: "Believer | None") -> None:
         self.verifier = verifier

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,7 @@ from vipnas_cli.inference.tracker import (
     propagation_options,
     propagator_of,
 )
+from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.spec import FAST_BASE, Plan
 
 ONE_THREAD = RuntimeOptions(1, "cpu")
@@ -37,7 +40,7 @@ def bundle() -> Bundle:
 class Nobody:
     """A detector of somebody else's: any people source that is not a list of boxes."""
 
-    side, threshold, verifier = 64, 0.3, None
+    letterbox, threshold, verifier = Letterbox(64), 0.3, None
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
@@ -86,13 +89,17 @@ def test_a_bundle_runs_with_its_detector_or_with_given_boxes(bundle: Bundle) -> 
 def test_size_and_verifier_are_as_asked_for_and_counted_so(bundle: Bundle) -> None:
     assert bundle.detector is not None
     assert detector_as_run(bundle.detector, TrackerOptions()) == bundle.detector
+    # One that comes without a verifier gets the bundled one only where that is asked for.
+    alone = replace(bundle.detector, verifier=None)
+    assert detector_as_run(alone, TrackerOptions()) == alone
+    assert detector_as_run(alone, TrackerOptions(verify=True)) == bundle.detector
     options = TrackerOptions(detector_size=208, verify=False)
     small = open_tracker(bundle.pipelines[0], bundle.detector, ONE_THREAD, options)
     assert small.detector == detector_as_run(bundle.detector, options)
     assert small.detector is not None
     assert small.detector.macs == pytest.approx(bundle.detector.macs / 4, rel=1e-6)
     assert isinstance(small.source, DistinctPeople)
-    assert (small.source.source.side, small.source.source.verifier) == (208, None)
+    assert (small.source.source.letterbox.side, small.source.source.verifier) == (208, None)
 
 
 def test_a_ranking_goes_down_to_the_floor_and_never_above_the_own_threshold() -> None:
@@ -102,4 +109,4 @@ def test_a_ranking_goes_down_to_the_floor_and_never_above_the_own_threshold() ->
     lenient.threshold = 0.001
     estimator = PaintedEstimator((Plan(FAST_BASE),))
     assert people_source(lenient, estimator, side=96, ranked=True).source.threshold == 0.001
-    assert people_source(lenient, estimator, side=96).source.side == 96
+    assert people_source(lenient, estimator, side=96).source.letterbox.side == 96

@@ -17,6 +17,7 @@ from vipnas_cli.bundle.archive import is_archive, read_member
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.files import inside, read_regular, shown
+from vipnas_cli.pose.letterbox import Fit, Letterbox
 from vipnas_cli.spec import Plan, Schedule
 from vipnas_cli.spec.arch import LARGEST
 from vipnas_cli.spec.budget import best_within
@@ -68,18 +69,32 @@ class VerifierFile:
 
 @dataclass(frozen=True)
 class DetectorFile:
-    """The person detector of a bundle; `macs` are those of a square picture of `side` pixels."""
+    """The person detector of a bundle; `macs` are those of a picture of fixed size, or a square one.
+
+    `verifier` None: nothing verifies its boxes unless that is asked for.
+    """
 
     path: Path
     sha256: str
     macs: int
-    side: int
+    letterbox: Letterbox
     threshold: float
     verifier: VerifierFile | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture that costs `macs`."""
+        return self.letterbox.size or (self.letterbox.side, self.letterbox.side)
+
     def at(self, side: int) -> DetectorFile:
-        """The same detector on pictures of another size; its cost grows with their area."""
-        return replace(self, side=side, macs=round(self.macs * (side / self.side) ** 2))
+        """The same detector on pictures of another size, which its cost grows with; UsageError if it takes but one."""
+        before = self.letterbox.side
+        return replace(self, letterbox=self.letterbox.at(side), macs=round(self.macs * (side / before) ** 2))
+
+    def verified(self) -> DetectorFile:
+        """The detector with the verifier that comes with the package if it has none of its own."""
+        bundled = open_bundle(bundled_weights()).detector
+        return self if self.verifier or bundled is None else replace(self, verifier=bundled.verifier)
 
     def read(self) -> bytes:
         """The file's content; WeightsError if it is missing or was changed."""
@@ -256,10 +271,15 @@ class _Detector(_File):
     side: int
     threshold: float
     verifier: _Verifier | None = None
+    size: tuple[int, int] | None = None
+    fit: Fit = "corner"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_side(self.side)
+        if self.size is None:
+            check_side(self.side)
+        elif not all(0 < side <= LARGEST["width"] for side in self.size) or self.side != max(self.size):
+            raise ValueError(f"the size of a picture must be two numbers up to {LARGEST['width']}, side the larger one")
 
 
 @dataclass(frozen=True)
@@ -303,4 +323,5 @@ def _detector(folder: Path, row: _Detector) -> DetectorFile:
     if found is not None:
         size = found.height, found.width
         verifier = VerifierFile(folder / found.file, found.sha256, found.macs, *size, found.threshold)
-    return DetectorFile(folder / row.file, row.sha256, row.macs, row.side, row.threshold, verifier)
+    letterbox = Letterbox(row.side, row.size, row.fit)
+    return DetectorFile(folder / row.file, row.sha256, row.macs, letterbox, row.threshold, verifier)

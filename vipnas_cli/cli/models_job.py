@@ -120,7 +120,8 @@ def _bundle_json(bundle: Bundle, measurements: Measurements) -> dict[str, Any]:
         else {
             "file": detector.path.name,
             "macs": detector.macs,
-            "side": detector.side,
+            "side": detector.letterbox.side,
+            "size": detector.letterbox.size,
             "threshold": detector.threshold,
             "verifier": _verifier_json(detector.verifier),
         },
@@ -176,4 +177,5 @@ def _detector(file: DetectorFile | None) -> str:
     if file is None:
         return "Person detector: the bundled one."
     verified = f", and {file.verifier.macs / 1e9:.3f} to verify each box" if file.verifier else ""
-    return f"Person detector: {file.macs / 1e9:.3f} GFLOPs for {file.side}×{file.side}{verified}, on key frames only."
+    height, width = file.size
+    return f"Person detector: {file.macs / 1e9:.3f} GFLOPs for {height}×{width}{verified}, on key frames only."

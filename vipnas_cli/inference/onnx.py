@@ -244,13 +244,13 @@ class OnnxDetector:
     """The person detector of a bundle, with its verifier if it has one."""
 
     def __init__(self, file: DetectorFile, options: RuntimeOptions) -> None:
-        self.side = file.side
+        self.letterbox = file.letterbox
         self.threshold = file.threshold
         self.verifier = None if file.verifier is None else OnnxVerifier(file.verifier, options)
         self._session = open_session(file.read(), str(file.path), options)
 
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3), both sides a multiple of 32."""
+        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3); see CellDetector."""
         scores, boxes = run_session(self._session, ["scores", "boxes"], {"images": picture[None]})
         return scores[0], boxes[0]
 

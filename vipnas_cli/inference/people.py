@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Image, Numbers, Scores
@@ -17,6 +16,7 @@ from vipnas_cli.inference.crops import key_poses
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, Skeleton, mirrored_places
 from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, nms, vote_boxes
+from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.pose.oks import oks
 
 # Boxes that a verifier chooses from may overlap more than those of two people do.
@@ -63,8 +63,8 @@ class CellDetector(Protocol):
     """A detector network that scores every cell of a picture, and what verifies its boxes, if anything does."""
 
     @property
-    def side(self) -> int:
-        """The longer side, in pixels, of the pictures that it learned on."""
+    def letterbox(self) -> Letterbox:
+        """How a frame becomes the picture that it sees."""
         ...
 
     @property
@@ -78,12 +78,12 @@ class CellDetector(Protocol):
         ...
 
     def detect(self, picture: Image) -> tuple[Scores, Scores]:
-        """Scores (h, w) and boxes (h, w, 4) xyxy of a picture whose sides are multiples of 32."""
+        """Scores (h, w) and boxes (h, w, 4) xyxy in pixels from the edge of a picture that its letterbox makes."""
         ...
 
 
 class DetectorSource:
-    """The own detector, on a picture letterboxed to `side` pixels; by default the side that it was trained on.
+    """A detector on pictures whose longer side has `side` pixels; by default those that it was trained on.
 
     A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
     `verified` counts the boxes that a verifier has seen.
@@ -93,7 +93,7 @@ class DetectorSource:
         self, detector: CellDetector, threshold: float | None = None, overlap: float = 0.5, side: int | None = None
     ) -> None:
         self.detector = detector
-        self.side = detector.side if side is None else side
+        self.letterbox = detector.letterbox if side is None else detector.letterbox.at(side)
         self.verifier = detector.verifier
         own = detector.threshold if self.verifier is None else self.verifier.threshold
         self.threshold = own if threshold is None else threshold
@@ -102,8 +102,8 @@ class DetectorSource:
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
-        picture, scale = letterbox(image, self.side)
-        scores, cells = self.detector.detect(picture)
+        fitted = self.letterbox.of(image)
+        scores, cells = self.detector.detect(fitted.picture)
         # A geometric mean reaches the threshold only if both confidences reach its square.
         least, overlap = self.threshold, self.overlap
         if self.verifier is not None:
@@ -113,8 +113,7 @@ class DetectorSource:
         keep = nms(found, found_scores, overlap)
         keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
-        edges = np.clip(vote_boxes(found, found_scores, keep) / scale, 0, [image.shape[1], image.shape[0]] * 2)
-        boxes, values = edges.astype(np.float32), found_scores[keep]
+        boxes, values = fitted.to_frame(vote_boxes(found, found_scores, keep)), found_scores[keep]
         return (boxes, values) if self.verifier is None else self._verified(self.verifier, image, boxes, values)
 
     def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
@@ -183,17 +182,6 @@ class WholeFrameSource:
         """A single box around the whole frame; see PeopleSource."""
         height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
-
-
-def letterbox(image: Image, side: int) -> tuple[Image, float]:
-    """The image with a longer edge of `side` pixels, padded with grey to multiples of 32, and the scale."""
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    bottom, right = -size[1] % 32, -size[0] % 32
-    padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
-    return np.asarray(padded, np.uint8), scale
 
 
 def verify_boxes(verifier: Verifier, image: Image, boxes: Boxes) -> tuple[Scores, Boxes]:

@@ -17,6 +17,7 @@ from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.verifier import BoxVerifier
 from vipnas_cli.pose import COCO17, Skeleton
+from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.spec import Plan, Schedule
 
 
@@ -52,7 +53,7 @@ class TorchDetector:
         threshold: float = 0.3,
         verifier: TorchVerifier | None = None,
     ) -> None:
-        self.side = network.arch.width
+        self.letterbox = Letterbox(network.arch.width)
         self.threshold = threshold
         self.verifier = verifier
         self._device = device

@@ -37,14 +37,14 @@ class TrackerOptions:
     """What may be chosen about a run beside its networks and its boxes.
 
     `detector_size`: longer side in pixels of the picture that the detector sees, None for its own. `detect_every_s`:
-    see PropagationOptions; it holds for detectors. `verify`: whether a verifier sees the detector's boxes. `early_keys`
-    and `fusion` are switched off for ablations only.
+    see PropagationOptions; it holds for detectors. `verify`: whether a verifier sees the detector's boxes, None: if one
+    comes with the detector. `early_keys` and `fusion` are switched off for ablations only.
     """
 
     max_people: int = 20
     detector_size: int | None = None
     detect_every_s: float = DETECT_EVERY_S
-    verify: bool = True
+    verify: bool | None = None
     early_keys: bool = True
     fusion: bool = True
 
@@ -93,7 +93,9 @@ def open_tracker(
 def detector_as_run(file: DetectorFile, options: TrackerOptions) -> DetectorFile:
     """The detector at the size, and with or without the verifier, that the options ask for."""
     found = file if options.detector_size is None else file.at(options.detector_size)
-    return found if options.verify else replace(found, verifier=None)
+    if options.verify is None:
+        return found
+    return found.verified() if options.verify else replace(found, verifier=None)
 
 
 def open_people_source(

@@ -27,8 +27,8 @@ from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.timing import times_ms
 
 PEOPLE = (1, 4)
-# Height and width of the detector's picture for wide video and for a square one.
-DETECTOR_SIZES = ((256, 416), (416, 416))
+# Height and width of the frames that a detector is timed on: wide video, and the largest picture, a square one.
+FRAMES = ((360, 640), (640, 640))
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def network_rows(pipelines: Sequence[Pipeline], runtime: RuntimeOptions, seconds
 def detector_rows(file: DetectorFile, runtime: RuntimeOptions, seconds: float) -> Iterator[Row]:
     """Milliseconds of the detector network for wide and square pictures, and of verifying one box and several."""
     detector = OnnxDetector(file, runtime)
-    for height, width in DETECTOR_SIZES:
-        picture = np.zeros((height, width, 3), np.uint8)
+    pictures = [detector.letterbox.of(np.zeros((*shape, 3), np.uint8)).picture for shape in FRAMES]
+    for picture in {picture.shape: picture for picture in pictures}.values():
+        height, width = picture.shape[:2]
         found = times_ms(lambda shown=picture: detector.detect(shown), 1000, seconds)  # type: ignore[misc]
         yield _row("detector", f"{width}x{height}", (runtime.threads, 0), "ms", found)
     if detector.verifier is not None:

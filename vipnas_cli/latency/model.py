@@ -14,6 +14,7 @@ from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip import FlipTestEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.choice import choose, default_budget
 from vipnas_cli.latency.clock import position_ms
 from vipnas_cli.spec import Budget
@@ -80,14 +81,14 @@ def open_model(options: ModelChoice) -> Model:
     return Model(name, estimator, macs, position_ms(timed))
 
 
-def open_detector(options: ModelChoice) -> OnnxDetector:
-    """The person detector of the weights in use, or the bundled one."""
+def open_detector(options: ModelChoice, verify: bool | None = None) -> OnnxDetector:
+    """The person detector of the weights in use, or the bundled one; `verify` see TrackerOptions."""
     given = options.weights
     whole = given is not None and (given.is_dir() or is_archive(given))
     bundle = with_detector(open_bundle(given if given is not None and whole else bundled_weights()))
     if bundle.detector is None:
         raise WeightsError(f"{bundle.folder} holds no person detector", "give boxes with --boxes gt or --boxes FILE")
-    return OnnxDetector(bundle.detector, options.working)
+    return OnnxDetector(detector_as_run(bundle.detector, TrackerOptions(verify=verify)), options.working)
 
 
 def _from_checkpoint(path: Path, runtime: RuntimeOptions) -> tuple[str, PoseEstimator, tuple[float, ...]]:

@@ -222,9 +222,14 @@ class PeopleOptions:
         ),
     ] = None
     verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Look again at each box, as `run` does.", rich_help_panel="Model"),
-    ] = True
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Look again at each box. Default: as `run` does.",
+            show_default=False,
+            rich_help_panel="Model",
+        ),
+    ] = None
     verifier: Annotated[
         Path | None,
         typer.Option(

@@ -26,6 +26,7 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import CellDetector, PeopleSource, Verifier
 from vipnas_cli.inference.tracker import detector_source, people_source
 from vipnas_cli.latency.model import CHECKPOINT, Model, open_detector, open_model
+from vipnas_cli.pose.letterbox import Letterbox
 
 NAME = "coco"
 COLUMNS = {
@@ -68,8 +69,8 @@ class _Parts:
     verifier: Verifier | None
 
     @property
-    def side(self) -> int:
-        return self.detector.side
+    def letterbox(self) -> Letterbox:
+        return self.detector.letterbox
 
     @property
     def threshold(self) -> float:
@@ -82,10 +83,10 @@ class _Parts:
 def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
     """The detector of a folder of pipelines, or of a checkpoint, with the verifier that is asked for."""
     if options.weights is None or options.weights.suffix != CHECKPOINT:
-        detector: CellDetector = open_detector(dataclasses.replace(options, workers=1).model)
+        detector: CellDetector = open_detector(dataclasses.replace(options, workers=1).model, people.verify)
     else:
         detector = _from_checkpoint(options.weights, options)
-    verifier = detector.verifier if people.verify else None
+    verifier = None if people.verify is False else detector.verifier
     return _Parts(detector, verifier if people.verifier is None else _verifier(people.verifier, options))
 
 

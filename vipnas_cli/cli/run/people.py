@@ -46,11 +46,13 @@ class PeopleOptions:
         ),
     ] = None
     verify: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--verify/--no-verify",
-            help="Look again, closely, at each box that the own detector finds: more people, fewer mistakes.",
+            help="Look again, closely, at each box that the own detector finds: more people, fewer mistakes. Default: "
+            "with the bundled detector, not with an imported one.",
+            show_default=False,
             rich_help_panel="Input",
         ),
-    ] = True
+    ] = None
     max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20
