@@ -12,11 +12,11 @@ import pytest
 
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.media.frames import FrameResult, VideoInfo
+from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.results import (
     COLUMNS,
     CsvSink,
     JsonlSink,
-    OverlaySink,
     ResultHeader,
     Results,
     ResultSink,

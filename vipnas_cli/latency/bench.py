@@ -21,8 +21,9 @@ from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, open_tracker
 from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
+from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.media.results import CsvSink, OverlaySink, ResultHeader
+from vipnas_cli.media.results import CsvSink, ResultHeader
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.timing import times_ms
 

@@ -29,9 +29,9 @@ from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, pro
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
+from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.pipe import is_pipe
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.media.results import OverlaySink
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose import COCO17, People
 from vipnas_cli.spec import Budget

@@ -1,4 +1,4 @@
-"""Where the poses of a run go: a tidy CSV, JSON Lines, a video with the poses drawn in; the first two come back, too.
+"""Where the numbers of a run go: a tidy CSV, JSON Lines; both come back, too.
 
 Coordinates are pixels of the upright picture, (0, 0) the centre of its top-left pixel; scores are
 about the probability that the keypoint is there.
@@ -10,7 +10,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.files import PartialFile, cannot_write, shown
-from vipnas_cli.media.drawing import draw_caption, draw_people
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
 
@@ -211,41 +209,6 @@ def _keypoints(people: People) -> list[list[list[float]]]:
         [[x, y, score] for (x, y), score in zip(pose, peaks, strict=True)]
         for pose, peaks in zip(rounded(people.points_frame), scores, strict=True)
     ]
-
-
-class OverlaySink:
-    """Draws the poses into a copy of each picture and writes it; `caption` makes the line in its corner."""
-
-    def __init__(
-        self,
-        writer: VideoWriter,
-        skeleton: Skeleton,
-        min_score: float = 0.3,
-        caption: Callable[[FrameResult], str] | None = None,
-    ) -> None:
-        self.writer = writer
-        self._skeleton, self._min_score, self._caption = skeleton, min_score, caption
-
-    def write(self, result: FrameResult, image: Image | None, /) -> None:
-        """Add a frame; OutputError without its picture."""
-        if image is None:
-            raise OutputError(f"{self.writer.path} needs the picture of frame {result.frame_index}")
-        drawn = draw_people(image.copy(), result.people, self._skeleton, self._min_score)
-        if self._caption is not None:
-            draw_caption(drawn, self._caption(result))
-        self.writer.write(drawn, result.pts)
-
-    def close(self) -> None:
-        """Finish the video."""
-        self.writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.writer.__exit__(kind, error, trace)
 
 
 def read_csv(path: Path | str) -> Results:

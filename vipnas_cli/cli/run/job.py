@@ -16,7 +16,7 @@ from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget
 from vipnas_cli.media.audio import left_out
-from vipnas_cli.media.results import OverlaySink
+from vipnas_cli.media.overlay import OverlaySink
 
 DAMAGED, INTERRUPTED = 5, 130
 

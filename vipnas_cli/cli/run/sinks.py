@@ -14,8 +14,9 @@ from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.reader import VideoReader
-from vipnas_cli.media.results import CsvSink, JsonlSink, OverlaySink, ResultHeader, ResultSink
+from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
