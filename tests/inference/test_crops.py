@@ -7,6 +7,7 @@ import pytest
 
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
+    FramePoses,
     carried_boxes,
     carried_heatmaps,
     crop_transforms,
@@ -48,6 +49,21 @@ def test_a_batch_equals_its_parts_and_points_are_where_they_are_painted(
     np.testing.assert_allclose(both.points_frame[1, 9], (160, 100), atol=0.6)
     again = decode_poses(both.transforms, both.heatmaps, HeatmapCodec(FAST_BASE.height, FAST_BASE.width))
     np.testing.assert_array_equal(again.points_frame, both.points_frame)
+
+
+def test_a_box_of_a_frame_is_computed_once(estimator: PaintedEstimator, picture: np.ndarray) -> None:
+    seen = FramePoses(estimator, picture)
+    seen.at(BOXES[1:])
+    both, again = seen.at(BOXES), seen.at(BOXES)
+    assert estimator.calls == [(0, 1), (0, 1)]
+    assert seen.computed == 2
+    expected = key_poses(estimator, picture, BOXES)
+    for found in (both, again):
+        np.testing.assert_array_equal(found.points_frame, expected.points_frame)
+        np.testing.assert_array_equal(found.heatmaps, expected.heatmaps)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        np.testing.assert_array_equal([t.matrix for t in found.transforms], [t.matrix for t in expected.transforms])
+    assert len(seen.at(BOXES[:0]).points_frame) == 0
 
 
 def test_nobody_is_no_call(estimator: PaintedEstimator, picture: np.ndarray) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import DetectorSource, DistinctPeople, shared_bodies
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, Plan
+from vipnas_cli.tracking.ids import IdentityTracker
 
 DOTS = Skeleton("dots", ("nose", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1),), (0.05,) * 5)
 POINTS = np.array([[50, 30], [30, 60], [70, 60], [40, 110], [60, 110]], np.float32)
@@ -41,6 +43,14 @@ def test_a_part_of_someone_is_nobody_else() -> None:
     np.testing.assert_array_equal(boxes, [WHOLE])
     np.testing.assert_array_equal(scores, np.float32([0.9]))
     assert found.compared == 2
+
+
+def test_poses_that_were_compared_are_not_computed_again_to_be_shown() -> None:
+    source = distinct(Told([WHOLE, UPPER, [120, 20, 180, 120]], [0.9, 0.8, 0.7]))
+    step = Propagator(source.estimator, source, IdentityTracker(DOTS)).step(painted((0, 0), (100, 0)), 0, 0.0)
+    assert len(step.people) == 2
+    assert source.estimator.calls == [(0, 2), (0, 1)]
+    assert step.crops == 3
 
 
 def test_with_a_low_threshold_the_part_is_there_with_a_low_score() -> None:

@@ -237,8 +237,8 @@ def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
     assert source.asked == [0, 6]
     assert step.looked
     np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(far), atol=1.0)
-    # One crop where the person was followed to, then that one again and the box that was found.
-    assert step.crops == 3
+    # One crop where the person was followed to, once for both views, and one in the box that was found.
+    assert step.crops == 2
 
 
 class UnsureSource(CountedSource):

@@ -6,11 +6,11 @@ Shapes: P people, K keypoints, H, W frame pixels, h, w heatmap cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points, Scores
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
@@ -30,6 +30,11 @@ class CropPoses:
     heatmaps: Heatmaps
     points_frame: Points
     scores: Scores
+
+    def __getitem__(self, rows: Ids) -> CropPoses:
+        """The poses at an array of indices."""
+        transforms = tuple(self.transforms[row] for row in rows)
+        return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows])
 
 
 def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransform, ...]:
@@ -71,6 +76,36 @@ def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: Heatm
     arch = estimator.schedule.plan(0).arch
     transforms = crop_transforms(boxes, arch.height, arch.width)
     return estimate_poses(estimator, 0, image, transforms, codec=codec)
+
+
+@dataclass
+class FramePoses:
+    """The poses that the key network sees in an RGB picture (H, W, 3), each box computed once, whoever asks first.
+
+    `computed` counts the crops.
+    """
+
+    estimator: PoseEstimator
+    image: Image
+    computed: int = 0
+    _known: dict[bytes, CropPoses] = field(default_factory=dict)
+
+    def at(self, boxes: Boxes) -> CropPoses:
+        """The poses in boxes (P, 4)."""
+        names = [box.tobytes() for box in boxes.astype(np.float32)]
+        new = [index for index, name in enumerate(names) if name not in self._known]
+        fresh = key_poses(self.estimator, self.image, boxes[new])
+        self.computed += len(new)
+        self._known.update({names[index]: fresh[np.array([row])] for row, index in enumerate(new)})
+        if len(new) == len(names):
+            return fresh
+        found = [self._known[name] for name in names]
+        return CropPoses(
+            tuple(one.transforms[0] for one in found),
+            np.concatenate([one.heatmaps for one in found]),
+            np.concatenate([one.points_frame for one in found]),
+            np.concatenate([one.scores for one in found]),
+        )
 
 
 def carried_heatmaps(

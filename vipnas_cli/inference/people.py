@@ -1,4 +1,4 @@
-"""Finding people on key frames: detect, suppress (NMS), vote, verify, remove duplicates; or boxes that are given.
+"""Finding people on key frames: detect, nms, verify, dedupe; or boxes that are given.
 
 Shapes: N boxes, K keypoints, H, W picture pixels.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Image, Numbers, Scores
 from vipnas_cli.data.files.boxes import BoxesByFrame
-from vipnas_cli.inference.crops import key_poses
+from vipnas_cli.inference.crops import FramePoses
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, Skeleton, mirrored_places
 from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, nms, vote_boxes
@@ -102,6 +102,11 @@ class DetectorSource:
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
+        boxes, scores = self._detected(image)
+        return (boxes, scores) if self.verifier is None else self._verified(self.verifier, image, boxes, scores)
+
+    def _detected(self, image: Image) -> tuple[Boxes, Scores]:
+        """Detect and nms: the boxes of the detector, edges voted on, with its scores, best first."""
         fitted = self.letterbox.of(image)
         scores, cells = self.detector.detect(fitted.picture)
         # A geometric mean reaches the threshold only if both confidences reach its square.
@@ -113,11 +118,10 @@ class DetectorSource:
         keep = nms(found, found_scores, overlap)
         keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
-        boxes, values = fitted.to_frame(vote_boxes(found, found_scores, keep)), found_scores[keep]
-        return (boxes, values) if self.verifier is None else self._verified(self.verifier, image, boxes, values)
+        return fitted.to_frame(vote_boxes(found, found_scores, keep)), found_scores[keep]
 
     def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
-        """Where the verifier finds the people whom the boxes mean, with the scores of both, best first."""
+        """Verify and nms: where the verifier finds the people of the boxes, with the scores of both, best first."""
         boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
         self.verified += len(boxes)
         own_scores, boxes = verify_boxes(verifier, image, boxes)
@@ -129,9 +133,10 @@ class DetectorSource:
 
 @dataclass
 class DistinctPeople:
-    """Removes duplicates: people of a detector lose confidence as far as somebody more confident has the same pose.
+    """Dedupe: people of a detector lose confidence as far as somebody more confident has the same pose.
 
-    Only boxes of which much lies in another's cost anything: one crop of the key network each, counted in `compared`.
+    Only boxes of which much lies in another's are compared, counted in `compared`: one crop of the key network each,
+    which `find` shares with whoever wants these poses afterwards.
     """
 
     source: DetectorSource
@@ -145,14 +150,18 @@ class DistinctPeople:
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of those who are still believed, best first; see PeopleSource."""
-        boxes, scores = self.source.boxes(image, frame_index)
+        return self.find(FramePoses(self.estimator, image), frame_index)
+
+    def find(self, poses: FramePoses, frame_index: int) -> tuple[Boxes, Scores]:
+        """The same with the poses of the frame; those that are compared are known to it afterwards."""
+        boxes, scores = self.source.boxes(poses.image, frame_index)
         inside = _inside_surer(boxes, scores)
         asked = np.flatnonzero(inside.any(1) | inside.any(0))
         if not len(asked):
             return boxes, scores
         self.compared += len(asked)
-        poses = key_poses(self.estimator, image, boxes[asked])
-        shared = shared_bodies(boxes[asked], poses.points_frame, poses.scores, self.estimator.skeleton)
+        seen = poses.at(boxes[asked])
+        shared = shared_bodies(boxes[asked], seen.points_frame, seen.scores, self.estimator.skeleton)
         scores = scores.copy()
         scores[asked] *= np.sqrt(1 - (shared * inside[np.ix_(asked, asked)]).max(1))
         order = np.argsort(-scores, kind="stable")

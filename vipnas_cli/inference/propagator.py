@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
-from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, estimate_poses
+from vipnas_cli.inference.crops import (
+    CropPoses,
+    FramePoses,
+    carried_boxes,
+    carried_heatmaps,
+    crop_transforms,
+    estimate_poses,
+)
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again
-from vipnas_cli.inference.people import PeopleSource
+from vipnas_cli.inference.people import DistinctPeople, PeopleSource
 from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.boxes import areas_of
 from vipnas_cli.pose.oks import oks_nms
@@ -145,12 +152,12 @@ class Propagator:
             self.tracker.forget()
             self._sides.reset()
             last = None
-        view = self._view(image, frame_index, last, look=not rested)
-        crops, looked = len(view.people), not rested or view.loses
+        seen = FramePoses(self.estimator, image)
+        view = self._view(seen, frame_index, last, look=not rested)
+        looked = not rested or view.loses
         if rested and looked:
             # Where someone goes missing is no time to rest.
-            view = self._view(image, frame_index, last, look=True)
-            crops += len(view.people)
+            view = self._view(seen, frame_index, last, look=True)
         keep, asked = view.keep, view.asked
         people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
@@ -163,17 +170,20 @@ class Propagator:
         detected_s = time_s if looked or last is None else last.detected_s
         transforms = tuple(view.poses.transforms[i] for i in keep)
         self._last = _LastFrame(0, people, transforms, heatmaps, reference, small, detected_s)
-        return Step(people, 0, reason, crops, looked)
+        return Step(people, 0, reason, seen.computed, looked)
 
-    def _view(self, image: Image, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
+    def _view(self, seen: FramePoses, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
         found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        if look:
-            found, confidence = self.source.boxes(image, frame_index)
+        if isinstance(self.source, DistinctPeople) and look:
+            found, confidence = self.source.find(seen, frame_index)
+        elif look:
+            found, confidence = self.source.boxes(seen.image, frame_index)
         carried = self._carried_boxes(last) if last else np.zeros((0, 4), np.float32)
         before = last.people.ids if last else np.zeros(0, np.int64)
         asked = candidates((found, confidence), carried, before, self.options.max_people)
-        poses, people = self._estimate(0, image, asked.boxes_frame, None)
+        poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
+        people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
         again = found_again(asked, people, self.estimator.skeleton)
         return _KeyView(asked, poses, people, again, self._believed(people, asked, again))
 
@@ -206,7 +216,7 @@ class Propagator:
         last = self._last
         assert last is not None
         position = last.position + 1
-        poses, people = self._estimate(position, image, self._carried_boxes(last), last)
+        poses, people = self._followed(position, image, last)
         scores = people.person_scores
         at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
@@ -232,17 +242,15 @@ class Propagator:
             return people, heatmaps
         return settled, heatmaps[np.arange(len(people))[:, None], order]
 
-    def _estimate(self, position: int, image: Image, boxes: Boxes, last: _LastFrame | None) -> tuple[CropPoses, People]:
-        """Poses of boxes (P, 4), with the ids of the `last` frame if there is one; NOBODY otherwise."""
-        plan = self.estimator.schedule.plan(position)
-        transforms, previous = crop_transforms(boxes, plan.arch.height, plan.arch.width), None
-        ids = np.full(len(boxes), NOBODY, np.int64)
-        if last is not None:
-            ids, previous = last.people.ids, carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
-            if previous is not None and not self.options.fusion:
-                previous = np.zeros_like(previous)
+    def _followed(self, position: int, image: Image, last: _LastFrame) -> tuple[CropPoses, People]:
+        """Poses of the people of the last frame, where they were carried to."""
+        boxes, plan = self._carried_boxes(last), self.estimator.schedule.plan(position)
+        transforms = crop_transforms(boxes, plan.arch.height, plan.arch.width)
+        previous = carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
+        if previous is not None and not self.options.fusion:
+            previous = np.zeros_like(previous)
         poses = estimate_poses(self.estimator, position, image, transforms, previous)
-        return poses, People(ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
+        return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
 
     def _carried_boxes(self, last: _LastFrame) -> Boxes:
         """Boxes (P, 4) for the next frame."""

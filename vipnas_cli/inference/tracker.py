@@ -68,7 +68,7 @@ class Tracker:
 
     @property
     def compared(self) -> int:
-        """Boxes so far whose poses were computed to find duplicates."""
+        """Boxes so far whose poses were compared to find duplicates; they count as crops of the key network."""
         return self.source.compared if isinstance(self.source, DistinctPeople) else 0
 
 

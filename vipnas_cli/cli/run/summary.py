@@ -38,13 +38,12 @@ class RunReport:
 
     @property
     def detector_macs_per_frame(self) -> float:
-        """The cost of the detector, and of verifying and comparing its boxes, spread over all frames."""
+        """The cost of the detector, and of verifying its boxes, spread over all frames."""
         tracker, detector = self.tracker, self.tracker.detector
         if detector is None or not self.statistics.frames:
             return 0.0
         verifying = tracker.verified * VIEWS * detector.verifier.macs if detector.verifier else 0
-        comparing = tracker.compared * self.choice.pipeline.networks[0].macs
-        return (detector.macs * self.statistics.looks + verifying + comparing) / self.statistics.frames
+        return (detector.macs * self.statistics.looks + verifying) / self.statistics.frames
 
     @property
     def fps(self) -> float:
