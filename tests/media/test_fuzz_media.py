@@ -96,7 +96,7 @@ def check(path: Path, folder: Path, start_s: float | None) -> str:
     target.unlink(missing_ok=True)
     started, last, frames = time.monotonic(), -1.0, 0
     try:
-        with open_video(path, start_s) as reader, VideoWriter(target, reader.info, path, start_s) as writer:
+        with open_video(path, start_s) as reader, VideoWriter(target, reader.info, reader.sound, start_s) as writer:
             for frame in reader:
                 assert frame.time_s > last
                 assert frame.image.shape == (reader.info.height, reader.info.width, 3)

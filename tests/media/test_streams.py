@@ -138,3 +138,16 @@ def plainly_decoded(path: Path) -> int:
             except av.error.FFmpegError:
                 continue
     return count
+
+
+def test_a_length_that_was_not_known_when_the_file_began_promises_nothing(make_clip: Callable[..., Path]) -> None:
+    clip = make_clip("clip.avi")
+    data = bytearray(clip.read_bytes())
+    for head, place in ((b"avih", 24), (b"strh", 40)):
+        start = data.index(head) + place
+        assert int.from_bytes(data[start : start + 4], "little") == 20
+        data[start : start + 4] = (1 << 30).to_bytes(4, "little")
+    clip.write_bytes(data)
+    with open_video(clip) as reader:
+        assert len(list(reader)) == 20
+        assert (reader.damaged, reader.info.frames, reader.info.duration_s) == (0, None, None)

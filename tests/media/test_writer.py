@@ -23,7 +23,7 @@ VARIABLE_PTS = [0, 3000, 4500, 13500, 15000, 30000, 31500, 40500]
 def copy(source: Path, target: Path, start_s: float | None = None, end_s: float | None = None) -> VideoWriter:
     with (
         open_video(source, start_s, end_s) as reader,
-        VideoWriter(target, reader.info, source, start_s, end_s) as writer,
+        VideoWriter(target, reader.info, reader.sound, start_s, end_s) as writer,
     ):
         for frame in reader:
             writer.write(frame.image, frame.pts)
@@ -221,7 +221,7 @@ def test_what_is_interrupted_can_be_played(
     source, path = make_clip(pts=range(24), audio=("aac",)), tmp_path / f"part{suffix}"
 
     def write_ten() -> None:
-        with open_video(source) as reader, VideoWriter(path, reader.info, source) as writer:
+        with open_video(source) as reader, VideoWriter(path, reader.info, reader.sound) as writer:
             for frame in reader:
                 if frame.index == 10:
                     raise failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import time
@@ -11,12 +12,14 @@ from pathlib import Path
 # Seconds without data after which a pipe is given up, and between two looks at whether somebody wants to stop.
 PATIENCE_S = 60
 LOOK_S = 0.1
+# What this process was started with: its stdin, or what a shell opened for it.
+_INHERITED = re.compile(r"/dev/stdin|(?:/dev/fd|/proc/self/fd)/([0-9]{1,6})")
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether a path is a FIFO, a process substitution or a terminal, which can be read once only."""
+    """Whether a path is a FIFO, a process substitution, a socket or a terminal, which can be read once only."""
     mode = path.stat().st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 class PipeFile:
@@ -28,8 +31,7 @@ class PipeFile:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self.interrupted = self.timed_out = False
-        # Without O_NONBLOCK opening would wait for a writer, and nothing could end that.
-        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        self._descriptor = _opened(path)
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end."""
@@ -57,3 +59,11 @@ class PipeFile:
     def close(self) -> None:
         """Let go of the pipe."""
         os.close(self._descriptor)
+
+
+def _opened(path: Path) -> int:
+    inherited = _INHERITED.fullmatch(str(path))
+    if inherited and stat.S_ISSOCK(path.stat().st_mode):  # a socket cannot be opened by a name
+        return os.dup(int(inherited[1] or 0))
+    # Without O_NONBLOCK opening would wait for a writer, and nothing could end that.
+    return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

@@ -22,6 +22,7 @@ from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
 from vipnas_cli.media.limits import check_size
 from vipnas_cli.media.orientation import Orientation, square_size
+from vipnas_cli.media.sound import APART_S, FileSound, SinglePass, SoundSource
 from vipnas_cli.media.starting import Place, packets_from, packets_from_index
 
 # A file whose last frame ends this long before the end that its header states was cut off.
@@ -64,6 +65,7 @@ class VideoReader:
             first = next(pictures, None)
             if first is None or self._beyond_end(first[0]):
                 raise self._nothing_found(decoded=first is not None or self._damage.frames > 0)
+            self._heed_interrupt()
             self.info = self._describe(first[1])
             self._frames = self._deliver(chain([first], pictures), first[1])
         except BaseException:
@@ -98,6 +100,19 @@ class VideoReader:
         if self._pipe is not None:
             self._pipe.stop()
 
+    def sound(self) -> SoundSource:
+        """The sound, opened for one output; that of a pipe before its first frame is taken."""
+        if self._once is None:
+            return FileSound(self._path)
+        listener = self._once.listen()
+        self._heed_interrupt()
+        return listener
+
+    def _heed_interrupt(self) -> None:
+        """Raises the KeyboardInterrupt that came while FFmpeg waited for the data of a pipe."""
+        if self._pipe is not None and self._pipe.interrupted:
+            raise KeyboardInterrupt
+
     @property
     def _span(self) -> str:
         return f"from {self._start_s:g} s to {'its end' if self._end_s is None else f'{self._end_s:g} s'}"
@@ -108,6 +123,9 @@ class VideoReader:
     def _nothing_found(self, decoded: bool) -> BaseException:
         if self._pipe is not None and self._pipe.interrupted:
             return KeyboardInterrupt()
+        if not decoded and self._pipe is not None and self._container.format.name.startswith("mov"):
+            what = f"the index of {self._path} comes behind its pictures, too late for a pipe"
+            return VideoError(what, "Name the file itself, or write it with -movflags +faststart.")
         if not decoded:
             return VideoError(f"not one frame of {self._path} can be decoded", "Check that it plays in a video player.")
         duration = source.file_duration(self._container)
@@ -126,6 +144,9 @@ class VideoReader:
             source.clock_rules(self._container),
         )
         self._damage.forget()
+        keep_from_s = Fraction(self._start_s) - APART_S
+        once = self._pipe is not None
+        self._once = SinglePass(self._container, self._stream, self._damage, keep_from_s) if once else None
 
     def _open_again(self, careful: bool) -> None:
         self._container.close()
@@ -161,8 +182,8 @@ class VideoReader:
 
     def _frames_expected(self, duration: Fraction | None) -> int | None:
         if not duration:
-            return self._stream.frames or None
-        whole = self._stream.frames or duration * source.average_rate(self._stream)
+            return source.stated_frames(self._stream)
+        whole = source.stated_frames(self._stream) or duration * source.average_rate(self._stream)
         end = duration if self._end_s is None else min(duration, Fraction(self._end_s))
         return max(1, round(whole * (end - Fraction(self._start_s)) / duration))
 
@@ -218,6 +239,8 @@ class VideoReader:
         return None
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
+        if self._once is not None:
+            return self._once.pictures()
         return read_packets(self._container, [self._stream], self._damage)
 
     def _stamped(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Stamped]:
@@ -233,8 +256,12 @@ class VideoReader:
         orientation, reformatter = Orientation.of(first), VideoReformatter()
         width, height = square_size(first.width, first.height, source.pixel_aspect(self._stream))
         last_end = 0
+        if self._once is not None:
+            self._once.deliver()
         for index, (pts, picture) in enumerate(pictures):
             if self._beyond_end(pts):
+                if self._once is not None and self._end_s is not None:
+                    self._once.finish(Fraction(self._end_s))
                 return
             # Some streams change their size on the way; every frame is brought to that of the first.
             rgb = reformatter.reformat(picture, width, height, "rgb24", threads=1)

@@ -25,6 +25,8 @@ COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 # Rates and aspects beyond these are mistakes of the file (DV tapes say 60000 frames per second).
 SLOWEST_RATE, FASTEST_RATE = Fraction(1, 86_400), 1000
 WIDEST_PIXEL = 8
+# What programs write for the number of frames while they do not know it yet (AVI through a pipe).
+NO_LENGTH = 1 << 30
 _MATROSKA_DURATION = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")  # 00:00:02.000000000
 
 
@@ -155,7 +157,7 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
 
 def picture_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Seconds of pictures that the header states; None if it speaks of the whole file with its sound only."""
-    if stream.duration is not None and stream.time_base is not None:
+    if stream.duration is not None and stream.time_base is not None and _knows_length(container):
         return stream.duration * stream.time_base
     stated = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if stated is None:
@@ -165,7 +167,17 @@ def picture_duration(container: InputContainer, stream: VideoStream) -> Fraction
 
 def file_duration(container: InputContainer) -> Fraction | None:
     """Seconds from the first to the last packet of any kind, as far as the header states it."""
-    return None if container.duration is None else Fraction(container.duration, av.time_base)
+    known = container.duration is not None and _knows_length(container)
+    return Fraction(container.duration or 0, av.time_base) if known else None
+
+
+def stated_frames(stream: VideoStream) -> int | None:
+    """How many frames the header states."""
+    return stream.frames if 0 < stream.frames < NO_LENGTH else None
+
+
+def _knows_length(container: InputContainer) -> bool:
+    return all(stream.frames < NO_LENGTH for stream in container.streams.video)
 
 
 def audio_codecs(container: InputContainer) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ from av.video.frame import VideoFrame
 
 from vipnas_cli.errors import OutputError
 from vipnas_cli.files import PartialFile
-from vipnas_cli.media.audio import AudioFeed, AudioTrack
+from vipnas_cli.media.audio import AudioFeed, AudioTrack, left_out
 from vipnas_cli.media.encoding import PictureEncoder
 from vipnas_cli.media.frames import Image, VideoInfo
 from vipnas_cli.media.limits import waiting
+from vipnas_cli.media.sound import SoundOpener
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Pictures that may wait for the encoder.
@@ -27,7 +28,7 @@ QUEUED = 3
 
 
 class VideoWriter:
-    """Writes RGB pictures (H, W, 3) with their pts, and the sound of `audio_from` between `start_s` and `end_s`.
+    """Writes RGB pictures (H, W, 3) with their pts, and the sound that `sound` opens between `start_s` and `end_s`.
 
     Size and time base are those of `info`; an odd height or width gains a row or column that repeats the last. With
     `start_s` the output begins with the first picture, without it every pts stays (Matroska rounds to milliseconds).
@@ -41,7 +42,7 @@ class VideoWriter:
         self,
         path: Path | str,
         info: VideoInfo,
-        audio_from: Path | None = None,
+        sound: SoundOpener | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
         crf: int = 20,
@@ -50,6 +51,7 @@ class VideoWriter:
         self._info, self._starts_later = info, bool(start_s)
         self._end_s = None if end_s is None else Fraction(end_s)
         self._tracks: tuple[AudioTrack, ...] = ()
+        self._audio: AudioFeed | None = None
         self._origin: int | None = None
         self._last_pts: int | None = None
         self._closed = False
@@ -63,19 +65,19 @@ class VideoWriter:
         options = {} if suffix == ".mkv" else _quicktime_options(info.time_base)
         partial = str(self._file.partial.absolute())
         try:
-            self._open(partial, CONTAINERS[suffix], options, crf, audio_from)
+            self._open(partial, CONTAINERS[suffix], options, crf, sound)
         except BaseException:
             self._file.discard()
             raise
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._jobs: deque[Future[None]] = deque()
 
-    def _open(self, partial: str, kind: str, options: dict[str, str], crf: int, audio_from: Path | None) -> None:
+    def _open(self, partial: str, kind: str, options: dict[str, str], crf: int, sound: SoundOpener | None) -> None:
         """The container with its tracks; without sound where a track of it makes the container impossible."""
-        for sound in (True, False) if audio_from else (False,):
+        for opener in (sound, None) if sound else (None,):
             self._container = av.open(partial, "w", format=kind, container_options=options)
             self._encoder = PictureEncoder(self._container, self._info, crf)
-            self._audio = AudioFeed(self._container, audio_from, self._info.audio) if sound and audio_from else None
+            self._audio = AudioFeed(self._container, opener()) if opener else None
             try:
                 self._container.start_encoding()
             except av.error.FFmpegError as error:
@@ -92,6 +94,11 @@ class VideoWriter:
     def audio(self) -> tuple[AudioTrack, ...]:
         """What becomes of each audio track of the source."""
         return self._tracks
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was lost of the sound, in sentences."""
+        return self._audio.notes if self._audio else left_out(self._tracks, f"{self.path.suffix} cannot hold it")
 
     def write(self, image: Image, pts: int) -> None:
         """Add a picture, which is copied; OutputError for a wrong size, a pts that does not grow, or a full disk."""

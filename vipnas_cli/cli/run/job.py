@@ -15,7 +15,6 @@ from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget
-from vipnas_cli.media.audio import left_out
 from vipnas_cli.media.overlay import OverlaySink
 
 DAMAGED, INTERRUPTED = 5, 130
@@ -42,7 +41,7 @@ def run_job(options: RunOptions) -> int:
         except KeyboardInterrupt:
             if not statistics.frames:
                 raise
-        notes = (*reader.info.notes, *_sound_notes(options, outputs))
+        notes = (*reader.info.notes, *_sound_notes(outputs))
         report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged, notes)
     _tell(options, report, console)
     if statistics.interrupted:
@@ -50,10 +49,10 @@ def run_job(options: RunOptions) -> int:
     return DAMAGED if reader.damaged else 0
 
 
-def _sound_notes(options: RunOptions, outputs: Outputs) -> tuple[str, ...]:
+def _sound_notes(outputs: Outputs) -> tuple[str, ...]:
     """What became of sound tracks that are in no output."""
     writers = [sink.writer for sink in outputs.pictures if isinstance(sink, OverlaySink)]
-    return tuple(dict.fromkeys(note for writer in writers for note in left_out(writer.audio, options.video)))
+    return tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
 
 
 def _check_boxes(options: RunOptions) -> None:

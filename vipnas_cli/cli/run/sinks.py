@@ -61,8 +61,8 @@ def open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, s
     for path in options.outputs:
         suffix = path.suffix.lower()
         if suffix in CONTAINERS:
-            audio = options.video if options.audio and info.audio else None
-            writer = VideoWriter(path, info, audio, options.start, options.end)
+            sound = reader.sound if options.audio and info.audio else None
+            writer = VideoWriter(path, info, sound, options.start, options.end)
             sink = OverlaySink(writer, skeleton, caption=_caption(pipeline, options.smooth_pictures))
             pictures.append(stack.enter_context(sink))
         else:
