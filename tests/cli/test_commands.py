@@ -18,7 +18,7 @@ COMMANDS = {
     "run": """
         INPUT --start --end --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
         --verify/--no-verify --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True --json
-        --quiet/-q
+        --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
     """,
     "train": """
         RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from vipnas_cli.media.drawing import SIDE_COLORS, draw_caption, draw_people, id_color
+from vipnas_cli.media.caption import draw_caption
+from vipnas_cli.media.drawing import STRENGTHS, draw_people, id_color, shade
+from vipnas_cli.media.faces import head_circles
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
 
@@ -47,13 +49,22 @@ def test_nobody_changes_nothing() -> None:
     assert not changed(draw_people(canvas(), People.nobody(17), COCO17)).any()
 
 
-def test_sides_have_their_colors() -> None:
+def test_sides_have_their_shades_of_the_persons_color() -> None:
     skeleton = Skeleton("arms", ("left_wrist", "left_elbow", "right_wrist", "right_elbow"), ((0, 1), (2, 3)), (1,) * 4)
     points = np.array([[[300, 200], [400, 200], [100, 200], [200, 200]]], np.float32)
-    people = People(np.array([1]), np.array([[100, 100, 400, 300]], np.float32), points, np.ones((1, 4), np.float32))
-    image = draw_people(canvas(), people, skeleton)
-    assert image[200, 350].tolist() == pytest.approx(SIDE_COLORS["left"], abs=30)
-    assert image[200, 150].tolist() == pytest.approx(SIDE_COLORS["right"], abs=30)
+    for number in (1, 2):
+        people = People(
+            np.array([number]), np.array([[100, 100, 400, 300]], np.float32), points, np.ones((1, 4), np.float32)
+        )
+        image = draw_people(canvas(), people, skeleton)
+        assert image[200, 350].tolist() == pytest.approx(shade(number, "left"), abs=5)
+        assert image[200, 150].tolist() == pytest.approx(shade(number, "right"), abs=5)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_left_is_paler_and_unsure_is_darker_than_right(number: int) -> None:
+    left, right, unsure = shade(number, "left"), shade(number, "right"), shade(number, "right", STRENGTHS[0])
+    assert sum(unsure) < sum(right) - 100 < sum(left) - 150
 
 
 def test_limbs_are_where_the_points_are() -> None:
@@ -111,6 +122,42 @@ def test_ids_have_different_bright_colors() -> None:
 def test_label_stays_in_the_picture() -> None:
     corner = draw_people(canvas(), person(center=(478, 2), size=4), COCO17)
     assert changed(corner)[:40, 440:].sum() > 100
+
+
+def test_labels_are_off_the_faces_of_all_and_off_each_other() -> None:
+    people = crowd()
+    people.scores[:, 1:] = 0  # a dot of another shade on the nose, and the label
+    drawn = draw_people(canvas(), people, COCO17)
+    for person in people.ids.tolist():
+        rows, columns = np.nonzero((drawn == id_color(person)).all(axis=-1))
+        assert len(rows) > 60
+        for x, y, radius in head_circles(people, COCO17):
+            assert np.hypot(rows - y, columns - x).min() > 0.8 * radius
+
+
+def crowd() -> People:
+    """Three standing people shoulder to shoulder; the ears are 20 pixels apart."""
+    body = [(0, 0), (-4, -3), (4, -3), (-10, 0), (10, 0), (-22, 35), (22, 35), *[(0, 80)] * 10]
+    points = np.array([[(x + left, y + 120) for x, y in body] for left in (180, 225, 270)], np.float32)
+    boxes = np.array([[left - 25, 100, left + 25, 260] for left in (180, 225, 270)], np.float32)
+    return People(np.arange(3), boxes, points, np.full((3, 17), 0.95, np.float32))
+
+
+def test_a_head_reaches_beyond_the_ears_and_not_to_the_shoulders() -> None:
+    x, y, radius = head_circles(crowd(), COCO17)[0]
+    assert (x, y) == pytest.approx((180, 119), abs=1)
+    assert 10 < radius < 30
+    people = crowd()
+    people.scores[:, :5] = 0
+    guessed = head_circles(people, COCO17)[0]
+    assert np.hypot(*(guessed[:2] - (180, 120))) < guessed[2]
+
+
+@pytest.mark.parametrize("width", [40, 90, 250, 480])
+def test_a_caption_with_its_legend_fits_into_any_picture(width: int) -> None:
+    plain, told = (draw_caption(canvas(360, width), "pipeline  0.17 GFLOPs", legend) for legend in (False, True))
+    assert changed(told).sum() >= changed(plain).sum()
+    assert (shade(0, "left") == told).all(axis=-1).any() == (width >= 250)
 
 
 def test_caption_is_in_the_lower_left_corner() -> None:

@@ -13,6 +13,7 @@ import pytest
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.media.frames import FrameResult, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
+from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.results import (
     COLUMNS,
     CsvSink,
@@ -181,7 +182,7 @@ def test_overlay_draws_on_a_copy_with_the_times_of_the_results(tmp_path: Path, c
     info = VideoInfo(Path("made.mp4"), 640, 480, TIME_BASE, Fraction(30_000, 1001))
     image = np.full((480, 640, 3), 90, np.uint8)
     with OverlaySink(
-        VideoWriter(tmp_path / "out.mp4", info), COCO17, caption=lambda r: f"frame {r.frame_index}"
+        VideoWriter(tmp_path / "out.mp4", info), Painter(COCO17, caption=lambda r: f"frame {r.frame_index}")
     ) as sink:
         for index in range(3):
             sink.write(replace(result(index, 2), key=False), image)
@@ -197,7 +198,7 @@ def test_an_interrupted_overlay_can_be_played(tmp_path: Path) -> None:
     info = VideoInfo(Path("made.mp4"), 640, 480, TIME_BASE, Fraction(30_000, 1001))
 
     def stop_after_one() -> None:
-        with OverlaySink(VideoWriter(tmp_path / "out.mp4", info), COCO17) as sink:
+        with OverlaySink(VideoWriter(tmp_path / "out.mp4", info), Painter(COCO17)) as sink:
             sink.write(result(0, 1), np.zeros((480, 640, 3), np.uint8))
             raise KeyboardInterrupt
 
@@ -212,7 +213,7 @@ def test_every_sink_is_a_result_sink(tmp_path: Path) -> None:
     sinks: list[ResultSink] = [
         CsvSink(tmp_path / "out.csv", COCO17, HEADER),
         JsonlSink(tmp_path / "out.jsonl", COCO17, HEADER),
-        OverlaySink(VideoWriter(tmp_path / "out.mp4", info), COCO17),
+        OverlaySink(VideoWriter(tmp_path / "out.mp4", info), Painter(COCO17)),
     ]
     for sink in sinks:
         with sink as entered:

@@ -22,6 +22,7 @@ from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, ope
 from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
+from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.results import CsvSink, ResultHeader
 from vipnas_cli.media.writer import VideoWriter
@@ -164,7 +165,7 @@ def _outputs(info: VideoInfo, pictures: bool, folder: Path, stack: ExitStack) ->
     table = stack.enter_context(CsvSink(folder / "bench.csv", skeleton, header))
     if not pictures:
         return Outputs([table], [])
-    video = stack.enter_context(OverlaySink(VideoWriter(folder / "bench.mp4", info), skeleton))
+    video = stack.enter_context(OverlaySink(VideoWriter(folder / "bench.mp4", info), Painter(skeleton)))
     return Outputs([table], [video])
 
 

@@ -30,6 +30,7 @@ from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
+from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.pipe import is_pipe
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.writer import VideoWriter
@@ -161,7 +162,7 @@ def write_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
     someone = _someone(info)
     with tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
         wall, cpu = time.perf_counter(), time.process_time()
-        with OverlaySink(VideoWriter(Path(folder) / "sample.mp4", info), COCO17) as sink:
+        with OverlaySink(VideoWriter(Path(folder) / "sample.mp4", info), Painter(COCO17)) as sink:
             for frame in frames:
                 sink.write(FrameResult(frame.index, frame.pts, frame.time_s, someone, False), frame.image)
         return _since(wall, cpu, len(frames))

@@ -12,10 +12,11 @@ from vipnas_cli.cli.run.inputs import InputOptions
 from vipnas_cli.cli.run.model import ModelOptions
 from vipnas_cli.cli.run.outputs import OutputOptions
 from vipnas_cli.cli.run.people import PeopleOptions
+from vipnas_cli.cli.run.picture import PictureOptions
 
 
 @dataclass(frozen=True)
-class RunOptions(OutputOptions, PeopleOptions, ModelOptions, InputOptions):
+class RunOptions(PictureOptions, OutputOptions, PeopleOptions, ModelOptions, InputOptions):
     """What to run, and where results go."""
 
     @property

@@ -15,6 +15,7 @@ from vipnas_cli.inference.pipeline import Outputs
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.overlay import OverlaySink
+from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.reader import VideoReader
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
@@ -33,6 +34,7 @@ def check_run_outputs(options: RunOptions) -> None:
             raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
     if options.json and STDOUT in options.outputs:
         raise UsageError("--json and -o - both want stdout", "give one of them a file")
+    Painter(OnnxEstimator.skeleton, options.picture_style)
     files = [path for path in options.outputs if path != STDOUT]
     try:
         check_outputs(files, _inputs(options), options.overwrite)
@@ -62,8 +64,9 @@ def open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, s
         suffix = path.suffix.lower()
         if suffix in CONTAINERS:
             sound = reader.sound if options.audio and info.audio else None
-            writer = VideoWriter(path, info, sound, options.start, options.end)
-            sink = OverlaySink(writer, skeleton, caption=_caption(pipeline, options.smooth_pictures))
+            painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
+            writer = VideoWriter(path, painter.info(info), sound, options.start, options.end)
+            sink = OverlaySink(writer, painter)
             pictures.append(stack.enter_context(sink))
         else:
             name = "-" if path == STDOUT else path
