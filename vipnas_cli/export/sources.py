@@ -109,7 +109,7 @@ def _untrained_net(plan: Plan) -> PoseNet:
     images, previous = network_input(tensors["images"]), tensors.get("previous_heatmaps")
     recalibrate(net, [(images, previous)])
     with torch.no_grad():
-        highest = 1.0 if plan.built.rules.output == "linear" else _SURE_LOGIT
+        highest = _SURE_LOGIT if plan.built.rules.output == "softmax" else 1.0
         net.final.weight *= highest / net.raw(images, previous).abs().max()
     return net
 

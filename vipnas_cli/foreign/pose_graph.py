@@ -18,6 +18,8 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from vipnas_cli.arrays import Reals
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.pose import COCO17, HeatmapCodec
+from vipnas_cli.pose.resampling import cubic_kernel
+from vipnas_cli.spec.families import IMAGENET_MEAN, IMAGENET_STD
 
 Matrix = NDArray[np.float32]
 Grid = Literal["corner", "centre", "edges"]
@@ -27,8 +29,6 @@ Colour = Literal["rgb", "bgr"]
 PREFIX = "network/"
 # SimCC tells places by two distributions; as heatmaps they get the width that followers know, in cells of 64 rows.
 SIMCC_SIGMA = 2.0
-# A cubic convolution kernel (Keys 1981) keeps the height of a peak that lies between cells.
-KEYS = -0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Normalisation:
     std: tuple[float, float, float]
 
 
-IMAGENET = Normalisation("imagenet", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+IMAGENET = Normalisation("imagenet", IMAGENET_MEAN, IMAGENET_STD)
 UNIT = Normalisation("0..1", (0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 SIGNED = Normalisation("-1..1", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 BYTES = Normalisation("0..255", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -108,7 +108,7 @@ def resampling(grid: Grid, cells: int, pixels: int) -> Matrix:
     spacing = centres[1] - centres[0]
     # Finer maps are averaged down by a wider kernel.
     reach = max(spacing, codec.stride)
-    weights = _keys((ours[:, None] - centres) / reach)
+    weights = cubic_kernel((ours[:, None] - centres) / reach)
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
@@ -119,14 +119,6 @@ def blurring(grid: Grid, bins: int, pixels: int, sigma_pixels: float) -> Matrix:
     ours = codec.to_crop(np.arange(pixels // codec.stride, dtype=np.float64))
     weights = np.exp(-((ours[:, None] - centres) ** 2) / (2 * sigma_pixels**2))
     return np.asarray(weights, np.float32)
-
-
-def _keys(distance: Reals) -> Reals:
-    """The cubic convolution kernel at distances in cells."""
-    x = np.abs(distance)
-    near = (KEYS + 2) * x**3 - (KEYS + 3) * x**2 + 1
-    far = KEYS * (x**3 - 5 * x**2 + 8 * x - 4)
-    return np.asarray(np.where(x < 1, near, np.where(x < 2, far, 0.0)), np.float64)
 
 
 def wrapped(model: Any, signature: Signature, conventions: Conventions) -> Any:

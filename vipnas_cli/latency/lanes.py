@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import ConvNorm, GlobalContext, SqueezeExcite, activation, convolution, upsampling
 from vipnas_cli.nets.fusion import TemporalFusion
-from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
+from vipnas_cli.nets.posenet import family_input, heatmaps_from_raw, network_input
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.spec.families import FAMILIES, Activation
 from vipnas_cli.spec.layers import (
@@ -105,12 +105,13 @@ class _Stem(nn.Module):
         super().__init__()
         rules = FAMILIES[layer.family]
         conv = convolution(3, layer.outputs, layer.kernel, 2)
+        self.rules = rules
         self.conv = ConvNorm(conv, layer.outputs, EPS, rules.stem_activation)
         self.pool = nn.MaxPool2d(3, 2, 1) if rules.stem_pool else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of bytes (1, H, W, 3)."""
-        out: Tensor = self.pool(self.conv(network_input(images)))
+        out: Tensor = self.pool(self.conv(family_input(network_input(images), self.rules)))
         return out
 
 

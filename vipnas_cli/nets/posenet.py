@@ -5,24 +5,37 @@ Shapes: B batch, K keypoints, C channels, H, W input pixels.
 
 import math
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import Bottleneck, ConvNorm, InvertedResidual, activation, convolution, upsampling
 from vipnas_cli.nets.fusion import TemporalFusion
 from vipnas_cli.pose import HeatmapCodec
+from vipnas_cli.pose.resampling import cubic_kernel
 from vipnas_cli.spec import ArchSpec, FusionSpec
-from vipnas_cli.spec.families import Activation
+from vipnas_cli.spec.families import Activation, Family, Output
 from vipnas_cli.spec.networks import RESIDUAL_EXPANSION
 
 HEATMAP_STRIDE = 4
+BYTE_MEAN, BYTE_STD = 127.0, 128.0
 # A heatmap of 64 rows has Gaussians of σ 2 (paper section 1.4); other sizes keep the same share of the crop.
 SIGMA_PER_ROW = HeatmapCodec.sigma_per_row
 
 
 def network_input(crops: Tensor) -> Tensor:
-    """What all networks see, (B, 3, H, W) float about -1 to 1, of RGB bytes (B, H, W, 3)."""
-    return (crops.permute(0, 3, 1, 2).float() - 127) / 128
+    """What all networks take, (B, 3, H, W) float about -1 to 1, of RGB bytes (B, H, W, 3)."""
+    return (crops.permute(0, 3, 1, 2).float() - BYTE_MEAN) / BYTE_STD
+
+
+def family_input(images: Tensor, rules: Family) -> Tensor:
+    """What `network_input` gave (B, 3, H, W), normalised as the family has it."""
+    if (rules.mean, rules.std) == ((BYTE_MEAN,) * 3, (BYTE_STD,) * 3):
+        return images
+    # Not folded into the first convolution: what it pads with zeros is the family's mean.
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (rules.mean, rules.std))
+    return (images * BYTE_STD + (BYTE_MEAN - mean)) / std
 
 
 def _stage(arch: ArchSpec, index: int) -> nn.Sequential:
@@ -147,7 +160,7 @@ class Trunk(nn.Module):
 
     def features(self, images: Tensor, previous: Tensor | None = None) -> list[Tensor]:
         """The features F1 … F4 of images (B, 3, H, W)."""
-        out: Tensor = self.pool(self.stem(images))
+        out: Tensor = self.pool(self.stem(family_input(images, self.arch.rules)))
         found: list[Tensor] = []
         for index, stage in enumerate(self.stages):
             out = stage(out)
@@ -189,13 +202,28 @@ class PoseNet(Trunk):
         return heatmaps_from_raw(raw, self.arch.rules.output)
 
 
-def heatmaps_from_raw(raw: Tensor, output: str) -> Tensor:
-    """Heatmaps with peaks in 0 … 1 from the last layer's output (B, K, H, W).
+def heatmaps_from_raw(raw: Tensor, output: Output) -> Tensor:
+    """Heatmaps with peaks in 0 … 1 on the codec's grid from the last layer's output (B, K, H, W).
 
     A softmax over positions is scaled so that a confident Gaussian of the training σ reaches 1.
     """
     if output == "linear":
         return raw
+    if output == "corner":
+        return from_corners(raw)
     sigma = SIGMA_PER_ROW * raw.shape[2]
     probability = raw.flatten(2).softmax(-1).view_as(raw)
     return (probability * (2 * math.pi * sigma**2)).clamp(max=1)
+
+
+def from_corners(heatmaps: Tensor) -> Tensor:
+    """Heatmaps (B, K, H, W) whose cells have their centres at crop pixels 4c, resampled to the codec's 4c + 1.5."""
+    offset = (HEATMAP_STRIDE - 1) / 2 / HEATMAP_STRIDE
+    taps: list[float] = cubic_kernel(np.arange(-1.0, 3) - offset).tolist()
+    for axis in (2, 3):
+        count = heatmaps.shape[axis]
+        first, last = heatmaps.narrow(axis, 0, 1), heatmaps.narrow(axis, count - 1, 1)
+        # Beyond the border cells go on as they end.
+        wide = torch.cat([first, heatmaps, last, last], axis)
+        heatmaps = torch.stack([tap * wide.narrow(axis, k, count) for k, tap in enumerate(taps)]).sum(0)
+    return heatmaps

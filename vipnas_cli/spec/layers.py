@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from vipnas_cli.spec.families import Output
+
 
 class Layer(Protocol):
     """Something that costs; equal layers cost the same and take the same time."""
@@ -208,7 +210,7 @@ class FinalConvolution:
 
     inputs: int
     outputs: int
-    output: str
+    output: Output
     height: int
     width: int
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vipnas_cli.spec.arch import ArchSpec, HeadSpec, StageSpec, StemSpec, middle_widths
-from vipnas_cli.spec.families import Activation, Family
+from vipnas_cli.spec.families import Activation, Family, Output
 from vipnas_cli.spec.layers import (
     BottleneckEnd,
     Convolution,
@@ -125,7 +125,9 @@ def head_layers(rules: Family, head: HeadSpec, taps: Sequence[int], size: Size, 
     else:
         coarse, groups = (size[0] // 32, size[1] // 32), head.width // head.group_width
         yield Deconvolutions(taps[3], head.width, head.kernel, groups, *coarse)
-    yield FinalConvolution(head.width, keypoints, rules.output, size[0] // 4, size[1] // 4)
+    # Tables know both outputs without a softmax by one name: where cells lie takes next to no time.
+    output: Output = "linear" if rules.output == "corner" else rules.output
+    yield FinalConvolution(head.width, keypoints, output, size[0] // 4, size[1] // 4)
 
 
 def _lateral_layers(head: HeadSpec, taps: Sequence[int], size: Size, steps: int = 3) -> Iterator[Layer]:

@@ -18,6 +18,7 @@ from vipnas_cli.errors import UsageError
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, shared_places
 from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw, network_input
 from vipnas_cli.spec import Plan, Schedule, read_schedule
+from vipnas_cli.spec.families import Output
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
 from vipnas_cli.training.loop import StepEvent, Trainer
@@ -40,7 +41,7 @@ class HeatmapRules:
     also learns from the errors that its heatmaps cause in the ones after it (`through_time`)."""
 
     noise: HeatmapNoise = HeatmapNoise()
-    output: str = "softmax"
+    output: Output = "softmax"
     through_time: bool = False
 
     def heatmaps(self, raw: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from vipnas_cli.distributed import mean_over_ranks
-from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW
+from vipnas_cli.nets.posenet import HEATMAP_STRIDE, SIGMA_PER_ROW, heatmaps_from_raw
+from vipnas_cli.spec.families import Output
 
 
 def gaussian_targets(points_crop: Tensor, rows: int, columns: int) -> Tensor:
@@ -38,8 +39,9 @@ def mean_squared_error(raw: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return ((raw - targets) ** 2 * weights[..., None, None]).mean()
 
 
-def heatmap_loss(raw: Tensor, points_crop: Tensor, weights: Tensor, output: str) -> Tensor:
+def heatmap_loss(raw: Tensor, points_crop: Tensor, weights: Tensor, output: Output) -> Tensor:
     """The loss that belongs to the family's way from the last layer to heatmaps."""
     targets = gaussian_targets(points_crop, raw.shape[2], raw.shape[3])
-    loss = position_cross_entropy if output == "softmax" else mean_squared_error
-    return loss(raw, targets, weights)
+    if output == "softmax":
+        return position_cross_entropy(raw, targets, weights)
+    return mean_squared_error(heatmaps_from_raw(raw, output), targets, weights)

@@ -22,6 +22,7 @@ from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec, Plan, SearchSpace, TemporalSpace
+from vipnas_cli.spec.families import Output
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
@@ -44,9 +45,9 @@ def step_rng(seed: int, step: int) -> Random:
     return Random(f"{seed}/{step}")
 
 
-def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
+def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: Output) -> Tensor:
     """How far a network's output (B, K, h, w) is from the largest one's; joints weigh as much as its confidence."""
-    if output == "linear":
+    if output != "softmax":
         return ((raw - teacher_raw) ** 2).mean()
     confidence = heatmaps_from_raw(teacher_raw, output).flatten(2).amax(-1)
     wanted = teacher_raw.flatten(2).softmax(-1)
@@ -54,7 +55,7 @@ def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
     return (per_joint * confidence).sum() / confidence.sum().clamp(min=1)
 
 
-def student_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: str) -> Tensor:
+def student_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: Output) -> Tensor:
     """The loss of a network below the largest: labels and teacher, half each."""
     return (1 - TEACHER_SHARE) * labelled + TEACHER_SHARE * distillation_loss(raw, teacher_raw, output)
 
