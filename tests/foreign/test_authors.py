@@ -11,12 +11,20 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
+from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
-from vipnas_cli.foreign.authors import load_authors  # noqa: E402
-from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input  # noqa: E402
+from vipnas_cli.foreign import importer  # noqa: E402
+from vipnas_cli.foreign.authors import load_authors, module_names  # noqa: E402
+from vipnas_cli.foreign.authors_importer import import_authors  # noqa: E402
+from vipnas_cli.foreign.importer import Origin  # noqa: E402
+from vipnas_cli.foreign.known import KNOWN, known_network  # noqa: E402
+from vipnas_cli.foreign.signature import open_foreign  # noqa: E402
+from vipnas_cli.nets.checkpoints import load_pose_net  # noqa: E402
+from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw, network_input  # noqa: E402
 from vipnas_cli.pose import HeatmapCodec  # noqa: E402
+from vipnas_cli.spec import preset  # noqa: E402
 
 
 def crops() -> Any:
@@ -63,6 +71,31 @@ def test_a_peak_on_their_grid_stays_at_its_pixel() -> None:
     theirs = torch.from_numpy((rows[:, None] * columns)[None, None].repeat(17, 1).astype(np.float32))
     points, _ = codec.decode(heatmaps_from_raw(theirs, "corner").numpy())
     np.testing.assert_allclose(points[0], np.tile(place, (17, 1)), atol=0.05)
+
+
+def test_a_checkpoint_becomes_a_bundle_and_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "CLIPS", 1)
+    monkeypatch.setattr(importer, "FRAMES", 2)
+    net = PoseNet(preset("s-vipnet-mobilenetv3")).eval()
+    names = {own: theirs.replace("HEAD", "head") for own, theirs in module_names(net.arch).items()}
+    state = {f"{names[n.rpartition('.')[0]]}.{n.rpartition('.')[2]}": t for n, t in net.state_dict().items()}
+    path = write(tmp_path / "net.pth", state)
+    out, checkpoint = tmp_path / "net.vipnas", tmp_path / "net.safetensors"
+    found = import_authors(path, out, checkpoint, Origin("net", "somewhere"))
+    key = open_bundle(out).pipelines[0].networks[0]
+    assert key.plan.arch == preset("s-vipnet-mobilenetv3") == load_pose_net(checkpoint).arch
+    assert (key.macs, key.parameters) == (found.cost.macs, found.cost.parameters)
+    crop = np.random.default_rng(1).integers(0, 256, (1, 256, 192, 3), np.uint8)
+    (heatmaps,) = open_foreign(onnx.load_from_string(key.read())).run(["heatmaps"], {"images": crop})
+    with torch.no_grad():
+        np.testing.assert_allclose(heatmaps, net(network_input(torch.from_numpy(crop))).numpy(), atol=1e-3)
+
+
+def test_files_of_known_networks_are_told_by_their_names_digits() -> None:
+    for network in (network for network in KNOWN if network.imported == "as it is"):
+        assert f"-{network.sha256}_" in network.address
+        assert known_network(network.sha256.ljust(64, "0")) is network
+    assert known_network("f" * 64) is None
 
 
 class _Command:

@@ -1,1 +1,4 @@
-"""Networks of others in the form of our own: RGB bytes in, heatmaps on our grid out; needs onnx, not torch."""
+"""Networks of others in the form of our own: RGB bytes in, heatmaps on our grid out.
+
+Needs onnx, and torch for checkpoints only.
+"""

@@ -86,7 +86,7 @@ def import_network(
         make_folder(folder)
         pipelines = _written(folder, graph.SerializeToString(), spec, facts)
         if out.suffix == SUFFIX:
-            _drop_others(folder)
+            drop_others(folder)
     return Imported(spec, signature, understood, pipelines)
 
 
@@ -128,7 +128,15 @@ def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, An
     write_bytes(inside(folder, f"{name}.onnx", WeightsError), graph)
     digest = hashlib.sha256(graph).hexdigest()
     key = NetworkFile(folder / f"{name}.onnx", digest, spec.macs, spec.parameters, Plan(spec))
-    networks, rows, found = {name: _row(key, facts)}, [], []
+    return write_pipelines(folder, spec.name, key, facts)
+
+
+def write_pipelines(folder: Path, name: str, key: NetworkFile, facts: dict[str, Any]) -> tuple[Pipeline, ...]:
+    """Writes copies of the followers beside a key network and the manifest; returns the scored pipelines.
+
+    Pipelines are called by the name and their cycle; `facts` are those of the key network.
+    """
+    networks, rows, found = {key.path.stem: _row(key, facts)}, [], []
     clips = clip_sets(None, SetSizes(CLIPS, 1, FRAMES)).scored
     for label, followers in follower_sets().items():
         for file in followers:
@@ -136,10 +144,12 @@ def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, An
                 write_bytes(inside(folder, file.path.name, WeightsError), file.read())
                 networks[file.path.stem] = _row(file, {"origin": "bundled follower", "licence": "Apache-2.0"})
         own = tuple(NetworkFile(folder / f.path.name, f.sha256, f.macs, f.parameters, f.plan) for f in followers)
-        pipeline = Pipeline(f"{spec.name}{label}", (key, *own), {})
+        pipeline = Pipeline(f"{name}{label}", (key, *own), {})
         scores = {"selection": score_pipeline(pipeline, clips)}
         found.append(Pipeline(pipeline.name, pipeline.networks, scores))
-        rows.append({"name": pipeline.name, "cycle": [name, *(f.path.stem for f in followers)], "scores": scores})
+        rows.append(
+            {"name": pipeline.name, "cycle": [key.path.stem, *(f.path.stem for f in followers)], "scores": scores}
+        )
     manifest = {
         "format": FORMAT,
         "skeleton": COCO17.name,
@@ -153,7 +163,7 @@ def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, An
     return tuple(found)
 
 
-def _drop_others(folder: Path) -> None:
+def drop_others(folder: Path) -> None:
     """Removes what an earlier bundle of that name held and the manifest does not name."""
     named = {row["file"] for row in read_manifest(folder)["networks"].values()}
     for path in folder.iterdir():
@@ -165,7 +175,7 @@ def _row(file: NetworkFile, about: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of a network."""
     own = {"file": file.path.name, "sha256": file.sha256, "macs": file.macs, "parameters": file.parameters}
     kept: dict[str, Any] = {key: about[key] for key in ("origin", "licence", "imported") if key in about}
-    return {**own, "plan": file.plan.to_json(), "weights": "fp32", **kept}
+    return {**own, "plan": file.plan.to_json(), "weights": about.get("weights", "fp32"), **kept}
 
 
 def follower_sets() -> dict[str, tuple[NetworkFile, ...]]:
