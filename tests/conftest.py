@@ -124,6 +124,7 @@ def small_networks(small_space: SearchSpace, small_cycles: CycleSpace) -> Networ
     """An untrained network for key frames and an untrained super-network for followers."""
     torch = pytest.importorskip("torch")
     from vipnas_cli.evaluation.cycles import Networks
+    from vipnas_cli.inference.frozen import TorchKey
     from vipnas_cli.nets.supernet import SuperNet
     from vipnas_cli.spec import SearchSpace
 
@@ -131,8 +132,8 @@ def small_networks(small_space: SearchSpace, small_cycles: CycleSpace) -> Networ
     followers = SuperNet(small_space, 17, small_cycles.fusions)
     for parameter in followers.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape))
-    key = SuperNet(SearchSpace.of(small_space.largest)).extract(small_space.largest).eval()
-    return Networks(key, followers.eval())
+    key = SuperNet(SearchSpace.of(small_space.largest)).extract(small_space.largest)
+    return Networks(TorchKey(key), followers.eval())
 
 
 def _noise(count: int, seed: int) -> ClipSet:

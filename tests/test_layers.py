@@ -30,6 +30,7 @@ ROWS = {
 WITH_TORCH = {"foreign", "nets", "training", "distributed", "export", "onnx"}
 TORCH_MODULES = {
     "inference/torch.py",
+    "inference/frozen.py",
     "evaluation/cycles.py",
     *(f"latency/{name}.py" for name in ("lanes", "measure", "model", "probe")),
 }

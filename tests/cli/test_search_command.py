@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.nets.checkpoints import save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.search import plan_times
+from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.spec.cost import plan_cost
 
@@ -64,7 +66,9 @@ def small_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("VIPNAS_DATA", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(job, "clip_sets", clips)
-    monkeypatch.setattr(job, "measured_ms", lambda _net, _options: 1.5)
+    for module in (job, plan_times):
+        monkeypatch.setattr(module, "measured_ms", lambda _net, _options: 1.5)
+    monkeypatch.setattr(plan_times, "measured_key_ms", lambda _key, _options: 2.5)
     monkeypatch.chdir(tmp_path)
 
 
@@ -131,6 +135,28 @@ def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Pa
     assert len(summary["allocation"]) == 3
     assert (folder / "pareto.png").stat().st_size > 10_000
     assert len((folder / "candidates.jsonl").read_text(encoding="utf-8").splitlines()) == 1 + summary["scored_anew"]
+
+
+def test_followers_are_searched_behind_a_network_of_others(
+    files: dict[str, Path], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    imported = tmp_path / "imported"
+    shutil.copytree(tiny_bundle, imported)
+    manifest = json.loads((imported / "manifest.json").read_text(encoding="utf-8"))
+    alone = next(row for row in manifest["pipelines"] if row["name"] == "tiny-key")
+    (name,) = alone["cycle"]
+    key = manifest["networks"][name]
+    key["plan"] = Plan(ImportedSpec("other", 96, 64, key["macs"], key["parameters"], key["sha256"])).to_json()
+    (imported / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = document(
+        "temporal", "--weights", files["temporal"], "--key", imported, "-b", "3ms", "-n", 12, "--frames", 3
+    )
+    first, *others = found["allocation"]
+    assert (first["network"], first["macs"], first["measured_ms"]) == ("96×64, other (imported)", key["macs"], 2.5)
+    assert len(others) == 2
+    assert found["predictor_rank_correlation"] is not None
+    (spec, *_) = sorted((tmp_path / "search-temporal-3" / "pareto").glob("*.json"))
+    assert Schedule.from_json(json.loads(spec.read_text(encoding="utf-8"))).plan(0).arch.family == "imported"
 
 
 def test_winners_are_checked_on_other_clips(files: dict[str, Path]) -> None:

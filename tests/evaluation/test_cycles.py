@@ -16,11 +16,12 @@ from vipnas_cli.evaluation.cycles import (
     ClipScorer,
     Networks,
     inputs_of,
+    key_seen_by,
     next_boxes,
     seen_by,
     surely_labelled_pck,
 )
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.inference.frozen import TorchKey
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 
@@ -61,7 +62,9 @@ def test_key_networks_of_a_super_network_are_recalibrated_and_kept(
     assert {arch: score(Schedule((Plan(arch),))) for arch in reversed(list(archs))} == {
         arch: found[0] for arch, found in first.items()
     }
-    for arch, (_, (net,)) in first.items():
+    for arch, (_, key, _) in first.items():
+        assert isinstance(key, TorchKey)
+        net = key.net
         assert net.arch == arch
         stored = supernet.extract(arch)
         assert not torch.equal(net.stem[1].running_mean, stored.stem[1].running_mean)
@@ -71,21 +74,21 @@ def test_key_networks_of_a_super_network_are_recalibrated_and_kept(
 def test_a_finished_key_network_stays_as_it_is(
     cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
 ) -> None:
-    assert isinstance(small_networks.key, PoseNet)
-    before = {name: tensor.clone() for name, tensor in small_networks.key.state_dict().items()}
-    _, nets = ClipScorer(small_networks, small_clips).run(cycles.sample(Random(0)))
-    assert nets[0] is small_networks.key
-    assert all(torch.equal(tensor, before[name]) for name, tensor in nets[0].state_dict().items())
+    assert isinstance(small_networks.key, TorchKey)
+    before = {name: tensor.clone() for name, tensor in small_networks.key.net.state_dict().items()}
+    _, key, _ = ClipScorer(small_networks, small_clips).run(cycles.sample(Random(0)))
+    assert key is small_networks.key
+    assert all(torch.equal(tensor, before[name]) for name, tensor in small_networks.key.net.state_dict().items())
 
 
 def test_handed_out_networks_see_what_was_scored(
     cycles: CycleSpace, small_networks: Networks, small_clips: ClipSets
 ) -> None:
     schedule = Schedule((cycles.sample(Random(0)).plans[0], Plan(cycles.follower_space.largest, FusionSpec("cat", 2))))
-    score, (key, follower) = ClipScorer(small_networks, small_clips).run(schedule)
+    score, key, (follower,) = ClipScorer(small_networks, small_clips).run(schedule)
     clips = small_clips.scored
     boxes = np.stack([person.box_frame for person in clips.frames(0)])
-    first = seen_by(key, inputs_of(clips, 0, schedule.plan(0), boxes, None))
+    first = key_seen_by(key, inputs_of(clips, 0, schedule.plan(0), boxes, None))
     inputs = inputs_of(clips, 1, schedule.plan(1), next_boxes(first, first), first)
     assert inputs.previous is not None
     second = seen_by(follower, inputs)
@@ -100,8 +103,8 @@ def test_followers_are_recalibrated_on_what_the_position_before_makes(
 ) -> None:
     plan = Plan(cycles.follower_space.largest, FusionSpec("cat", 2))
     key = cycles.sample(Random(0)).plans[0]
-    _, nets = ClipScorer(small_networks, small_clips).run(Schedule((key, plan, plan)))
-    first, second = (net.stages[2][0].expand[1].running_mean for net in nets[1:])
+    _, _, nets = ClipScorer(small_networks, small_clips).run(Schedule((key, plan, plan)))
+    first, second = (net.stages[2][0].expand[1].running_mean for net in nets)
     assert not torch.equal(first, second)
 
 
@@ -109,10 +112,10 @@ def test_every_frame_of_a_network_is_scored_from_the_clips_own_boxes(
     small_networks: Networks, small_clips: ClipSets
 ) -> None:
     score = ClipScorer(small_networks, small_clips)
-    assert isinstance(small_networks.key, PoseNet)
-    every = score.every_frame(small_networks.key, 3)
+    assert isinstance(small_networks.key, TorchKey)
+    every = score.every_frame(small_networks.key.net, 3)
     assert len(every.positions) == 3
-    assert every.positions[0] == score(Schedule((Plan(small_networks.key.arch),))).mean
+    assert every.positions[0] == score(Schedule((small_networks.key.plan,))).mean
 
 
 def test_pck_counts_surely_labelled_limbs(small_clips: ClipSets) -> None:

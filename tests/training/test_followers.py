@@ -11,11 +11,11 @@ import torch
 
 from vipnas_cli.errors import UsageError
 from vipnas_cli.export.sources import checkpoint_sources
-from vipnas_cli.nets.checkpoints import load_followers, save_checkpoint
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule
 from vipnas_cli.training.data import Folders
-from vipnas_cli.training.options import LoopOptions
+from vipnas_cli.training.options import KeyErrors, LoopOptions
 from vipnas_cli.training.recipe import DataShare, Recipe
 from vipnas_cli.training.runs import train
 from vipnas_cli.training.start import RunPlan
@@ -33,7 +33,7 @@ def plan_of(folder: Path, schedule: Schedule) -> RunPlan:
     data = (DataShare("synthetic", 1.0, count=4),)
     recipe = Recipe("cycle", "cycle", 2, LoopOptions(1, warmup=1), data, start="scratch", stills=0.5)
     folders = Folders(folder, folder / "cache")
-    return RunPlan(recipe, folders, folder / "out.safetensors", key=key, compile=False, spec=spec)
+    return RunPlan(recipe, folders, folder / "out.safetensors", keys=(key,), compile=False, spec=spec)
 
 
 def test_followers_of_a_schedule_train_and_come_back(tmp_path: Path) -> None:
@@ -71,6 +71,20 @@ def test_a_trained_cycle_goes_on_without_its_spec(tmp_path: Path) -> None:
     assert schedule == SCHEDULE
     for net, old in zip(nets, before, strict=True):
         assert all(torch.equal(p, q) for p, q in zip(net.parameters(), old.parameters(), strict=True))
+
+
+def test_a_mixture_of_key_networks_goes_on_as_without_a_break(tmp_path: Path, tiny_bundle: Path) -> None:
+    plan = plan_of(tmp_path, SCHEDULE)
+    recipe = replace(plan.recipe, batch=4, loop=LoopOptions(3, warmup=1), key_errors=KeyErrors(0.3, 0.5))
+    plan = replace(plan, recipe=recipe, keys=(*plan.keys, tiny_bundle))
+    list(train(plan))
+    broken = replace(plan, out=tmp_path / "broken.safetensors")
+    list(train(replace(broken, until=1)))
+    list(train(replace(broken, resume=True)))
+    (whole, header), (parts, _) = load_checkpoint(plan.out), load_checkpoint(broken.out)
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+    assert [key["name"] for key in header["keys"]] == ["key.safetensors", next(tiny_bundle.glob("*96x64*.onnx")).name]
+    assert Schedule.from_json(header["schedule"]).plan(0) == Plan(KEY)
 
 
 def test_a_cycle_needs_its_schedule(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from vipnas_cli.inference.frozen import TorchKey
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, SearchSpace, TemporalSpace
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.training.batches import Batch
-from vipnas_cli.training.clip_batches import ClipBatch
+from vipnas_cli.training.clip_batches import ClipBatch, KeyView
 from vipnas_cli.training.followers import HeatmapNoise, HeatmapRules, unrolled_loss
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.supernet import (
@@ -60,11 +61,12 @@ def clip_batch(followers: int = 2) -> ClipBatch:
     still = still_batch()
     rows, columns = torch.eye(16).expand(3, 16, 16), torch.eye(8).expand(3, 8, 8)
 
-    def repeated(value: Tensor) -> tuple[Tensor, ...]:
-        return (value,) * followers
+    def repeated(value: Tensor, count: int = followers) -> tuple[Tensor, ...]:
+        return (value,) * count
 
-    parts = (still.crops, still.points_crop, still.weights, rows, columns)
-    return ClipBatch(still.crops, *(repeated(part) for part in parts))
+    parts = (still.crops, still.points_crop, still.weights)
+    between = (repeated(part, followers - 1) for part in (rows, columns))
+    return ClipBatch((KeyView(0, *parts, rows, columns),), *(repeated(part) for part in parts), *between)
 
 
 def gradients(net: SuperNet) -> dict[str, Tensor]:
@@ -138,25 +140,25 @@ def test_a_temporal_step_reaches_the_fusions_it_drew_and_no_others() -> None:
     torch.manual_seed(0)
     net = SuperNet(SPACE, 17, FUSIONS)
     space = TemporalSpace(rigid_space(SPACE), SPACE, 2, ("cat",), (1,))
-    key = PoseNet(SPACE.largest).eval()
-    unrolled = Unrolled(net, key, SILENT, torch.Generator().manual_seed(0))
+    key = TorchKey(PoseNet(SPACE.largest))
+    unrolled = Unrolled(net, (key,), SILENT, torch.Generator().manual_seed(0))
     loss = temporal_step(unrolled, clip_batch(), sandwich_cycles(space, (64, 32), 1, Random(0)))
     found = gradients(net)
     assert torch.isfinite(loss)
     assert not loss.requires_grad
     assert any(name.startswith("fusions.cat1") for name in found)
     assert not any(name.startswith("fusions.add2") for name in found)
-    assert all(parameter.grad is None for parameter in key.parameters())
+    assert all(parameter.grad is None for parameter in key.net.parameters())
 
 
 def test_noise_of_the_same_generator_repeats() -> None:
     torch.manual_seed(0)
     net = SuperNet(SPACE, 17, FUSIONS).eval()
     space = TemporalSpace(rigid_space(SPACE), SPACE, 2, ("cat",), (1,))
-    key = PoseNet(SPACE.largest).eval()
+    key = TorchKey(PoseNet(SPACE.largest))
     losses = [
         temporal_step(
-            Unrolled(net, key, HeatmapRules(), torch.Generator().manual_seed(seed)),
+            Unrolled(net, (key,), HeatmapRules(), torch.Generator().manual_seed(seed)),
             clip_batch(),
             sandwich_cycles(space, (64, 32), 1, Random(0)),
         ).item()
@@ -178,7 +180,7 @@ def test_a_follower_learns_from_later_errors_only_through_time(through_time: boo
             parameter.data.add_(0.1)
     rules = replace(SILENT, through_time=through_time)
     runs = [net.raw for net in nets]
-    unrolled_loss(PoseNet(SPACE.largest).eval(), list(runs), batch, torch.Generator(), rules).backward()  # type: ignore[no-untyped-call]
+    unrolled_loss((TorchKey(PoseNet(SPACE.largest)),), list(runs), batch, torch.Generator(), rules).backward()  # type: ignore[no-untyped-call]
     first, second = (sum(float(p.grad.abs().sum()) for p in net.parameters() if p.grad is not None) for net in nets)
     assert second > 0
     assert (first > 0) == through_time
@@ -188,12 +190,12 @@ def test_a_super_network_learns_the_same_first_step_with_and_without_gradients_t
     torch.manual_seed(0)
     net = SuperNet(SPACE, 17, FUSIONS).eval()
     space = TemporalSpace(rigid_space(SPACE), SPACE, 2, ("cat",), (1,))
-    key, found = PoseNet(SPACE.largest).eval(), []
+    key, found = TorchKey(PoseNet(SPACE.largest)), []
     for followers in (1, 2):
         for through_time in (False, True):
             rules = replace(SILENT, through_time=through_time)
             cycles = [cycle[:followers] for cycle in sandwich_cycles(space, (64, 32), 0, Random(0))]
-            loss = temporal_step(Unrolled(net, key, rules, torch.Generator()), clip_batch(followers), cycles)
+            loss = temporal_step(Unrolled(net, (key,), rules, torch.Generator()), clip_batch(followers), cycles)
             found.append((loss, gradients(net)))
     for (loss, grads), (other_loss, other_grads) in (found[:2], found[2:]):
         torch.testing.assert_close(loss, other_loss)

@@ -8,6 +8,7 @@ import torch
 
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.inference.frozen import TorchKey
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
@@ -16,8 +17,8 @@ from vipnas_cli.training.validation import ClipScore
 
 
 @pytest.fixture(scope="module")
-def key(small_networks: Networks) -> PoseNet:
-    assert isinstance(small_networks.key, PoseNet)
+def key(small_networks: Networks) -> TorchKey:
+    assert isinstance(small_networks.key, TorchKey)
     return small_networks.key
 
 
@@ -26,31 +27,31 @@ def test_key_networks_of_a_super_network_are_scored_between_largest_and_smallest
 ) -> None:
     torch.manual_seed(0)
     net, asked = SuperNet(small_space).eval(), ClipScore(small_clips)
-    schedules = asked._schedules(net)
+    schedules = asked._spatial(net)
     assert [schedule.plan(0).arch for schedule in schedules[:2]] == [small_space.largest, small_space.smallest]
     scorer = ClipScorer(Networks(net), small_clips)
     assert asked(net) == np.mean([scorer(schedule).mean for schedule in schedules])
 
 
 def test_followers_of_a_super_network_are_scored_behind_the_key_network(
-    small_networks: Networks, small_clips: ClipSets, key: PoseNet
+    small_networks: Networks, small_clips: ClipSets, key: TorchKey
 ) -> None:
     net = small_networks.followers
     assert isinstance(net, SuperNet)
     # Only what the fixture's super-network can do: its fusions stand at one stage.
-    schedules = ClipScore(small_clips, key, 2)._schedules(net)
-    assert all(len(schedule) == 3 and schedule.plan(0) == Plan(key.arch) for schedule in schedules)
+    schedules = ClipScore(small_clips, (key,), 2)._temporal(net, key)
+    assert all(len(schedule) == 3 and schedule.plan(0) == key.plan for schedule in schedules)
     assert {plan.arch for plan in schedules[0].plans[1:]} == {net.space.largest}
     assert {plan.arch for plan in schedules[1].plans[1:]} == {net.space.smallest}
 
 
-def test_finished_followers_are_scored_as_they_are(small_clips: ClipSets, key: PoseNet) -> None:
+def test_finished_followers_are_scored_as_they_are(small_clips: ClipSets, key: TorchKey) -> None:
     torch.manual_seed(3)
-    one, other = (PoseNet(key.arch, fusion=FusionSpec("cat", 2)).eval() for _ in range(2))
+    one, other = (PoseNet(key.net.arch, fusion=FusionSpec("cat", 2)).eval() for _ in range(2))
     before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
-    alone = ClipScore(small_clips, key, 2)(one)
-    assert alone == ClipScore(small_clips, key)(Followers([one], (0, 0)))
-    schedule = Schedule((Plan(key.arch), *[Plan(one.arch, one.fusion_spec)] * 2))
+    alone = ClipScore(small_clips, (key,), 2)(one)
+    assert alone == ClipScore(small_clips, (key,))(Followers([one], (0, 0)))
+    schedule = Schedule((key.plan, *[Plan(one.arch, one.fusion_spec)] * 2))
     assert alone == ClipScorer(Networks(key, (one, one)), small_clips)(schedule).mean
     two = ClipScorer(Networks(key, (one, other)), small_clips)(schedule)
     assert two.positions[:2] == ClipScorer(Networks(key, (one, one)), small_clips)(schedule).positions[:2]

@@ -20,6 +20,7 @@ from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
 from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, decode_poses
+from vipnas_cli.inference.frozen import FrozenKey, TorchKey
 from vipnas_cli.inference.propagator import PropagationOptions
 from vipnas_cli.metrics import limb_pck
 from vipnas_cli.nets.batchnorm import recalibrate
@@ -27,7 +28,7 @@ from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec, People
-from vipnas_cli.spec import ArchSpec, Plan, Schedule
+from vipnas_cli.spec import Plan, Schedule
 
 BATCH = 16
 # Key networks whose heatmaps are kept; a search with a fixed key network needs one.
@@ -50,7 +51,7 @@ class Networks:
     Followers are never asked for where every cycle has one frame.
     """
 
-    key: SuperNet | PoseNet
+    key: SuperNet | FrozenKey
     followers: SuperNet | tuple[PoseNet, ...] | None = None
 
 
@@ -90,16 +91,16 @@ class ClipScorer:
 
     networks: Networks
     clips: ClipSets
-    _keys: dict[ArchSpec, tuple[PoseNet, Seen, Seen]] = field(default_factory=dict)
+    _keys: dict[Plan, tuple[FrozenKey, Seen, Seen]] = field(default_factory=dict)
 
     def __call__(self, schedule: Schedule) -> Score:
         """The score of a schedule, on clips cut to the length of its cycle."""
         return self.run(schedule)[0]
 
-    def run(self, schedule: Schedule) -> tuple[Score, list[PoseNet]]:
-        """The score of a schedule, and its networks with batch-norm statistics of their own."""
-        net, calibration, first = self._key(schedule.plan(0).built)
-        seen, nets, found = first, [net], [self._pck(0, first)]
+    def run(self, schedule: Schedule) -> tuple[Score, FrozenKey, list[PoseNet]]:
+        """The score of a schedule, its key network, and its followers with batch-norm statistics of their own."""
+        key, calibration, first = self._key(schedule.plan(0))
+        seen, nets, found = first, list[PoseNet](), [self._pck(0, first)]
         for position, plan in enumerate(schedule.plans[1:], 1):
             source = self.networks.followers
             assert source is not None, "a search for followers has their super-network"
@@ -116,35 +117,35 @@ class ClipScorer:
             seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
             found.append(self._pck(position, seen))
             nets.append(net)
-        return Score(float(np.mean(found)), tuple(found)), nets
+        return Score(float(np.mean(found)), tuple(found)), key, nets
 
     def every_frame(self, net: PoseNet, frames: int) -> Score:
         """The score of a finished network that sees every frame anew, with boxes that err as a detector's do."""
-        plan, found = Plan(net.arch), []
+        key, plan, found = TorchKey(net), Plan(net.arch), []
         for position in range(frames):
             boxes = np.stack([person.box_frame for person in self.clips.scored.frames(position)])
-            found.append(self._pck(position, seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, None))))
+            inputs = inputs_of(self.clips.scored, position, plan, boxes, None)
+            found.append(self._pck(position, key_seen_by(key, inputs)))
         return Score(float(np.mean(found)), tuple(found))
 
-    def _key(self, arch: ArchSpec) -> tuple[PoseNet, Seen, Seen]:
+    def _key(self, plan: Plan) -> tuple[FrozenKey, Seen, Seen]:
         """The key network and what it made of the calibration clips and of the scored ones."""
-        if arch not in self._keys:
+        if plan not in self._keys:
             if len(self._keys) >= KEPT_KEYS:
                 del self._keys[next(iter(self._keys))]
-            self._keys[arch] = self._new_key(arch)
-        return self._keys[arch]
+            self._keys[plan] = self._new_key(plan)
+        return self._keys[plan]
 
-    def _new_key(self, arch: ArchSpec) -> tuple[PoseNet, Seen, Seen]:
+    def _new_key(self, plan: Plan) -> tuple[FrozenKey, Seen, Seen]:
         source, inputs = self.networks.key, []
         for clips in (self.clips.calibration, self.clips.scored):
             boxes = np.stack([person.box_frame for person in clips.frames(0)])
-            inputs.append(inputs_of(clips, 0, Plan(arch), boxes, None))
-        if isinstance(source, PoseNet):
-            net = source.eval()
-        else:
-            net = source.extract(arch).eval()
+            inputs.append(inputs_of(clips, 0, plan, boxes, None))
+        if isinstance(source, SuperNet):
+            net = source.extract(plan.built).eval()
             recalibrate(net, inputs[0].batches())
-        return net, seen_by(net, inputs[0]), seen_by(net, inputs[1])
+            source = TorchKey(net)
+        return source, key_seen_by(source, inputs[0]), key_seen_by(source, inputs[1])
 
     def _pck(self, position: int, seen: Seen) -> float:
         return surely_labelled_pck(self.clips.scored.frames(position), seen.poses.points_frame)
@@ -169,6 +170,15 @@ def seen_by(net: PoseNet, inputs: Inputs) -> Seen:
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     codec = HeatmapCodec(net.arch.height, net.arch.width)
     parts = [folded(images, previous).contiguous().numpy() for images, previous in inputs.batches()]
+    return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
+
+
+def key_seen_by(key: FrozenKey, inputs: Inputs) -> Seen:
+    """What a frozen key network makes of inputs."""
+    arch = key.plan.arch
+    rows = (slice(first, first + BATCH) for first in range(0, len(inputs.crops), BATCH))
+    parts = [key(torch.from_numpy(inputs.crops[part])).contiguous().numpy() for part in rows]
+    codec = HeatmapCodec(arch.height, arch.width)
     return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.inference.frozen import TorchKey
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
@@ -135,7 +136,10 @@ def _extracted(paths: list[Path], kinds: dict[Path, str], schedule: Schedule, da
         )
     else:
         clips = clip_sets(data, SetSizes(SCORED, CALIBRATION, len(schedule)))
-        score, nets = ClipScorer(Networks(key, followers), clips).run(schedule)
+        named = TorchKey(key) if isinstance(key, PoseNet) else key
+        score, found, nets = ClipScorer(Networks(named, followers), clips).run(schedule)
+        assert isinstance(found, TorchKey)
+        nets = [found.net, *nets]
         scores["clips_PCK@0.1"] = round(score.mean, 2)
     origin = "super-network, statistics " + ("recalibrated" if data else "as trained together")
     sources = tuple(Source(net, origin, training[min(position, 1)]) for position, net in enumerate(nets))

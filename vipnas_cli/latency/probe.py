@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.inference.frozen import OnnxKey
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of
 from vipnas_cli.latency.table import layer_key
@@ -117,6 +119,19 @@ def measured_ms(network: Plan | PoseNet, options: ProbeOptions = ProbeOptions())
     """Milliseconds of a network for one crop in ONNX Runtime, random weights or not: the best of several medians."""
     call = network_call(network, options)
     return min(_median_ms(call, options) for _ in range(options.rounds))
+
+
+def measured_key_ms(key: OnnxKey, options: ProbeOptions = ProbeOptions()) -> float:
+    """Milliseconds of a frozen key network for one crop, measured as those of other networks are."""
+    file = key.pipeline.networks[0]
+    session = open_session(file.read(), key.name, RuntimeOptions(options.threads, "cpu"))
+    inputs = {"images": _random_crop(key.plan.arch.height, key.plan.arch.width)}
+    call = partial(session.run, ["heatmaps"], inputs)
+    return min(_median_ms(call, options) for _ in range(options.rounds))
+
+
+def _random_crop(height: int, width: int) -> NDArray[Any]:
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
 
 
 def network_call(network: Plan | PoseNet, options: ProbeOptions) -> Callable[[], object]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from vipnas_cli.search.candidate import Evaluation
-from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec import ImportedSpec, Plan, Schedule
 from vipnas_cli.spec.cost import plan_cost
 
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ class Predictor:
 
 def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
     """What describes a network at its position, by name; `before` is the score of the position before, else NaN."""
-    arch, fusion = plan.built, plan.fusion
+    arch, fusion = plan.arch, plan.fusion
     found = {
         "position": float(position),
         "key": float(position == 0),
@@ -78,6 +78,8 @@ def features_of(plan: Plan, position: int, before: float) -> dict[str, float]:
         f"fusion {fusion.operation}": 1.0,
         f"fusion {fusion.operation} {fusion.stage}": 1.0,
     }
+    if isinstance(arch, ImportedSpec):
+        return found  # it is the same in all candidates
     parts = [("stem", arch.stem), ("head", arch.head), *((f"stage {i}", s) for i, s in enumerate(arch.stages, 1))]
     for part, spec in parts:
         for name, value in vars(spec).items():

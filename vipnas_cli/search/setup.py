@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vipnas_cli.bundle.reader import bundled_weights
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.evaluation.cycles import Networks
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.inference.frozen import load_key
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_super_net
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
-from vipnas_cli.spec import PRESETS, Budget, CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec import PRESETS, Budget, CycleSpace, FusionSpec, Plan, Schedule, key_space_of
 from vipnas_cli.spec.presets import DETECTOR
 
 # Presets that cost more than this share of the budget tell nothing about networks within it.
@@ -27,6 +27,7 @@ class Files:
 
     key: Path
     followers: Path | None
+    key_is_super_net: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -42,10 +43,10 @@ def find_files(mode: str, weights: Sequence[Path] = (), key: Path | None = None)
         raise WeightsError(f"{wrong[0]} is no super-network", "a fixed key network is named with --key")
     found = {kind: path for path, kind in kinds.items()}
     if mode == "spatial":
-        return Files(_named(found, "spatial", kinds), None)
+        return Files(_named(found, "spatial", kinds), None, key_is_super_net=True)
     followers = _named(found, "temporal", kinds)
     if mode == "joint":
-        return Files(_named(found, "spatial", kinds), followers)
+        return Files(_named(found, "spatial", kinds), followers, key_is_super_net=True)
     keys = [key] if key else _bundled("key-*.safetensors")
     if not keys:
         raise WeightsError("no key network comes with this installation", "name a checkpoint with --key")
@@ -75,25 +76,22 @@ def _named(found: dict[str, Path], kind: str, given: dict[Path, str]) -> Path:
 
 def load_networks(files: Files) -> Networks:
     """The networks of checkpoints; WeightsError if they do not fit each other."""
-    key = load_pose_net(files.key) if _kind(files.key) == "pose" else load_super_net(files.key)
+    key = load_super_net(files.key).eval() if files.key_is_super_net else load_key(files.key)
     followers = load_super_net(files.followers) if files.followers else None
-    if followers is not None and followers.keypoints != _keypoints(key):
+    if followers is not None and followers.keypoints != key.keypoints:
         raise WeightsError(
-            f"{files.key} knows {_keypoints(key)} keypoints, {files.followers} {followers.keypoints}",
+            f"{files.key} knows {key.keypoints} keypoints, {files.followers} {followers.keypoints}",
             "name networks of the same keypoints",
         )
-    return Networks(key.eval(), followers and followers.eval())
-
-
-def _keypoints(net: PoseNet | SuperNet) -> int:
-    return net.keypoints if isinstance(net, SuperNet) else net.final.out_channels
+    return Networks(key, followers and followers.eval())
 
 
 def space_of_networks(networks: Networks, lengths: tuple[int, ...]) -> CycleSpace:
     """The schedules whose networks can be taken from the super-networks."""
-    key = networks.key.space if isinstance(networks.key, SuperNet) else SearchSpace.of(networks.key.arch)
     if not isinstance(networks.followers, SuperNet):
-        return CycleSpace(key, key, lengths)
+        assert isinstance(networks.key, SuperNet), "without followers the key network is searched"
+        return CycleSpace(networks.key.space, networks.key.space, lengths)
+    key = networks.key.space if isinstance(networks.key, SuperNet) else key_space_of(networks.key.plan)
     return CycleSpace(key, networks.followers.space, lengths, (FusionSpec(), *networks.followers.fusion_specs))
 
 
@@ -113,5 +111,5 @@ def preset_schedules(space: CycleSpace, budget: Budget) -> tuple[Schedule, ...]:
 
 
 def digest_of(path: Path) -> str:
-    """What tells the content of a file from that of others."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    """What tells the content of a file, or of a bundle in a folder, from that of others."""
+    return hashlib.sha256((path / MANIFEST if path.is_dir() else path).read_bytes()).hexdigest()[:12]

@@ -12,11 +12,11 @@ from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.files import LineLog
-from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
+from vipnas_cli.search.plan_times import measured_plan_ms, table_plan_ms
 from vipnas_cli.search.predictor import upper_bound
 from vipnas_cli.search.runner import OnEvaluation, Runner
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
@@ -47,13 +47,13 @@ class SearchPlan:
     table: LatencyTable | None = None
     measure: int = 0
 
-    @property
-    def prices(self) -> Prices:
+    def prices(self, networks: Networks) -> Prices:
         """What schedules cost in the unit of the budget, as the table tells or as this process measures it."""
         if self.budget.unit == "macs":
             return Prices(self.budget)
-        probe = ProbeOptions(self.measure)
-        return Prices(self.budget, self.table.predict if self.table else lambda plan: measured_ms(plan, probe))
+        if self.table:
+            return Prices(self.budget, table_plan_ms(networks, self.table.threads, self.table))
+        return Prices(self.budget, measured_plan_ms(networks, self.measure))
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,19 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
 def _plan_ms(task: SearchTask, ranks: Ranks, ms_log: Path) -> PlanMs | None:
     """What tells the milliseconds of a plan, the same in all processes."""
     if not task.plan.measure:
-        return task.plan.table.predict if task.plan.table else None
+        table = task.plan.table
+        return table_plan_ms(task.networks, table.threads, table) if table else None
+    plan_ms = measured_plan_ms(task.networks, task.plan.measure)
 
     def measure(plan: Plan) -> float:
         # One process measures while the others wait for the number, so that nothing disturbs it on this machine.
-        return ranks.from_first(lambda: _measured(plan, task.plan.measure, ms_log))
+        return ranks.from_first(lambda: _logged(plan, plan_ms, ms_log))
 
     return measure
 
 
-def _measured(plan: Plan, threads: int, ms_log: Path) -> float:
-    found = measured_ms(plan, ProbeOptions(threads))
+def _logged(plan: Plan, plan_ms: PlanMs, ms_log: Path) -> float:
+    found = plan_ms(plan)
     with LineLog(ms_log) as log:
         log.append(json.dumps({"plan": plan.to_json(), "ms": found}))
     return found

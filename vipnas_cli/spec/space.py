@@ -32,6 +32,7 @@ from vipnas_cli.spec.choices import (
     choices_from_json,
 )
 from vipnas_cli.spec.families import FAMILIES, Family
+from vipnas_cli.spec.imported import ImportedSpec
 
 T = TypeVar("T")
 
@@ -122,10 +123,11 @@ class SearchSpace:
         self._check_family(b)
         return self._build(Cross((a, b), rng))
 
-    def contains(self, spec: ArchSpec) -> bool:
+    def contains(self, spec: ArchSpec | ImportedSpec) -> bool:
         """Whether every part of the architecture is among the choices."""
         return (
-            spec.family == self.family
+            isinstance(spec, ArchSpec)
+            and spec.family == self.family
             and (spec.height, spec.width) in self.sizes
             and (spec.stem.width in self.stem.widths and spec.stem.kernel in self.stem.kernels)
             and all(_stage_contains(*pair) for pair in zip(self.stages, spec.stages, strict=True))

@@ -12,6 +12,7 @@ from typing import get_args
 
 from vipnas_cli.errors import SpecError
 from vipnas_cli.spec.arch import JsonObject, key_of, read_fields, read_list
+from vipnas_cli.spec.fixed import FixedNetwork, KeySpace, key_space_from_json
 from vipnas_cli.spec.schedule import FusionOperation, FusionSpec, Plan, Schedule
 from vipnas_cli.spec.space import SearchSpace
 
@@ -24,10 +25,10 @@ WHOLE_FOLLOWER = 0.4
 class TemporalSpace:
     """Schedules with `followers` followers: archs from two spatial spaces, fusions from operations × stages F1 … F4.
 
-    A key network that is already trained and fixed is the space `SearchSpace.of(arch)`.
+    A key network that is already trained and fixed is the space `key_space_of(plan)`.
     """
 
-    key_space: SearchSpace
+    key_space: KeySpace
     follower_space: SearchSpace
     followers: int
     operations: tuple[FusionOperation, ...] = ("none", "add", "mul", "cat")
@@ -66,7 +67,9 @@ class TemporalSpace:
         """A copy in which each choice of each network, and each fusion, is drawn anew with `probability`."""
         self._check_length(schedule)
         key, *followers = schedule.plans
-        plans = [Plan(self.key_space.mutate(key.built, rng, probability))]
+        if not isinstance(self.key_space, FixedNetwork):
+            key = Plan(self.key_space.mutate(key.built, rng, probability))
+        plans = [key]
         for plan in followers:
             arch = self.follower_space.mutate(plan.built, rng, probability)
             keep = rng.random() >= probability and plan.fusion in self.fusions
@@ -80,6 +83,9 @@ class TemporalSpace:
         plans = []
         for position, (plan_a, plan_b) in enumerate(zip(a.plans, b.plans, strict=True)):
             space = self.follower_space if position else self.key_space
+            if isinstance(space, FixedNetwork):
+                plans.append(plan_a)
+                continue
             mixed = space.cross(plan_a.built, plan_b.built, rng)
             fusion = rng.choice((plan_a.fusion, plan_b.fusion))
             options = [plan for plan in (plan_a, plan_b) if self._holds(position, plan)]
@@ -113,7 +119,7 @@ class TemporalSpace:
         """The space of a JSON object; SpecError names a wrong field."""
         fields = read_fields("temporal space", data, TemporalSpace)
         return TemporalSpace(
-            SearchSpace.from_json(fields["key_space"]),
+            key_space_from_json(fields["key_space"]),
             SearchSpace.from_json(fields["follower_space"]),
             fields["followers"],
             tuple(read_list("temporal space", fields, "operations")),
@@ -131,8 +137,8 @@ class TemporalSpace:
 
     def _holds(self, position: int, plan: Plan) -> bool:
         if position == 0:
-            return self.key_space.contains(plan.built)
-        return self.follower_space.contains(plan.built) and plan.fusion in self.fusions
+            return self.key_space.contains(plan.arch)
+        return self.follower_space.contains(plan.arch) and plan.fusion in self.fusions
 
     def _check_length(self, schedule: Schedule) -> None:
         if len(schedule) != self.followers + 1:
@@ -143,10 +149,10 @@ class TemporalSpace:
 class CycleSpace:
     """Schedules whose cycle has one of `lengths` frames; with `uniform` all followers of a schedule are the same.
 
-    A key network that is fixed is the space `SearchSpace.of(arch)`; a single network is a cycle of one frame.
+    A key network that is fixed is the space `key_space_of(plan)`; a single network is a cycle of one frame.
     """
 
-    key_space: SearchSpace
+    key_space: KeySpace
     follower_space: SearchSpace
     lengths: tuple[int, ...]
     fusions: tuple[FusionSpec, ...] = (FusionSpec(),)
@@ -219,6 +225,9 @@ class CycleSpace:
         found = []
         for length in self.lengths:
             space = self.follower_space if length > 1 else self.key_space
+            if isinstance(space, FixedNetwork):
+                found.append(Schedule((Plan(space.network),)))
+                continue
             for height, width in sorted(space.sizes):
                 arch = replace(space.largest, height=height, width=width)
                 if space.contains(arch):

@@ -21,16 +21,32 @@ from vipnas_cli.pose.realign import realignment_weights
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import ClipSource, StillSource
 
-Arrays = tuple[NDArray[np.generic], ...]
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class KeyView:
+    """What one of several key networks (`key`, None for heatmaps drawn from the labels) sees of n clips of a batch.
+
+    crops (n, H, W, 3) uint8, points_crop (n, K, 2), weights (n, K); rows (n, h', h) and columns (n, w', w): where the
+    first follower finds the heatmaps.
+    """
+
+    key: int | None
+    crops: Tensor
+    points_crop: Tensor
+    weights: Tensor
+    rows: Tensor
+    columns: Tensor
 
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """key_crops (B, H, W, 3) and crops (T, B, H', W', 3) uint8; points_crop (T, B, K, 2); weights (T, B, K);
-    rows (T, B, h', h) and columns (T, B, w', w): where followers find the previous frame's heatmaps; the image of each
-    key frame."""
+    """Views of the key frames, which together have the clips in their order; crops (T, B, H', W', 3) uint8;
+    points_crop (T, B, K, 2); weights (T, B, K); rows (T − 1, B, h', h) and columns (T − 1, B, w', w): where followers
+    after the first find the previous one's heatmaps; the image of each key frame."""
 
-    key_crops: Tensor
+    views: tuple[KeyView, ...]
     crops: tuple[Tensor, ...]
     points_crop: tuple[Tensor, ...]
     weights: tuple[Tensor, ...]
@@ -41,12 +57,14 @@ class ClipBatch:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Crop sizes (height, width) of the key frame and of each follower, and how far boxes err from frame to frame.
+    """Crop sizes (height, width) of each key network and of each follower, and how far boxes err from frame to frame.
 
-    `stills` is the share of clips that are simulated from one still image; `limbs` is how far limbs move in those.
+    Every clip has one of the key networks, all equally likely; for the share `drawn` of clips heatmaps are drawn from
+    the labels instead, for the first key network's crop. `stills` is the share of clips that are simulated from one
+    still image; `limbs` is how far limbs move in those.
     """
 
-    key_size: tuple[int, int]
+    key_sizes: tuple[tuple[int, int], ...]
     sizes: tuple[tuple[int, int], ...]
     batch_size: int
     box_shift: float = 0.05
@@ -54,6 +72,18 @@ class ClipOptions:
     stills: float = 0.35
     limbs: float = 1.0
     longest_stride: int = 2
+    drawn: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One clip: its key network, per frame crop, points and weights, per follower row and column weights."""
+
+    key: int | None
+    frames: tuple[tuple[Array, Array, Array], ...]
+    rows: tuple[Array, ...]
+    columns: tuple[Array, ...]
+    id: str
 
 
 @dataclass(frozen=True)
@@ -70,17 +100,27 @@ class ClipBatches:
         """This process's rows of the batch of `step`, each drawn from a generator of its own."""
         own = own_rows(self.options.batch_size)
         samples = [self._sample(np.random.default_rng((self.seed, step, row))) for row in own]
-        key = stacked([sample[0] for sample in samples])
-        frames = zip(*(sample[1] for sample in samples), strict=True)
-        columns = [tuple(stacked(part) for part in zip(*frame, strict=True)) for frame in frames]
-        crops, points, weights, rows, across = zip(*columns, strict=True)
-        return ClipBatch(key, crops, points, weights, rows, across, tuple(sample[2] for sample in samples))
+        # The clips of a key network stand together; where there is one alone, all keep their places.
+        samples.sort(key=lambda sample: len(self.options.key_sizes) if sample.key is None else sample.key)
+        views = []
+        for key in dict.fromkeys(sample.key for sample in samples):
+            own_frames = [(*s.frames[0], s.rows[0], s.columns[0]) for s in samples if s.key == key]
+            views.append(KeyView(key, *(stacked(part) for part in zip(*own_frames, strict=True))))
+        places = range(1, len(self.options.sizes) + 1)
+        crops, points, weights = (
+            tuple(stacked([sample.frames[place][part] for sample in samples]) for place in places) for part in range(3)
+        )
+        rows, columns = (
+            tuple(stacked([getattr(sample, name)[place] for sample in samples]) for place in places[:-1])
+            for name in ("rows", "columns")
+        )
+        return ClipBatch(tuple(views), crops, points, weights, rows, columns, tuple(sample.id for sample in samples))
 
-    def _sample(self, generator: np.random.Generator) -> tuple[NDArray[np.uint8], list[Arrays], str]:
-        """The key crop; per follower: crop, points, weights, row weights, column weights; the key frame's image."""
+    def _sample(self, generator: np.random.Generator) -> _Sample:
         people, images = self._draw(generator)
         rotation, flip = self._orientation(generator)
-        sizes = [self.options.key_size, *self.options.sizes]
+        key = self._key(generator)
+        sizes = [self.options.key_sizes[key or 0], *self.options.sizes]
         padding = 1.25 * float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
         transforms = [
             CropTransform.from_box(_jittered(person.box_frame, self.options, generator), *size, padding, rotation, flip)
@@ -97,9 +137,14 @@ class ClipBatches:
             row, column = realignment_weights([source], [target])
             rows.append(row[0])
             columns.append(column[0])
-        key = frames[0][0]
-        parts: list[Arrays] = [(*frame, r, c) for frame, r, c in zip(frames[1:], rows, columns, strict=True)]
-        return key, parts, str(people[0].image)
+        return _Sample(key, tuple(frames), tuple(rows), tuple(columns), str(people[0].image))
+
+    def _key(self, generator: np.random.Generator) -> int | None:
+        """Which key network a clip has, None for the labels; what needs no choice draws nothing."""
+        if self.options.drawn and generator.random() < self.options.drawn:
+            return None
+        count = len(self.options.key_sizes)
+        return int(generator.integers(count)) if count > 1 else 0
 
     def _draw(self, generator: np.random.Generator) -> tuple[list[LabelledPerson], list[NDArray[np.uint8]]]:
         """A person in consecutive frames."""

@@ -8,21 +8,25 @@ Shapes: B batch, K keypoints, h, w heatmap cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from vipnas_cli.errors import UsageError
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, shared_places
+from vipnas_cli.inference.frozen import FrozenKey, about_key
+from vipnas_cli.nets.checkpoints import load_checkpoint, shared_places
 from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw, network_input
-from vipnas_cli.spec import Plan, Schedule, read_schedule
+from vipnas_cli.spec import ArchSpec, Plan, Schedule, read_schedule
 from vipnas_cli.spec.families import Output
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
 from vipnas_cli.training.data import clip_source, still_source
+from vipnas_cli.training.key_heatmaps import crop_sizes, frozen_keys, key_heatmaps, realign_heatmaps
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
+from vipnas_cli.training.options import KeyErrors
+from vipnas_cli.training.recipe import Recipe
 from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, initialise
 
 
@@ -37,21 +41,17 @@ class HeatmapNoise:
 
 @dataclass(frozen=True)
 class HeatmapRules:
-    """What followers hand to the next one: how it is corrupted, how raw output becomes heatmaps, and whether a follower
-    also learns from the errors that its heatmaps cause in the ones after it (`through_time`)."""
+    """What followers get: how it is corrupted, the errors of key frames, how raw output becomes heatmaps, and whether
+    a follower also learns from the errors that its heatmaps cause in the ones after it (`through_time`)."""
 
     noise: HeatmapNoise = HeatmapNoise()
+    errors: KeyErrors = KeyErrors()
     output: Output = "softmax"
     through_time: bool = False
 
     def heatmaps(self, raw: Tensor) -> Tensor:
         """The heatmaps (B, K, h, w) that the next follower gets of raw output."""
         return heatmaps_from_raw(raw if self.through_time else raw.detach(), self.output)
-
-
-def realign_heatmaps(heatmaps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Heatmaps (B, K, h, w) re-aligned by row weights (B, h', h) and column weights (B, w', w)."""
-    return rows[:, None] @ heatmaps @ columns.transpose(1, 2)[:, None]
 
 
 def corrupt(heatmaps: Tensor, noise: HeatmapNoise, generator: torch.Generator) -> Tensor:
@@ -64,50 +64,55 @@ def corrupt(heatmaps: Tensor, noise: HeatmapNoise, generator: torch.Generator) -
 
 
 def unrolled_loss(
-    key: Callable[[Tensor], Tensor],
+    keys: Sequence[FrozenKey],
     followers: list[Callable[[Tensor, Tensor], Tensor]],
     batch: ClipBatch,
     generator: torch.Generator,
     rules: HeatmapRules = HeatmapRules(),
 ) -> Tensor:
-    """Mean loss of all followers of a clip; the key network is frozen.
-
-    `key` gives heatmaps of images; each follower gives raw output of images and the previous heatmaps.
-    """
-    with torch.no_grad():
-        heatmaps = key(network_input(batch.key_crops))
+    """Mean loss of all followers of a clip; each gives raw output of images and the previous heatmaps."""
+    heatmaps = key_heatmaps(batch.views, keys, rules.errors, generator)
     total = torch.zeros((), device=heatmaps.device)
     for step, follower in enumerate(followers):
-        previous = realign_heatmaps(heatmaps, batch.rows[step], batch.columns[step])
-        raw = follower(network_input(batch.crops[step]), corrupt(previous, rules.noise, generator))
+        if step:
+            heatmaps = realign_heatmaps(heatmaps, batch.rows[step - 1], batch.columns[step - 1])
+        raw = follower(network_input(batch.crops[step]), corrupt(heatmaps, rules.noise, generator))
         total = total + heatmap_loss(raw, batch.points_crop[step], batch.weights[step], rules.output)
         heatmaps = rules.heatmaps(raw)
     return total / len(followers)
 
 
+def clip_options(recipe: Recipe, keys: Sequence[FrozenKey], sizes: tuple[tuple[int, int], ...]) -> ClipOptions:
+    """The clips of a recipe for followers with crops of `sizes` (height, width) behind frozen key networks."""
+    drawn = recipe.key_errors.drawn
+    return ClipOptions(crop_sizes(keys), sizes, recipe.batch, stills=recipe.stills, drawn=drawn)
+
+
+def heatmap_rules(recipe: Recipe, arch: ArchSpec) -> HeatmapRules:
+    """How followers of that architecture are unrolled in a recipe."""
+    return HeatmapRules(errors=recipe.key_errors, output=arch.rules.output, through_time=recipe.through_time)
+
+
 def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     recipe = plan.recipe
-    assert plan.key is not None
-    key = load_pose_net(plan.key).eval().to(plan.device)
-    arch = architecture_of(plan)
-    net = PoseNet(arch, key.final.out_channels, recipe.fusion)
+    keys, arch = frozen_keys(plan), architecture_of(plan)
+    net = PoseNet(arch, keys[0].keypoints, recipe.fusion)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
     initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     sizes = ((arch.height, arch.width),) * recipe.followers
-    options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
-    source = ClipBatches(clips, stills, options, recipe.augmentation, recipe.seed)
+    source = ClipBatches(clips, stills, clip_options(recipe, keys, sizes), recipe.augmentation, recipe.seed)
     facts = {"kind": "pose", "plan": Plan(arch, recipe.fusion).to_json(), "keypoints": net.final.out_channels}
+    facts["keys"] = [about_key(key) for key in keys]
     trainer = Trainer(net, recipe.loop, header_of(plan, facts))
     if plan.resume:
         trainer.resume(plan.out)
-    key_run, raw = compiled(key, plan), compiled(net.raw, plan)
+    raw = compiled(net.raw, plan)
 
     def loss_of(batch: ClipBatch) -> Tensor:
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = HeatmapRules(output=arch.rules.output, through_time=recipe.through_time)
-        return unrolled_loss(key_run, [raw] * recipe.followers, batch, noise, rules)
+        return unrolled_loss(keys, [raw] * recipe.followers, batch, noise, heatmap_rules(recipe, arch))
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
 
@@ -133,33 +138,32 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     The checkpoint holds all of them; `--init` names the super-network that they come from, or a cycle to go on with.
     """
     recipe = plan.recipe
-    assert plan.key is not None
-    schedule, key = schedule_of(plan), load_pose_net(plan.key).eval().to(plan.device)
+    schedule, keys = schedule_of(plan), frozen_keys(plan)
     if len(schedule) < 2:
         raise UsageError("the schedule has no followers", "train its key network with a recipe for key networks")
+    # The followers stand behind the key networks of the training, whichever they were searched behind.
+    schedule = replace(schedule, plans=(keys[0].plan, *schedule.plans[1:]))
     plans, places = shared_places(schedule)
     nets = []
     for place, follower in enumerate(plans):
-        net = PoseNet(follower.built, key.final.out_channels, follower.fusion)
+        net = PoseNet(follower.built, keys[0].keypoints, follower.fusion)
         initialise(net, plan, place)
         freeze(net, recipe.frozen_stages)
         nets.append(net)
     sizes = tuple((nets[place].arch.height, nets[place].arch.width) for place in places)
-    options = ClipOptions((key.arch.height, key.arch.width), sizes, recipe.batch, stills=recipe.stills)
     recipe = replace(recipe, followers=len(places))
     people = (clip_source(recipe, plan.folders), still_source(recipe, plan.folders))
-    source = ClipBatches(*people, options, recipe.augmentation, recipe.seed)
-    facts = {"kind": "cycle", "schedule": schedule.to_json(), "keypoints": key.final.out_channels}
+    source = ClipBatches(*people, clip_options(recipe, keys, sizes), recipe.augmentation, recipe.seed)
+    facts = {"kind": "cycle", "schedule": schedule.to_json(), "keypoints": keys[0].keypoints}
+    facts["keys"] = [about_key(key) for key in keys]
     trainer = Trainer(Followers(nets, places), recipe.loop, header_of(plan, facts))
     if plan.resume:
         trainer.resume(plan.out)
     runs = [compiled(net.raw, plan) for net in nets]
-    key_run = compiled(key, plan)
 
     def loss_of(batch: ClipBatch) -> Tensor:
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = HeatmapRules(output=nets[0].arch.rules.output, through_time=recipe.through_time)
-        return unrolled_loss(key_run, [runs[place] for place in places], batch, noise, rules)
+        return unrolled_loss(keys, [runs[place] for place in places], batch, noise, heatmap_rules(recipe, nets[0].arch))
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
 

@@ -27,3 +27,22 @@ class LoopOptions:
     milestone_factor: float = 0.1
     synced_batch_norm: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class KeyErrors:
+    """What makes followers trust any key network: heatmaps of key frames that are drawn, and errors put into them.
+
+    `drawn` is the share of clips whose key heatmaps are drawn from the labels in place of a network's; these always
+    have errors, those of networks in the share `spoiled` of clips. Errors: peaks are moved by `jitter` times the σ of
+    a target, widths change by up to the factor exp(`width`) either way; of joints or left-right pairs the share
+    `missed` is blank, `exchanged` has changed sides, and `ghosts` has a second peak elsewhere.
+    """
+
+    drawn: float = 0.0
+    spoiled: float = 0.0
+    jitter: float = 0.6
+    width: float = 0.4
+    missed: float = 0.05
+    exchanged: float = 0.03
+    ghosts: float = 0.05

@@ -15,7 +15,7 @@ from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.spec import FusionSpec
-from vipnas_cli.training.options import LoopOptions
+from vipnas_cli.training.options import KeyErrors, LoopOptions
 
 Start = Literal["imagenet", "blazepose", "scratch"]
 Kind = Literal["pose", "followers", "detector", "verifier", "spatial", "temporal", "cycle"]
@@ -75,7 +75,7 @@ class Recipe:
     besides the largest and the smallest.
 
     Key networks are trained on `crops` of several sizes one after the other, by their shares of the steps, or on those
-    of the network's own size if none are named.
+    of the network's own size if none are named. Followers see `key_errors` in the heatmaps of key frames.
     """
 
     name: str
@@ -101,6 +101,7 @@ class Recipe:
     random: int = 1
     validation: ValidationSet | None = None
     crops: tuple[CropShare, ...] = ()
+    key_errors: KeyErrors = KeyErrors()
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a JSON object for a checkpoint's header."""
@@ -116,6 +117,7 @@ TABLES: dict[str, type] = {
     "fusion": FusionSpec,
     "validation": ValidationSet,
     "crops": CropShare,
+    "key_errors": KeyErrors,
 }
 LARGEST_NUMBER = 100_000_000
 
@@ -181,7 +183,9 @@ def _check_numbers(recipe: Recipe) -> None:
         if not least <= value <= LARGEST_NUMBER:
             raise ValueError(f"{name} must be {least} to {LARGEST_NUMBER}, not {float(value):g}")
     numbers = [
-        value for table in (recipe, recipe.loop, *recipe.data, recipe.augmentation) for value in vars(table).values()
+        value
+        for table in (recipe, recipe.loop, *recipe.data, recipe.augmentation, recipe.key_errors)
+        for value in vars(table).values()
     ]
     if not all(math.isfinite(value) for value in numbers if isinstance(value, float)):
         raise ValueError("a number is not finite")

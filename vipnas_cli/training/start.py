@@ -30,17 +30,17 @@ Function = TypeVar("Function", bound=Callable[..., object])
 class RunPlan:
     """Where a training reads and writes, what it starts from, and how it computes.
 
-    `key` is the frozen key network of followers, `detector` the frozen one whose boxes a verifier judges; `initial`
-    gives first weights, later ones over earlier ones; `until` stops earlier than the recipe; `spec` is a searched
-    schedule whose networks are trained in place of the recipe's preset. `validation` scores super-networks and
-    followers on the way; key networks are scored as the recipe says.
+    `keys` are the frozen key networks of followers, of which every clip has one, `detector` the frozen one whose boxes
+    a verifier judges; `initial` gives first weights, later ones over earlier ones; `until` stops earlier than the
+    recipe; `spec` is a searched schedule whose networks are trained in place of the recipe's preset. `validation`
+    scores super-networks and followers on the way; key networks are scored as the recipe says.
     """
 
     recipe: Recipe
     folders: Folders
     out: Path
     initial: tuple[Path, ...] = ()
-    key: Path | None = None
+    keys: tuple[Path, ...] = ()
     resume: bool = False
     until: int | None = None
     compile: bool = True
@@ -150,8 +150,8 @@ def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)
     initial = [("--init", path) for path in plan.initial]
-    frozen = [("--key", plan.key), ("--detector", plan.detector)]
-    named = [("--spec", plan.spec), *initial, *frozen, ("--out", plan.out)]
+    keys = [("--key", path) for path in plan.keys]
+    named = [("--spec", plan.spec), *initial, *keys, ("--detector", plan.detector), ("--out", plan.out)]
     options = " ".join(f"{option} {path.name}" for option, path in named if path is not None)
     command = f"vipnas train {plan.recipe.name} --data DATA {options}"
     return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start, "command": command}}

@@ -11,22 +11,23 @@ Shapes: B batch, K keypoints, T followers, h, w heatmap cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 import torch
 from torch import Tensor
 
-from vipnas_cli.nets.checkpoints import load_pose_net
+from vipnas_cli.inference.frozen import FrozenKey, about_key
 from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.spec import ArchSpec, Plan, SearchSpace, TemporalSpace
+from vipnas_cli.spec import ArchSpec, Plan, SearchSpace, TemporalSpace, key_space_of
 from vipnas_cli.spec.families import Output
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
-from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches, ClipOptions
+from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches
 from vipnas_cli.training.data import clip_source, still_source
-from vipnas_cli.training.followers import HeatmapRules, corrupt, realign_heatmaps
+from vipnas_cli.training.followers import HeatmapRules, clip_options, corrupt, heatmap_rules
+from vipnas_cli.training.key_heatmaps import frozen_keys, key_heatmaps, realign_heatmaps
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.start import RunPlan, compiled, header_of, initialise_super_net, space_of_recipe
@@ -122,10 +123,10 @@ Cycles = list[tuple[Plan, ...]]
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What a step needs besides the batch: the shared weights, the frozen key network, how heatmaps are passed on."""
+    """What a step needs besides the batch: the shared weights, frozen key networks, how heatmaps are passed on."""
 
     net: SuperNet
-    key: Callable[[Tensor], Tensor]
+    keys: Sequence[FrozenKey]
     rules: HeatmapRules
     generator: torch.Generator
 
@@ -151,19 +152,16 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
 
     `cycles` begin with the largest, which teaches the others. Each cycle carries its own heatmaps from frame to frame.
     """
-    with torch.no_grad():
-        first = unrolled.key(network_input(batch.key_crops))
+    first = key_heatmaps(batch.views, unrolled.keys, unrolled.rules.errors, unrolled.generator)
     total = torch.zeros((), device=first.device)
     teachers: list[Tensor] = []
     count = len(cycles) * len(batch.crops)
     for plans in cycles:
         heatmaps, waiting = first, first.new_zeros(())
         for step, plan in enumerate(plans):
-            previous = corrupt(
-                realign_heatmaps(heatmaps, batch.rows[step], batch.columns[step]),
-                unrolled.rules.noise,
-                unrolled.generator,
-            )
+            if step:
+                heatmaps = realign_heatmaps(heatmaps, batch.rows[step - 1], batch.columns[step - 1])
+            previous = corrupt(heatmaps, unrolled.rules.noise, unrolled.generator)
             images, output = network_input(batch.crops[step]), unrolled.rules.output
             raw = unrolled.net.raw(images, plan.built, previous, plan.fusion)
             loss = heatmap_loss(raw, batch.points_crop[step], batch.weights[step], output)
@@ -184,34 +182,31 @@ def temporal_step(unrolled: Unrolled, batch: ClipBatch, cycles: Cycles) -> Tenso
 def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
     """Trains the followers' super-network of a recipe's space and yields an event per step."""
     recipe = plan.recipe
-    assert plan.key is not None
-    key = load_pose_net(plan.key).eval().to(plan.device)
+    keys = frozen_keys(plan)
     space = TemporalSpace(
-        SearchSpace.of(key.arch), space_of_recipe(recipe), recipe.followers, fusion_stages=recipe.fusion_stages
+        key_space_of(keys[0].plan), space_of_recipe(recipe), recipe.followers, fusion_stages=recipe.fusion_stages
     )
-    net = SuperNet(space.follower_space, key.final.out_channels, space.fusions)
+    net = SuperNet(space.follower_space, keys[0].keypoints, space.fusions)
     initialise_super_net(net, plan)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
 
     def batches(size: tuple[int, int]) -> ClipBatches:
-        key_size = (key.arch.height, key.arch.width)
-        options = ClipOptions(key_size, (size,) * recipe.followers, recipe.batch, stills=recipe.stills)
+        options = clip_options(recipe, keys, (size,) * recipe.followers)
         return ClipBatches(clips, stills, options, recipe.augmentation, recipe.seed)
 
     source = SizedBatches(tuple(batches(size) for size in space.follower_space.sizes), recipe.seed)
     fusions = [[fusion.operation, fusion.stage] for fusion in space.fusions if fusion.operation != "none"]
-    facts = {"kind": "supernet", "space": space.follower_space.to_json(), "fusions": fusions}
-    trainer = Trainer(net, recipe.loop, header_of(plan, {**facts, "keypoints": net.keypoints}))
+    facts: dict[str, object] = {"kind": "supernet", "space": space.follower_space.to_json(), "fusions": fusions}
+    facts |= {"keypoints": net.keypoints, "keys": [about_key(key) for key in keys]}
+    trainer = Trainer(net, recipe.loop, header_of(plan, facts))
     if plan.resume:
         trainer.resume(plan.out)
-    key_run = compiled(key, plan)
 
     def loss_of(batch: ClipBatch) -> Tensor:
         size = (batch.crops[0].shape[1], batch.crops[0].shape[2])
         cycles = sandwich_cycles(space, size, recipe.random, step_rng(recipe.seed + 1, trainer.step))
         # A generator of the step's own, so that a resumed training draws the same noise.
         noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
-        rules = HeatmapRules(output=net.store.arch.rules.output, through_time=recipe.through_time)
-        return temporal_step(Unrolled(net, key_run, rules, noise), batch, cycles)
+        return temporal_step(Unrolled(net, keys, heatmap_rules(recipe, net.store.arch), noise), batch, cycles)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

@@ -9,7 +9,7 @@ Shapes: N people, K keypoints, H, W crop pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -24,13 +24,13 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
-from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.evaluation.cycles import ClipScorer, Networks, Seen
+from vipnas_cli.inference.frozen import FrozenKey, load_key
 from vipnas_cli.metrics.pck import limb_sizes, limbs_of, pck
-from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
-from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, key_space_of
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import Images, synthetic_people
 from vipnas_cli.training.followers import Followers, schedule_of
@@ -115,22 +115,31 @@ DRAWN = 2
 
 @dataclass(frozen=True)
 class ClipScore:
-    """Mean PCK@0.1 in percent of a training's networks on clips; `key` is the frozen key network of followers."""
+    """Mean PCK@0.1 in percent of a training's networks on clips; `keys` are the frozen key networks of followers.
+
+    What they see of the clips stays the same from score to score, so it is computed once.
+    """
 
     clips: ClipSets
-    key: PoseNet | None = None
+    keys: tuple[FrozenKey, ...] = ()
     followers: int = 0
+    _seen: dict[Plan, tuple[FrozenKey, Seen, Seen]] = field(default_factory=dict)
 
     def __call__(self, net: nn.Module) -> float:
         """The score of a super-network, of one follower in all places, or of a cycle's followers."""
         net = net.cpu()
-        schedules = self._schedules(net)
-        if isinstance(net, SuperNet):
-            networks = Networks(net) if self.key is None else Networks(self.key, net)
-        else:
-            assert self.key is not None
-            networks = Networks(self.key, tuple(self._places(net)))
-        score = ClipScorer(networks, self.clips)
+        if not self.keys:
+            assert isinstance(net, SuperNet)
+            return self._mean(ClipScorer(Networks(net), self.clips), self._spatial(net))
+        followers = net if isinstance(net, SuperNet) else tuple(self._places(net))
+        scores = [
+            self._mean(ClipScorer(Networks(key, followers), self.clips, self._seen), self._temporal(net, key))
+            for key in self.keys
+        ]
+        return float(np.mean(scores))
+
+    @staticmethod
+    def _mean(score: ClipScorer, schedules: Sequence[Schedule]) -> float:
         return float(np.mean([score(schedule).mean for schedule in schedules]))
 
     def _places(self, net: nn.Module) -> list[PoseNet]:
@@ -138,20 +147,24 @@ class ClipScore:
         nets = net.in_order if isinstance(net, Followers) else [net] * self.followers
         return [follower for follower in nets if isinstance(follower, PoseNet)]
 
-    def _schedules(self, net: nn.Module) -> list[Schedule]:
-        """The largest and the smallest network of a super-network, and a few in between; else what there is."""
-        first = () if self.key is None else (Plan(self.key.arch),)
-        if not isinstance(net, SuperNet):
-            return [Schedule((*first, *(Plan(follower.arch, follower.fusion_spec) for follower in self._places(net))))]
+    @staticmethod
+    def _spatial(net: SuperNet) -> list[Schedule]:
+        """The largest and the smallest key network of a super-network, and a few in between."""
         rng = Random(0)
-        if self.key is None:
-            archs = [net.space.largest, net.space.smallest, *(net.space.sample(rng) for _ in range(DRAWN))]
-            return [Schedule((Plan(arch),)) for arch in archs]
-        fusions = (FusionSpec(), *net.fusion_specs)
-        space = CycleSpace(SearchSpace.of(self.key.arch), net.space, (self.followers + 1,), fusions)
+        archs = [net.space.largest, net.space.smallest, *(net.space.sample(rng) for _ in range(DRAWN))]
+        return [Schedule((Plan(arch),)) for arch in archs]
+
+    def _temporal(self, net: nn.Module, key: FrozenKey) -> list[Schedule]:
+        """Behind a key network the largest and smallest followers of a super-network and a few in between, or all."""
+        if not isinstance(net, SuperNet):
+            return [
+                Schedule((key.plan, *(Plan(follower.arch, follower.fusion_spec) for follower in self._places(net))))
+            ]
+        rng = Random(0)
+        space = CycleSpace(key_space_of(key.plan), net.space, (self.followers + 1,), (FusionSpec(), *net.fusion_specs))
         drawn = [space.sample(rng) for _ in range(DRAWN + 2)]
         ends = [
-            replace(schedule, plans=(*first, *(replace(plan, arch=arch) for plan in schedule.plans[1:])))
+            replace(schedule, plans=(key.plan, *(replace(plan, arch=arch) for plan in schedule.plans[1:])))
             for schedule, arch in zip(drawn, (net.space.largest, net.space.smallest), strict=False)
         ]
         return [*ends, *drawn[2:]]
@@ -165,10 +178,11 @@ def clip_validation(plan: RunPlan) -> Validation | None:
     recipe, wanted = plan.recipe, plan.recipe.validation
     if wanted is None or recipe.kind in ("pose", "detector"):
         return None
-    key = None if plan.key is None or recipe.kind == "spatial" else load_pose_net(plan.key).eval()
-    followers = 0 if key is None else recipe.followers
+    # Scored on the CPU, where nothing is compiled.
+    keys = () if recipe.kind == "spatial" else tuple(map(load_key, plan.keys))
+    followers = recipe.followers if keys else 0
     if recipe.kind == "cycle":
         followers = len(schedule_of(plan)) - 1
     data = plan.folders.data / wanted.path if wanted.format == "clips" else None
     clips = clip_sets(data, SetSizes(wanted.people, CALIBRATION, 1 + followers))
-    return Validation(ClipScore(clips, key, followers), wanted.every, wanted.keep_best)
+    return Validation(ClipScore(clips, keys, followers), wanted.every, wanted.keep_best)

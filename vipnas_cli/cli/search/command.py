@@ -95,7 +95,8 @@ class SearchOptions:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The fixed key network of temporal. Default: the bundled one.",
+            help="The fixed key network of temporal: a checkpoint, an ONNX file, or a bundle, also an imported one. "
+            "Default: the bundled one.",
             rich_help_panel="Networks",
         ),
     ] = None

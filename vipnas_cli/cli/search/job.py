@@ -20,7 +20,7 @@ from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, te
 from vipnas_cli.distributed import torchrun_rank, worker_group
 from vipnas_cli.errors import BudgetError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
-from vipnas_cli.evaluation.cycles import ClipScorer
+from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTable
@@ -28,6 +28,7 @@ from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.search.log import Problem, SearchLog
+from vipnas_cli.search.plan_times import measured_plan_ms
 from vipnas_cli.search.predictor import cross_validated_correlation
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.search.setup import (
@@ -76,7 +77,7 @@ def search_job(options: SearchOptions) -> None:
         raise
     front = front_of(outcome.searched, outcome.unit)
     probe = ProbeOptions(options.threads)
-    clock = PlanClock(lambda plan: measured_ms(plan, probe))
+    clock = PlanClock(measured_plan_ms(ready.task.networks, options.threads))
     result = SearchResult(
         options=options,
         budget=ready.task.plan.budget,
@@ -104,7 +105,7 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     files = find_files(options.mode, options.weights, options.key)
     networks = load_networks(files)
     space = replace(space_of_networks(networks, options.lengths), uniform=options.alike)
-    plan = _search_plan(options, space)
+    plan = _search_plan(options, space, networks)
     clips, synthetic = _find_clips(options, console)
     problem = _problem(options, files, space, clips)
     known: list[Evaluation] = []
@@ -132,7 +133,7 @@ def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, boo
     return sets, data is None
 
 
-def _search_plan(options: SearchOptions, space: CycleSpace) -> SearchPlan:
+def _search_plan(options: SearchOptions, space: CycleSpace, networks: Networks) -> SearchPlan:
     """How the search proceeds; BudgetError, UsageError or InputError for options that cannot be met."""
     budget = Budget.parse(options.budget)
     if budget.unit == "fps":
@@ -155,7 +156,7 @@ def _search_plan(options: SearchOptions, space: CycleSpace) -> SearchPlan:
         measure=measure,
     )
     # Told now rather than after the clips are made.
-    plan.prices.cheapest(space)
+    plan.prices(networks).cheapest(space)
     return replace(plan, presets=preset_schedules(space, budget)) if options.baselines else plan
 
 

@@ -19,7 +19,7 @@ from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, Entry, Level, levels_of
 from vipnas_cli.search.setup import Files
 from vipnas_cli.search.task import Outcome
-from vipnas_cli.spec import ArchSpec, Budget, Plan
+from vipnas_cli.spec import ArchSpec, Budget, ImportedSpec, Plan
 from vipnas_cli.spec.cost import plan_cost
 
 SCHEMA = 1
@@ -158,7 +158,7 @@ def _row(evaluation: Evaluation) -> dict[str, Any]:
 def _position(position: int, plan: Plan, ms: float, score: float) -> dict[str, Any]:
     return {
         "position": position,
-        "network": summary_of(plan.built),
+        "network": summary_of(plan.arch),
         "fusion": fusion_text(plan),
         "macs": plan_cost(plan).macs,
         "measured_ms": round(ms, 3),
@@ -166,8 +166,10 @@ def _position(position: int, plan: Plan, ms: float, score: float) -> dict[str, A
     }
 
 
-def summary_of(arch: ArchSpec) -> str:
-    """An architecture in one line."""
+def summary_of(arch: ArchSpec | ImportedSpec) -> str:
+    """An architecture in one line, a network of others by its name."""
+    if isinstance(arch, ImportedSpec):
+        return f"{arch.height}×{arch.width}, {arch.name} (imported)"
     stages = arch.stages
     parts = [
         f"depth {_joined(s.depth for s in stages)}",
@@ -233,7 +235,7 @@ def _allocation(result: SearchResult) -> Table:
         macs = plan_cost(plan).macs
         table.add_row(
             "key" if position == 0 else f"+{position}",
-            summary_of(plan.built),
+            summary_of(plan.arch),
             fusion_text(plan),
             f"{macs / 1e6:.1f}",
             f"{macs / total:.0%}",

@@ -34,7 +34,13 @@ class TrainOptions:
         tuple[Path, ...],
         typer.Option(help="A checkpoint whose fitting weights are the start; of several the later ones win."),
     ] = ()
-    key: Annotated[Path | None, typer.Option(help="The frozen key network, for followers.")] = None
+    key: Annotated[
+        tuple[Path, ...],
+        typer.Option(
+            help="The frozen key network, for followers: a checkpoint, an ONNX file, or a bundle, also an imported "
+            "one; may be repeated, then every clip has one of them."
+        ),
+    ] = ()
     detector: Annotated[
         Path | None,
         typer.Option(help="The detector whose boxes a verifier judges, a checkpoint. Default: the bundled one's."),

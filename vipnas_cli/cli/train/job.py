@@ -83,12 +83,12 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
             f"the data folder {options.data} does not exist",
             "check --data, or leave it out for a rehearsal on synthetic people",
         )
-    if kind in WITH_KEY and options.key is None and not rehearsed:
+    if kind in WITH_KEY and not options.key and not rehearsed:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
     if kind == "cycle" and options.spec is None and not options.init:
         raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
-    for path in (*options.init, options.key, options.spec, options.detector):
-        if path is not None and not path.is_file():
+    for path in (*options.init, *options.key, options.spec, options.detector):
+        if path is not None and not (path.is_file() or (path in options.key and path.is_dir())):
             raise UsageError(f"{path} does not exist", "check the path")
     assert options.out is not None
     if options.out.exists() and not options.resume:
@@ -125,15 +125,16 @@ def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
 
     console.print(f"No --data: this is a rehearsal of {plan.recipe.name} on synthetic people.", style="bold yellow")
     console.print("It takes minutes, shows that the training runs here, and its weights are good for nothing else.")
-    key = plan.key
-    if plan.recipe.kind in WITH_KEY and key is None:
+    keys = plan.keys
+    if plan.recipe.kind in WITH_KEY and not keys:
         key = plan.out.with_name(f"{plan.out.stem}-key.safetensors")
+        keys = (key,)
         if not key.exists():
             console.print("First a small key network, which the followers take up:")
             small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=(), resume=False, compile=False)
             _train(small, console, None)
             together()
-    return replace(plan, recipe=rehearsal(plan.recipe), key=key, compile=False)
+    return replace(plan, recipe=rehearsal(plan.recipe), keys=keys, compile=False)
 
 
 class _Stop:
