@@ -17,8 +17,8 @@ from vipnas_cli.cli.command import command
 COMMANDS = {
     "run": """
         INPUT --start --end --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
-        --verify/--no-verify --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True --json
-        --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
+        --verify/--no-verify --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True
+        --steadiness --json --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
     """,
     "train": """
         RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0
@@ -64,6 +64,9 @@ COMMANDS = {
     "eval selection": """
         --stills --people --frames=8 --seed=0 --clips --held-back=0.1 --weights --pipeline --threads=0
         --provider=auto --json --quiet/-q
+    """,
+    "eval steadiness": """
+        CLIP... --weights --budget/-b --smooth=off --threads=0 --provider=auto --json --quiet/-q
     """,
     "eval people": """
         --data --weights --min-height=0.15 --threshold --detector-size --verify/--no-verify --verifier

@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     """The results of one run of a bundled pipeline, and its summary in summary.json."""
     path = tmp_path_factory.mktemp("run")
     outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl", "-o", "out.json")
-    result = vipnas("run", str(CLIP), "--budget", PIPELINES[request.param], *outputs, "--json", cwd=path)
+    result = vipnas(
+        "run", str(CLIP), "--budget", PIPELINES[request.param], *outputs, "--steadiness", "--json", cwd=path
+    )
     (path / "summary.json").write_text(result.stdout)
     return path
 
@@ -152,6 +154,15 @@ def test_a_video_without_people_says_what_to_try(tmp_path: Path) -> None:
     result = vipnas("run", "empty.mp4", "-o", "out.csv", cwd=tmp_path)
     assert "--boxes whole" in result.stderr
     assert not rows_by_frame(tmp_path)
+
+
+@pytest.mark.parametrize("folder", list(PIPELINES)[-1:], indirect=True)
+def test_eval_measures_the_steadiness_that_a_run_tells(folder: Path) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    result = vipnas("eval", "steadiness", str(CLIP), "--budget", list(PIPELINES.values())[-1], "--json", cwd=folder)
+    (measured,) = json.loads(result.stdout)["clips"]
+    assert {name: value for name, value in measured.items() if name != "clip"} == summary["steadiness"]
+    assert summary["steadiness"]["steps"] == sum(summary["frames_by_person"].values()) - summary["people"]
 
 
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:

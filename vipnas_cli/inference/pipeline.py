@@ -15,6 +15,7 @@ from vipnas_cli.inference.propagator import Propagator, Step
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.media.limits import waiting
 from vipnas_cli.media.results import ResultSink
+from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
 from vipnas_cli.pose import People
 from vipnas_cli.tracking.smoothing import Smoother
 
@@ -27,7 +28,7 @@ Decoded = tuple[Frame, Thumbnail]
 @dataclass
 class RunStatistics:
     """What a run did: frames, crops per position, looks for people, frames of each id, reasons of key frames, busy
-    seconds."""
+    seconds; how steady the numbers are, if that was measured."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
@@ -37,6 +38,7 @@ class RunStatistics:
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     interrupted: bool = False
+    steadiness: Steadiness | None = None
 
     @property
     def key_frames(self) -> int:
@@ -64,18 +66,22 @@ class RunStatistics:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Sinks for numbers and sinks for pictures, each with its own smoothing (None: raw)."""
+    """Sinks for numbers and sinks for pictures, each with its own smoothing (None: raw); `meter` sees the numbers."""
 
     numbers: Sequence[ResultSink]
     pictures: Sequence[ResultSink]
     smooth_numbers: Smoother | None = None
     smooth_pictures: Smoother | None = None
+    meter: SteadinessMeter | None = None
 
     def write(self, frame: Frame, people: People, key: bool) -> None:
         """Hands one frame to all sinks."""
         for sinks, smoother in ((self.numbers, self.smooth_numbers), (self.pictures, self.smooth_pictures)):
-            if sinks:
+            meter = self.meter if sinks is self.numbers else None
+            if sinks or meter:
                 shown = smoother.smooth(people, frame.time_s) if smoother else people
+                if meter:
+                    meter.add(frame.index, shown)
                 result = FrameResult(frame.index, frame.pts, frame.time_s, shown, key)
                 for sink in sinks:
                     sink.write(result, frame.image)
@@ -124,6 +130,7 @@ def process(
         statistics.wall_s = time.perf_counter() - started
     for future in written:
         future.result()
+    statistics.steadiness = outputs.meter.result if outputs.meter else None
     return statistics
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vipnas_cli.cli.command import command
-from vipnas_cli.cli.eval.options import CocoOptions, EvalOptions, PeopleOptions, SelectionOptions
+from vipnas_cli.cli.eval.options import CocoOptions, EvalOptions, PeopleOptions, SelectionOptions, SteadinessOptions
 
 eval_app = typer.Typer(no_args_is_help=True, help="Score a pipeline, or the results of any tool, by public protocols.")
 
@@ -44,6 +44,21 @@ def selection(options: SelectionOptions) -> None:
     from vipnas_cli.cli.eval.selection import selection_job
 
     selection_job(options)
+
+
+@eval_app.command()
+@command
+def steadiness(options: SteadinessOptions) -> None:
+    """How steady poses are, without labels: jumps and exchanged sides per 100 steps, median acceleration.
+
+    A step is a person in two consecutive frames; it jumps where a sure keypoint moves by more than 10 % of the person's
+    height. Real motion counts too: compare settings on the same clip.
+
+    Example: vipnas eval steadiness clip.mp4 --budget 0.2GFLOPs
+    """
+    from vipnas_cli.cli.eval.steadiness import steadiness_job
+
+    steadiness_job(options)
 
 
 @eval_app.command()

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from vipnas_cli.latency.model import ModelChoice
 
 
+class NumberSmooth(StrEnum):
+    """Strength of the smoothing of numbers."""
+
+    off = "off"
+    low = "low"
+    high = "high"
+
+
 class Mot(StrEnum):
     """Rules of the tracking scores."""
 
@@ -324,3 +332,19 @@ class SelectionOptions:
                 "give it once, or once for each --stills",
             )
         return tuple(zip(self.stills, counts, strict=True))
+
+
+@dataclass(frozen=True)
+class SteadinessOptions:
+    """What `eval steadiness` takes."""
+
+    clips: Annotated[tuple[Path, ...], typer.Argument(metavar="CLIP...", help="Videos.", show_default=False)]
+    weights: Weights = None
+    budget: BudgetText = None
+    smooth: Annotated[
+        NumberSmooth, typer.Option(help="Smoothing, as of the numbers of `run`.", rich_help_panel="Model")
+    ] = NumberSmooth.off
+    threads: Threads = 0
+    provider: Device = Provider.auto
+    json: Json = False
+    quiet: Quiet = False

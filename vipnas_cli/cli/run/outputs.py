@@ -45,6 +45,14 @@ class OutputOptions:
     audio: Annotated[
         bool, typer.Option("--audio/--no-audio", help="Keep the sound in videos.", rich_help_panel="Output")
     ] = True
+    steadiness: Annotated[
+        bool,
+        typer.Option(
+            "--steadiness",
+            help="Say how steady the numbers are: jumps and exchanged sides per 100 steps, acceleration.",
+            rich_help_panel="Output",
+        ),
+    ] = False
     json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON document.", rich_help_panel="Output")
     ] = False

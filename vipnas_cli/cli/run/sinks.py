@@ -19,6 +19,7 @@ from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.reader import VideoReader
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
+from vipnas_cli.metrics.steadiness import SteadinessMeter
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 STDOUT = Path("-")
@@ -73,7 +74,8 @@ def open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, s
             table = TABLES.get(suffix, CsvSink)(name, skeleton, header)
             stack.enter_context(table)
             numbers.append(table)
-    return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures))
+    meter = SteadinessMeter(skeleton) if options.steadiness else None
+    return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures), meter)
 
 
 def _caption(pipeline: Pipeline, smoothing: str) -> Callable[[FrameResult], str]:

@@ -14,6 +14,7 @@ from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
+from vipnas_cli.metrics.steadiness import Steadiness
 
 LISTED_PEOPLE = 6
 
@@ -75,6 +76,7 @@ class RunReport:
             "stated_macs_per_person_frame": round(self.choice.pipeline.macs_per_person_frame),
             "detector_macs_per_frame": round(self.detector_macs_per_frame),
             "provider": self.tracker.provider,
+            **({"steadiness": found.steadiness.to_json()} if found.steadiness else {}),
             **self.choice.to_json(),
         }
 
@@ -88,6 +90,8 @@ def print_report(report: RunReport, console: Console) -> None:
     note = f" ({', '.join(f'{count} early: {reason}' for reason, count in early.items())})" if early else ""
     table.add_row("frames", f"{found.frames}, {found.key_frames} of them key frames{note}")
     table.add_row("people", _people(found.people))
+    if found.steadiness:
+        table.add_row("steadiness", _steadiness(found.steadiness))
     table.add_row("speed", f"{report.fps:.1f} fps, {found.wall_s:.1f} s")
     shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
     table.add_row("busy", f"{shares} of the time, side by side")
@@ -114,6 +118,14 @@ def _people(frames: Counter[int]) -> str:
     if len(ids) > LISTED_PEOPLE:
         listed.append(f"{len(ids) - LISTED_PEOPLE} more")
     return f"{len(ids)}{': ' if listed else ''}{', '.join(listed)}"
+
+
+def _steadiness(found: Steadiness) -> str:
+    """The measures in words; a step is a person in two consecutive frames."""
+    if not found.steps:
+        return "nobody in two consecutive frames"
+    rates = f"{found.jumps_per_100:.1f} jumps and {found.exchanges_per_100:.1f} exchanges of sides in 100 steps"
+    return f"{rates}, median acceleration {found.acceleration:.2f} % of the height"
 
 
 def _threads(choice: Choice) -> str:
