@@ -201,6 +201,8 @@ def test_a_log_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:
     with LineLog(path, anew=True) as log:
         log.append("four")
     assert path.read_text() == "four\n"
+    LineLog(path, anew=True).close()
+    assert not path.exists()
 
 
 def test_a_log_has_one_writer(tmp_path: Path) -> None:
@@ -211,6 +213,7 @@ def test_a_log_has_one_writer(tmp_path: Path) -> None:
             LineLog(path, anew=True)
     assert path.read_text() == "one\n"
     LineLog(path).close()
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

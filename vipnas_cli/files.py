@@ -158,7 +158,7 @@ class LineLog:
 
     def __init__(self, path: Path, anew: bool = False, durable: bool = False) -> None:
         self.path, self._durable = path, durable
-        target = _target(path)
+        self._target = target = _target(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         try:
             self._descriptor = os.open(target, flags, 0o666)
@@ -183,7 +183,10 @@ class LineLog:
             raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
-        """Lets others write."""
+        """Lets others write; a log without a line leaves no file."""
+        if not os.fstat(self._descriptor).st_size:
+            with suppress(OSError):
+                self._target.unlink()
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:

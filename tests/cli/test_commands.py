@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -12,6 +14,9 @@ from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.command import command
+from vipnas_cli.cli.export import ExportJobOptions
+from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.threads import MOST_THREADS
 
 # Names as typed, and defaults that are not "none" or "off".
 COMMANDS = {
@@ -100,6 +105,23 @@ def test_the_options_of_every_command_stay() -> None:
         for name, one in commands(typer.main.get_command(app))
     }
     assert found == {name: " ".join(text.split()) for name, text in COMMANDS.items()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["run x", "train x", "search", "latency-table", "bench", "eval coco", "eval posetrack", "eval people"],
+)
+def test_threads_and_processes_are_bounded(words: str) -> None:
+    for option in re.findall("--(?:threads|workers)", COMMANDS[words.removesuffix(" x")]):
+        result = CliRunner().invoke(app, [*words.split(), option, "100000"])
+        assert result.exit_code == 2 or isinstance(result.exception, UsageError)
+        assert str(MOST_THREADS) in f"{result.output} {result.exception}"
+
+
+@pytest.mark.parametrize("text", ["a=nan", "a=-inf", "a=1e999", "=1", "a", "a=b"])
+def test_a_score_is_a_name_and_a_number(text: str) -> None:
+    with pytest.raises(UsageError, match="is not NAME=NUMBER"):
+        _ = ExportJobOptions(Path("x.vipnas"), score=(text,)).scores
 
 
 @dataclass(frozen=True)

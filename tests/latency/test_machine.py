@@ -10,6 +10,7 @@ import pytest
 
 from vipnas_cli.bundle.reader import VerifierFile, bundled_weights, open_bundle
 from vipnas_cli.errors import OutputError
+from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.latency.machine import (
     Machine,
     Measurements,
@@ -19,7 +20,6 @@ from vipnas_cli.latency.machine import (
     pipeline_key,
     remember,
     this_machine,
-    usable_cores,
 )
 
 HERE = Machine("a processor", 4, "Linux x86_64", "1.31.1")

@@ -11,6 +11,7 @@ import typer
 from vipnas_cli.cli.command import command
 from vipnas_cli.cli.run.model import Provider
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.threads import MOST_THREADS
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class BenchOptions:
             found = tuple(dict.fromkeys(int(part) for part in self.threads.split(",")))
         except ValueError:
             found = (0,)
-        if min(found) < 1:
-            raise UsageError(f"--threads {self.threads} is no list of numbers above 0", "for example --threads 1,2")
+        if min(found) < 1 or max(found) > MOST_THREADS:
+            what = f"--threads {self.threads[:60]} is no list of numbers from 1 to {MOST_THREADS}"
+            raise UsageError(what, "for example --threads 1,2")
         return found
 
 

@@ -13,6 +13,7 @@ from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.latency.bench import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.latency.clock import pipeline_times, sample_frames
 from vipnas_cli.latency.machine import (
@@ -24,7 +25,6 @@ from vipnas_cli.latency.machine import (
     pipeline_key,
     remember,
     this_machine,
-    usable_cores,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -165,9 +166,12 @@ class ExportJobOptions:
 def _score(text: str) -> tuple[str, float]:
     key, _, value = text.partition("=")
     try:
-        return key, float(value)
+        score = float(value)
     except ValueError:
-        raise UsageError(f"--score {text} is not NAME=NUMBER", "for example --score selection=61.5") from None
+        score = math.nan
+    if not key or not math.isfinite(score):
+        raise UsageError(f"--score {text} is not NAME=NUMBER", "for example --score selection=61.5")
+    return key, score
 
 
 @command

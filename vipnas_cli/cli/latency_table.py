@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli.cli.command import command
+from vipnas_cli.inference.threads import MOST_THREADS
 
 
 class Space(StrEnum):
@@ -29,7 +30,7 @@ class LatencyTableOptions:
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The table. [default: in the user's cache folder]"),
     ] = None
-    threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads per network.")] = 1
     check: Annotated[
         int, typer.Option(min=0, metavar="N", help="Measure so many random networks whole and compare; 0 for none.")
     ] = 0

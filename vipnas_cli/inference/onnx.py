@@ -6,7 +6,6 @@ Shapes: P people, K keypoints, H, W pixels, h, w cells.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import read_regular, shown
 from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.inference.onnx_file import has_external_data
+from vipnas_cli.inference.threads import MOST_THREADS, usable_cores
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
 METADATA = "vipnas"
-# More than any machine's cores; every one of them takes memory and time to start.
-MOST_THREADS = 512
 FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipnas export`")
 # Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
 # stay in the cache, and eight people take a sixth longer.
@@ -66,9 +64,7 @@ class RuntimeOptions:
     @property
     def resolved_threads(self) -> int:
         """Threads per network: one of three cores is left to decoding, drawing and encoding."""
-        # Only Linux tells which cores a process may use.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.threads or max(1, min(8, (cores * 2 + 2) // 3))
+        return self.threads or max(1, min(8, (usable_cores() * 2 + 2) // 3))
 
 
 def available_providers() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.clock import (
     MediaTimes,
@@ -29,7 +30,6 @@ from vipnas_cli.latency.machine import (
     measurements_file,
     pipeline_key,
     this_machine,
-    usable_cores,
 )
 from vipnas_cli.spec import Budget
 

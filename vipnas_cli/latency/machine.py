@@ -19,6 +19,7 @@ from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.files import make_parent, shown, write_json
+from vipnas_cli.inference.threads import usable_cores
 
 SCHEMA = 1
 MEASUREMENTS = DocumentKind("a file of measurements", InputError, "measure again with `vipnas bench`", 4_000_000)
@@ -90,11 +91,6 @@ def this_machine(provider: str = "auto") -> Machine:
     """The machine that this runs on."""
     system = f"{platform.system()} {platform.machine()}"
     return Machine(_cpu_name(), usable_cores(), system, onnxruntime.__version__, provider)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_folder() -> Path:

@@ -11,6 +11,7 @@ import typer
 
 from vipnas_cli.cli.run.model import Provider
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.threads import MOST_THREADS
 
 if TYPE_CHECKING:
     from vipnas_cli.latency.model import ModelChoice
@@ -91,6 +92,8 @@ EarlyKeys = Annotated[
 JointScore = Annotated[
     float | None,
     typer.Option(
+        min=0,
+        max=1,
         metavar="S",
         help="Leave out joints below this score (0–1): AP falls a little, MOTA rises. Default: all joints count.",
         rich_help_panel="Scores",
@@ -115,12 +118,21 @@ Plots = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Draw the scores into this folder.", rich_help_panel="Output")
 ]
 Workers = Annotated[
-    int, typer.Option(min=0, help="How many sequences or images run at once; 0 chooses.", rich_help_panel="Speed")
+    int,
+    typer.Option(
+        min=0,
+        max=MOST_THREADS,
+        help="How many sequences or images run at once; 0 chooses.",
+        rich_help_panel="Speed",
+    ),
 ]
 Threads = Annotated[
     int,
     typer.Option(
-        min=0, help="Threads of the networks when their time is measured; 0 chooses.", rich_help_panel="Speed"
+        min=0,
+        max=MOST_THREADS,
+        help="Threads of the networks when their time is measured; 0 chooses.",
+        rich_help_panel="Speed",
     ),
 ]
 Device = Annotated[
@@ -155,7 +167,7 @@ class EvalOptions:
     @property
     def resolved_workers(self) -> int:
         """As many as there are cores, unless said otherwise."""
-        from vipnas_cli.latency.machine import usable_cores
+        from vipnas_cli.inference.threads import usable_cores
 
         return self.workers or usable_cores()
 

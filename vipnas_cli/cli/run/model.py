@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from vipnas_cli.inference.threads import MOST_THREADS
+
 
 class Provider(StrEnum):
     """What ONNX Runtime computes with."""
@@ -44,7 +46,10 @@ class ModelOptions:
     threads: Annotated[
         int,
         typer.Option(
-            min=0, help="Threads of the networks; 0 takes what `vipnas bench` found.", rich_help_panel="Speed"
+            min=0,
+            max=MOST_THREADS,
+            help="Threads of the networks; 0 takes what `vipnas bench` found.",
+            rich_help_panel="Speed",
         ),
     ] = 0
     provider: Annotated[

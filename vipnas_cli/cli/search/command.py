@@ -12,6 +12,7 @@ import typer
 
 from vipnas_cli.cli.command import command
 from vipnas_cli.errors import UsageError, VipnasError
+from vipnas_cli.inference.threads import MOST_THREADS
 
 LONGEST_CYCLE = 16
 
@@ -155,12 +156,18 @@ class SearchOptions:
     ] = False
     workers: Annotated[
         int,
-        typer.Option(min=0, help="Processes that score candidates; 0 takes one per core.", rich_help_panel="Speed"),
+        typer.Option(
+            min=0,
+            max=MOST_THREADS,
+            help="Processes that score candidates; 0 takes one per core.",
+            rich_help_panel="Speed",
+        ),
     ] = 0
     threads: Annotated[
         int,
         typer.Option(
             min=1,
+            max=MOST_THREADS,
             help="Threads of each process, and of networks whose time is measured. Scores differ in the last digits "
             "with other numbers.",
             rich_help_panel="Speed",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli.cli.command import command
+from vipnas_cli.inference.threads import MOST_THREADS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class TrainOptions:
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False
     steps: Annotated[int | None, typer.Option(min=1, help="Stop at this step; the schedule stays the recipe's.")] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
-    threads: Annotated[int, typer.Option(min=0, max=512, help="Threads of torch; 0 leaves its choice.")] = 0
+    threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="Threads of torch; 0 leaves its choice.")] = 0
     compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True
     cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache")
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard to read.")] = None
