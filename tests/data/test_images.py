@@ -103,13 +103,23 @@ def test_a_cache_gives_the_pixels_and_is_built_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def test_a_changed_picture_is_seen(tmp_path: Path) -> None:
-    path = saved(tmp_path, "a.png", 10)
+@pytest.mark.parametrize("kind", ["png", "bmp"])
+def test_a_changed_picture_is_seen(tmp_path: Path, kind: str) -> None:
+    path = saved(tmp_path, f"a.{kind}", 10)
     before = path.stat()
     assert ImageStore.open(tmp_path / "cache", [path])[path].max() == 10
-    saved(tmp_path, "a.png", 11)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    saved(tmp_path, path.name, 11)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as copies that keep the date
     assert ImageStore.open(tmp_path / "cache", [path])[path].max() == 11
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_touched_picture_is_read_again_and_decoded_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, "a.png", 10)
+    ImageStore.open(tmp_path / "cache", [path])
+    monkeypatch.setattr("vipnas_cli.data.files.image_store.cv2.imdecode", None)
+    path.touch()
+    assert ImageStore.open(tmp_path / "cache", [path])[path].max() == 10
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[" * 100_000, b'{"paths": [], "rows": []}', b"\xff"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import astuple, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vipnas_cli.files import make_folder, read_regular, shown, whole_file, write
 from vipnas_cli.media.limits import LIMIT_NAME, max_pixels
 
 LARGEST_FILE = 1_000_000_000
+_HINT = "remove it from the labels or restore the file"
 
 
 class ImageStore:
@@ -41,12 +43,10 @@ class ImageStore:
     def open(folder: Path, paths: list[Path]) -> ImageStore:
         """The store of these images in `folder`, built on first use; DataError names an image that cannot be read.
 
-        Images of another size or date than those that a store was built from make another store; one that is cut or
-        damaged is built anew.
+        It is built anew when it is cut or damaged, and when a file holds other bytes than it was built from.
         """
         wanted = sorted({str(path) for path in paths})
-        about = "\n".join(_about(path) for path in wanted)
-        name = hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        name = hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         index_path, data_path = folder / f"{name}.json", folder / f"{name}.bin"
         found = _opened(wanted, index_path, data_path)
         if found is None:
@@ -58,15 +58,31 @@ class ImageStore:
         return found
 
 
+@dataclass(frozen=True)
+class FileState:
+    """A file as it was read: a digest of its bytes, and what changes with them, so that they are seldom read again."""
+
+    size: int
+    changed_ns: int
+    written_ns: int
+    digest: str = ""
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An image file as RGB (H, W, 3); DataError if it cannot be read, or has more pixels than are allowed."""
-    hint = "remove it from the labels or restore the file"
+    return _decoded(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
     try:
-        data = read_regular(path, LARGEST_FILE)
+        return read_regular(path, LARGEST_FILE)
     except FileNotFoundError:
-        raise DataError(f"{shown(path)} does not exist", hint) from None
+        raise DataError(f"{shown(path)} does not exist", _HINT) from None
     except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}", hint) from error
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}", _HINT) from error
+
+
+def _decoded(path: Path, data: bytes) -> NDArray[np.uint8]:
     width, height = stated_size(data) or (0, 0)
     if width * height > max_pixels():
         raise DataError(
@@ -78,19 +94,29 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except cv2.error:
         image = None
     if image is None:
-        raise DataError(f"{shown(path)} is not a readable image", hint)
+        raise DataError(f"{shown(path)} is not a readable image", _HINT)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _about(path: str) -> str:
-    """An image's name with what changes when its content does; DataError if it is not there."""
+def _state(path: Path) -> FileState:
+    """A file as it is now, without its digest; DataError if it is not there."""
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}", "remove it from the labels or restore it"
-        ) from error
-    return f"{path} {found.st_size} {found.st_mtime_ns}"
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}", _HINT) from error
+    return FileState(found.st_size, found.st_ctime_ns, found.st_mtime_ns)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _unchanged(path: Path, before: FileState) -> bool:
+    """Whether a file holds the bytes that it held; they are read only if it was touched since."""
+    now = _state(path)
+    if replace(before, digest="") == now:
+        return True
+    return before.size == now.size and before.digest == _digest(_content(path))
 
 
 def _opened(paths: list[str], index_path: Path, data_path: Path) -> ImageStore | None:
@@ -104,6 +130,9 @@ def _opened(paths: list[str], index_path: Path, data_path: Path) -> ImageStore |
         starts = accumulate((height * width * 3 for _, height, width in rows), initial=0)
         if [*(row[0] for row in rows), data_path.stat().st_size] != list(starts):
             return None
+        before = [FileState(*state) for state in index["files"]]
+        if not all(_unchanged(Path(path), state) for path, state in zip(paths, before, strict=True)):
+            return None
         data = np.memmap(data_path, np.uint8, "r")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -111,12 +140,14 @@ def _opened(paths: list[str], index_path: Path, data_path: Path) -> ImageStore |
 
 
 def _build(paths: list[str], index_path: Path, data_path: Path) -> None:
-    rows, offset = [], 0
+    rows, files, offset = [], [], 0
     # Two trainings that start together each write one of their own.
     with whole_file(data_path) as whole, whole.bytes() as file:
-        for path in paths:
-            image = read_image(Path(path))
+        for path in map(Path, paths):
+            state, content = _state(path), _content(path)
+            files.append(astuple(replace(state, digest=_digest(content))))
+            image = _decoded(path, content)
             file.write(image.tobytes())
             rows.append([offset, image.shape[0], image.shape[1]])
             offset += image.size
-    write_json(index_path, {"paths": paths, "rows": rows}, indent=None)
+    write_json(index_path, {"paths": paths, "rows": rows, "files": files}, indent=None)
