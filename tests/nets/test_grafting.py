@@ -74,6 +74,20 @@ def test_with_silent_extra_blocks_a_deeper_network_is_the_same_function(space: S
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("family", ["mobilenetv3", "pyramid"])
+def test_wider_groups_and_attention_begin_by_changing_nothing(family: str) -> None:
+    space = SMALL[family]
+    plain = tuple(replace(stage, group_width=1, attention=False) for stage in space.largest.stages)
+    shared, net = _shared(space), _trained(replace(space.largest, stages=plain))
+    images, _ = _batch()
+    wanted = net.raw(images)
+    near = 1e-4 * float(wanted.abs().max())
+    assert not torch.allclose(shared.raw(images, space.largest), wanted, atol=near)
+    graft(shared, net)
+    assert torch.allclose(shared.raw(images, space.largest), wanted, atol=near)
+
+
+@torch.no_grad()
 def test_extra_blocks_add_a_share_of_what_they_did() -> None:
     shared, net = _shared(FAST), _trained(FAST.smallest)
     block = list(shared.store.stages[5].children())[-1]

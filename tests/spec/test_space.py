@@ -14,8 +14,8 @@ import pytest
 from vipnas_cli.errors import SpecError
 from vipnas_cli.spec import PRESETS, ArchSpec, HeadSpec, SearchSpace, StageSpec, StemSpec
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
-from vipnas_cli.spec.presets import FAST_BASE, S_VIPNET_MOBILENETV3, S_VIPNET_RES50
-from vipnas_cli.spec.spaces import FAST_SPACE, MOBILENETV3_SPACE, RESNET_SPACE, SPACES, space_of
+from vipnas_cli.spec.presets import FAST_BASE, PYRAMID_BASE, S_VIPNET_MOBILENETV3, S_VIPNET_RES50
+from vipnas_cli.spec.spaces import FAST_SPACE, MOBILENETV3_SPACE, PYRAMID_SPACE, RESNET_SPACE, SPACES, space_of
 
 NAMED = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 
@@ -149,7 +149,12 @@ def test_largest_and_smallest_enclose_every_sample(space: SearchSpace) -> None:
 
 @pytest.mark.parametrize(
     ("space", "arch"),
-    [(MOBILENETV3_SPACE, S_VIPNET_MOBILENETV3), (RESNET_SPACE, S_VIPNET_RES50), (FAST_SPACE, FAST_BASE)],
+    [
+        (MOBILENETV3_SPACE, S_VIPNET_MOBILENETV3),
+        (RESNET_SPACE, S_VIPNET_RES50),
+        (FAST_SPACE, FAST_BASE),
+        (PYRAMID_SPACE, PYRAMID_BASE),
+    ],
 )
 def test_presets_belong_to_their_spaces(space: SearchSpace, arch: ArchSpec) -> None:
     assert space.contains(arch)
@@ -163,8 +168,16 @@ def test_all_dimensions_are_elastic(space: SearchSpace) -> None:
     elastic += ["expansions"] if space is FAST_SPACE else ["attention", "group_widths"]
     for dimension in elastic:
         assert any(len(getattr(stage, dimension)) > 1 for stage in space.stages)
-    assert set(space.head.kernels) == {2, 4}
+    # A residual head has no deconvolutions.
+    assert set(space.head.kernels) == ({4} if space.rules.residual_head else {2, 4})
     assert space.size > 1e6
+
+
+def test_the_pyramid_space_has_groups_and_attention_in_two_stages_each() -> None:
+    for dimension in ("attention", "group_widths"):
+        assert sum(len(getattr(stage, dimension)) > 1 for stage in PYRAMID_SPACE.stages) == 2
+    plain = tuple(replace(stage, group_width=1, attention=False) for stage in PYRAMID_SPACE.largest.stages)
+    assert replace(PYRAMID_SPACE.largest, stages=plain) == PYRAMID_BASE
 
 
 def test_the_largest_fast_network_is_fast_base() -> None:

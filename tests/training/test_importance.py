@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
-from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.nets.posenet import PoseNet, ResidualHead
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.spec.presets import preset
 from vipnas_cli.spec.schedule import FusionOperation
@@ -30,8 +30,12 @@ def _importance(block: InvertedResidual) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_network_computes_what_it_did() -> None:
-    net, images = _trained("fast-base"), torch.randn(1, 3, 64, 32)
+@pytest.mark.parametrize("name", ["fast-base", "pyramid-base"])
+def test_the_network_computes_what_it_did(name: str) -> None:
+    net, images = _trained(name), torch.randn(1, 3, 64, 32)
+    if name == "pyramid-base":  # whose refinements begin by changing nothing
+        for refine in net.head.refine:  # type: ignore[union-attr]
+            nn.init.normal_(refine[1][1].weight)
     before = net.raw(images)
     first = net.final.weight.clone()
     assert sort_channels(net)
@@ -50,6 +54,19 @@ def test_the_most_important_channels_come_first() -> None:
         importance = _importance(block)
         # Stage channels moved later than these, which does not change norms but for rounding.
         assert (importance.diff() <= 1e-5 * importance.max()).all()
+
+
+@torch.no_grad()
+def test_the_best_channels_of_a_residual_head_come_first() -> None:
+    net = _trained("pyramid-base")
+    head = net.head
+    assert isinstance(head, ResidualHead)
+    best = 40
+    for writer in (head.project[3], *(part[1] for part in (*head.lateral, *head.refine))):
+        writer[1].weight[best] = 50
+    wanted = net.final.weight[:, best].clone()
+    sort_channels(net)
+    assert torch.equal(net.final.weight[:, 0], wanted)
 
 
 @torch.no_grad()

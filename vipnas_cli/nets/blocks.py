@@ -40,6 +40,13 @@ class SqueezeExcite(nn.Module):
         self.squeeze = nn.Conv2d(channels, max(channels // 4, 1), 1)
         self.excite = nn.Conv2d(max(channels // 4, 1), channels, 1)
 
+    @torch.no_grad()
+    def open(self) -> None:
+        """Sets the gate to 1 for every input, so that features pass as they are until training closes it."""
+        nn.init.zeros_(self.excite.weight)
+        assert self.excite.bias is not None
+        nn.init.ones_(self.excite.bias)
+
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, C, H, W) scaled per channel."""
         pooled = features.mean((2, 3), keepdim=True)

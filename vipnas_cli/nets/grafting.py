@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from vipnas_cli.nets.blocks import Bottleneck, GlobalContext, InvertedResidual
+from vipnas_cli.nets.blocks import Bottleneck, GlobalContext, InvertedResidual, SqueezeExcite
 from vipnas_cli.nets.fusion import TemporalFusion
 from vipnas_cli.nets.narrowing import narrowed_state
 from vipnas_cli.nets.posenet import PoseNet
@@ -23,11 +23,15 @@ def graft(shared: SuperNet, net: PoseNet, quiet: float = QUIET) -> None:
     """Writes the weights of `net` to the places from which `shared` would extract its architecture.
 
     Blocks that only deeper networks have add the share `quiet` of what they did: they have not learned with these
-    weights. With 0 a network that is deeper, and else the same, computes what `net` does. Fusions that `net` lacks
-    begin with its encoder of heatmaps: they need to learn only what to do with them. SpecError if the architecture or
-    the fusion does not fit into the shared weights.
+    weights. With 0 a network that is deeper, and else the same, computes what `net` does; so does one with wider groups
+    or squeeze and excitation, which begin by changing nothing. Fusions that `net` lacks begin with its encoder of
+    heatmaps: they need to learn only what to do with them. SpecError if the architecture or the fusion does not fit
+    into the shared weights.
     """
     places = _places(shared, net)
+    for stage, trained in zip(shared.store.stages, net.stages, strict=True):
+        for block, one in zip(stage.children(), trained.children(), strict=False):
+            _silence(block, one)
     modules = shared.modules_for(net)
     for full, value in net.state_dict().items():
         path, _, name = full.rpartition(".")
@@ -50,6 +54,19 @@ def _places(shared: SuperNet, net: PoseNet) -> dict[str, torch.Tensor]:
         # Doubles hold these whole numbers exactly and, unlike integers, may be parameters.
         tensor.data = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
     return narrowed_state(numbered.modules_for(net), net)
+
+
+def _silence(block: nn.Module, trained: nn.Module) -> None:
+    """Makes what a shared block has and the trained one lacks do nothing: channels of wider groups, and the gate."""
+    if not isinstance(block, InvertedResidual) or not isinstance(trained, InvertedResidual):
+        return
+    shared, own = block.spatial[0], trained.spatial[0]
+    assert isinstance(shared, nn.Conv2d)
+    assert isinstance(own, nn.Conv2d)
+    if shared.weight.shape[1] > own.weight.shape[1]:
+        shared.weight[: len(own.weight)] = 0
+    if isinstance(block.attention, SqueezeExcite) and not isinstance(trained.attention, SqueezeExcite):
+        block.attention.open()
 
 
 def _quieten(block: nn.Module, quiet: float) -> None:

@@ -57,7 +57,27 @@ FAST_SPACE = SearchSpace(
     head=HeadChoices((64, 96), (2, 4), (1,), (3, 5)),
 )
 
-SPACES: dict[str, SearchSpace] = {space.family: space for space in (MOBILENETV3_SPACE, RESNET_SPACE, FAST_SPACE)}
+# Everything that fits into a pyramid-base whose spatial convolutions see groups of 8 channels in two stages and that
+# weighs its channels (squeeze and excitation) in two: all five dimensions of the paper. Groups are where the picture is
+# small already and kernels are 3, so that they add least; attention is where channels mean most.
+PYRAMID_SPACE = SearchSpace(
+    family="pyramid",
+    sizes=((256, 192), (224, 160), (192, 128), (160, 128)),
+    stem=StemChoices((24,), (3,)),
+    stages=(
+        StageChoices((16,), (1,), (3,), (1,), (1,), OFF),
+        StageChoices((24,), (1, 2), (3,), (1,), (4, 6), OFF),
+        StageChoices((32,), (1, 2), (3, 5), (1,), (4, 6), OFF),
+        StageChoices((48, 64), (2, 3), (3,), (1, 8), (4, 6), OFF),
+        StageChoices((72, 88), (2, 3), (3, 5), (1,), (4, 6), BOTH),
+        StageChoices((112, 144), (2, 3, 4), (3, 5), (1, 8), (4, 6), BOTH),
+    ),
+    head=HeadChoices((48, 64), (4,), (1,), (3, 5)),
+)
+
+SPACES: dict[str, SearchSpace] = {
+    space.family: space for space in (MOBILENETV3_SPACE, RESNET_SPACE, FAST_SPACE, PYRAMID_SPACE)
+}
 
 
 def space_of(family: str) -> SearchSpace:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vipnas_cli.nets.blocks import ConvNorm, InvertedResidual
 from vipnas_cli.nets.fusion import JoinedConvolution, TemporalFusion
-from vipnas_cli.nets.posenet import LateralHead, PoseNet
+from vipnas_cli.nets.posenet import LateralHead, PoseNet, ResidualHead
 
 Module = nn.Module
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -30,21 +30,42 @@ def sort_channels(net: PoseNet) -> bool:
     for block in blocks:
         if isinstance(block.expand, ConvNorm):
             _sort([block.expand], [block.project], between=[block.spatial])
-    head = net.head
-    assert isinstance(head, LateralHead)
-    sides: list[list[Module]] = [[] for _ in net.stages]
-    for stage, lateral in zip(net.arch.rules.taps[2::-1], head.lateral, strict=True):
-        sides[stage].append(lateral)
-    sides[-1].append(head.project)
+    sides = _sides(net)
     stages = [_blocks(stage) for stage in net.stages]
     for index, own in enumerate(stages):
         following = stages[index + 1][:1] if index + 1 < len(stages) else []
         readers = [block.expand for block in (*own[1:], *following)]
-        order = _sort([block.project for block in own], [*readers, *sides[index]])
+        alone, mixing = sides[index]
+        order = _sort([block.project for block in own], [*readers, *mixing], along=alone)
         if net.fusion is not None and net.arch.rules.taps[net.fusion_spec.stage - 1] == index:
             _sort_fusion(net.fusion, order)
-    _sort_head(head, net.final)
+    if isinstance(net.head, ResidualHead):
+        _sort_residual_head(net.head, net.final)
+    else:
+        assert isinstance(net.head, LateralHead)
+        _sort_head(net.head, net.final)
     return True
+
+
+def _sides(net: PoseNet) -> list[tuple[list[Module], list[Module]]]:
+    """For each stage, what of the head treats its channels one by one, and what reads all of them."""
+    head = net.head
+    sides: list[tuple[list[Module], list[Module]]] = [([], []) for _ in net.stages]
+    taps = net.arch.rules.taps[2::-1]
+    if isinstance(head, ResidualHead):
+        for stage, (depthwise, mixing) in zip(taps, map(_parts, head.lateral), strict=True):
+            sides[stage] = ([depthwise], [mixing])
+        sides[-1] = ([], _parts(head.project)[:1])
+        return sides
+    assert isinstance(head, LateralHead)
+    for stage, lateral in zip(taps, head.lateral, strict=True):
+        sides[stage] = ([], [lateral])
+    sides[-1] = ([], [head.project])
+    return sides
+
+
+def _parts(module: Module) -> list[Module]:
+    return list(module.children())
 
 
 def _movable(net: PoseNet) -> bool:
@@ -56,7 +77,7 @@ def _movable(net: PoseNet) -> bool:
     # Past the first stage every block reads its input through an expansion.
     later = [block for stage in net.stages[1:] for block in _blocks(stage)]
     expanded = usual and all(isinstance(b.expand, ConvNorm) for b in later)
-    refined = isinstance(net.head, LateralHead) and net.arch.head.refine > 0
+    refined = isinstance(net.head, LateralHead | ResidualHead) and net.arch.head.refine > 0
     return plain and expanded and refined
 
 
@@ -75,16 +96,32 @@ def _sort_head(head: LateralHead, final: nn.Conv2d) -> None:
     _sort(begins, [final])
 
 
+def _sort_residual_head(head: ResidualHead, final: nn.Conv2d) -> None:
+    """The middle of the projection, and the one stream that everything is added to."""
+    expand, *between, project = _parts(head.project)
+    _sort([expand], [project], between=between)
+    lateral, refine = [[_parts(part) for part in parts] for parts in (head.lateral, head.refine)]
+    mixing = [pointwise for _, pointwise in refine]
+    writers = [project, *(pointwise for _, pointwise in lateral), *mixing]
+    _sort(writers, [final, *mixing], along=[depthwise for depthwise, _ in refine])
+
+
 @torch.no_grad()
-def _sort(writers: Sequence[Module], readers: Sequence[Module], between: Sequence[Module] = ()) -> Tensor:
+def _sort(
+    writers: Sequence[Module],
+    readers: Sequence[Module],
+    between: Sequence[Module] = (),
+    along: Sequence[Module] = (),
+) -> Tensor:
     """Sorts the channels that writers write and readers read; those between treat every channel alone.
 
-    Returns the order: the old place of each channel.
+    So do those along, which some of the readers see the channels through; they say nothing of importance. Returns the
+    order: the old place of each channel.
     """
     scales = torch.stack([_norm(module).weight.abs() for module in (between or writers)]).sum(0)
     read = torch.stack([_conv(module).weight.flatten(2).square().sum((0, 2)) for module in readers]).sum(0).sqrt()
     order = (scales * read).argsort(descending=True, stable=True)
-    for module in (*writers, *between):
+    for module in (*writers, *between, *along):
         norm = _norm(module)
         for tensor in (_conv(module).weight, norm.weight, norm.bias, norm.running_mean, norm.running_var):
             assert tensor is not None
