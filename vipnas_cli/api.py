@@ -19,7 +19,8 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
-from vipnas_cli.media.reader import VideoReader, open_video
+from vipnas_cli.media.inputs import FrameReader, open_input
+from vipnas_cli.media.pictures import PICTURE_RATE
 from vipnas_cli.pose import People
 from vipnas_cli.spec import Budget
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
@@ -138,21 +139,32 @@ def track(
     *,
     start_s: float | None = None,
     end_s: float | None = None,
+    stride: int = 1,
     **settings: Unpack[TrackerSettings],
 ) -> Iterator[TrackedFrame]:
-    """The frames of a video with start_s <= time < end_s and their people; for the settings see PoseTracker.
+    """Every `stride`-th frame of a video with start_s <= time < end_s and its people; for the settings see PoseTracker.
 
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
-    with read_video(video, start_s, end_s) as frames:
+    with read_video(video, start_s, end_s, stride) as frames:
         tracker = PoseTracker(budget, workload=Workload(Path(video), start_s, pictures=False), **settings)
         for frame in frames:
             yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s))
 
 
-def read_video(video: Path | str, start_s: float | None = None, end_s: float | None = None) -> VideoReader:
-    """The frames of a video with start_s <= time < end_s: RGB `image` (H, W, 3) and `time_s`; VideoError if none."""
-    return open_video(video, start_s, end_s)
+def read_video(
+    video: Path | str,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    stride: int = 1,
+    picture_rate: float = PICTURE_RATE,
+) -> FrameReader:
+    """Every `stride`-th frame of a video with start_s <= time < end_s: RGB `image` (H, W, 3) and `time_s`.
+
+    A picture is a video of one frame, a folder of pictures one of `picture_rate` frames a second. VideoError if there
+    is no frame.
+    """
+    return open_input(video, start_s, end_s, stride, picture_rate)
 
 
 def _check_picture(frame: object) -> None:

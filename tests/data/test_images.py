@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from vipnas_cli.data.files.image_store import ImageStore, read_image
-from vipnas_cli.data.files.picture_size import stated_size
 from vipnas_cli.errors import DataError
+from vipnas_cli.media.picture_size import stated_size
 
 ENDINGS = (".png", ".jpg", ".webp", ".bmp", ".tiff", ".jp2", ".gif", ".avif")
 
@@ -117,7 +117,7 @@ def test_a_changed_picture_is_seen(tmp_path: Path, kind: str) -> None:
 def test_a_touched_picture_is_read_again_and_decoded_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, "a.png", 10)
     ImageStore.open(tmp_path / "cache", [path])
-    monkeypatch.setattr("vipnas_cli.data.files.image_store.cv2.imdecode", None)
+    monkeypatch.setattr("vipnas_cli.media.pictures.cv2.imdecode", None)
     path.touch()
     assert ImageStore.open(tmp_path / "cache", [path])[path].max() == 10
 

@@ -290,3 +290,15 @@ def test_damage_before_the_start_does_not_count(make_clip, tmp_path: Path) -> No
     frames, damaged = read(path, start_s=1.0)
     assert damaged == 0
     assert len(frames) == 40 - math.ceil((1.0 - read(path)[0][0].time_s) * 25)
+
+
+@pytest.mark.parametrize("start_s", [None, 0.2])
+@pytest.mark.parametrize("stride", [1, 2, 3, 7, 50])
+def test_a_stride_takes_every_nth_frame(make_clip: Callable[..., Path], stride: int, start_s: float | None) -> None:
+    clip = make_clip(pts=range(20))
+    with open_video(clip, start_s) as reader:
+        whole = [(frame.index, frame.pts, frame.image.tobytes()) for frame in reader]
+    with open_video(clip, start_s, stride=stride) as reader:
+        assert [(frame.index, frame.pts, frame.image.tobytes()) for frame in reader] == whole[::stride]
+        assert reader.info.frames == len(whole[::stride])
+        assert reader.damaged == 0

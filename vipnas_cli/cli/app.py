@@ -14,6 +14,7 @@ from vipnas_cli.cli.commands import data_app, doctor, info, models
 from vipnas_cli.cli.console import bear_any_text
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
+from vipnas_cli.cli.failures import of_system, sentences
 from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.run.command import run
@@ -21,7 +22,6 @@ from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals, ignore_signals
 from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.files import shown
 
 INTERRUPTED = 130
 
@@ -68,12 +68,6 @@ app.command()(info)
 app.command()(doctor)
 
 
-def sentences(error: VipnasError) -> str:
-    """What happened and what to do, each ending in a full stop."""
-    hint = error.hint if error.hint.startswith("pip ") else error.hint[:1].upper() + error.hint[1:]
-    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in (error.what, hint) if text)
-
-
 def _was_interrupted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
@@ -98,10 +92,11 @@ def main() -> None:
         print(f"vipnas: {sentences(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if os.environ.get("VIPNAS_DEBUG") or error.filename is None:
+        if os.environ.get("VIPNAS_DEBUG"):
             raise
-        print(f"vipnas: {shown(str(error.filename))} cannot be used: {error.strerror}.", file=sys.stderr)
-        sys.exit(VipnasError.exit_code)
+        failure = of_system(error)
+        print(f"vipnas: {sentences(failure)}", file=sys.stderr)
+        sys.exit(failure.exit_code)
     except KeyboardInterrupt:
         print("vipnas: interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -30,7 +30,10 @@ def command(work: Callable[[Options], None]) -> Callable[..., None]:
         annotation, default = hints[field.name], field.default
         if field.name in several:
             kind, option = get_args(annotation)
-            annotation, default = Annotated[list[get_args(kind)[0]] | None, option], None  # type: ignore[misc]
+            typed: Any = list[get_args(kind)[0]]  # type: ignore[misc]
+            if default is not MISSING:
+                typed, default = typed | None, None
+            annotation = Annotated[typed, option]
         parameters.append(
             inspect.Parameter(
                 field.name,

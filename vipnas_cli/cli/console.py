@@ -100,7 +100,9 @@ def counted(console: Console, label: str, total: int) -> Iterator[Callable[[], N
 
 
 @contextmanager
-def frame_progress(console: Console, frames: int | None) -> Iterator[Callable[[RunStatistics], None]]:
+def frame_progress(
+    console: Console, frames: int | None, label: str = "frames"
+) -> Iterator[Callable[[RunStatistics], None]]:
     """A function to call after each frame; it moves a bar with frames per second and the time left."""
-    with progress_bar(console, "frames", frames) as bar:
+    with progress_bar(console, label, frames) as bar:
         yield lambda statistics: bar.move(statistics.frames, f"{bar.speed:.0f} fps" if bar.speed else "")

@@ -29,10 +29,10 @@ from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, pro
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
+from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.pipe import is_pipe
-from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose import COCO17, People
 from vipnas_cli.spec import Budget
@@ -142,7 +142,7 @@ def sample_frames(video: Path, start_s: float | None = None) -> tuple[VideoInfo,
             "State the budget in GFLOPs or ms.",
         )
     wall, cpu = time.perf_counter(), time.process_time()
-    with open_video(video, start_s) as reader:
+    with open_input(video, start_s) as reader:
         frames = list(islice(reader, SAMPLE))
         return reader.info, frames, _since(wall, cpu, len(frames))
 

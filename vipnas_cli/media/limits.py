@@ -1,4 +1,4 @@
-"""How large pictures may be, and how many of them may wait: a small file can ask for any amount of memory."""
+"""How large pictures and times may be, and how many of them may wait: a small file can ask for any memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ LIMIT_NAME = "VIPNAS_MAX_PIXELS"
 MAX_PIXELS = 1 << 26
 # Bytes of pictures that wait between two stages; more than one wait only as long as they take less.
 WAITING_BYTES = 1 << 27
+# A generation; no video is as long.
+LONGEST_S = 1e9
 # From here on (beyond 4K) encoder and decoder hold as few pictures as they can.
 LARGE_PIXELS = 1 << 24
 
@@ -37,3 +39,15 @@ def check_size(width: int, height: int, name: str) -> None:
 def waiting(picture_bytes: int, most: int) -> int:
     """How many pictures of a size may wait between two stages: `most`, fewer if they are large, at least one."""
     return max(1, min(most, WAITING_BYTES // max(1, picture_bytes)))
+
+
+def span(start_s: float, end_s: float | None) -> str:
+    """A part of a video, in words."""
+    return f"from {start_s:g} s to {'its end' if end_s is None else f'{end_s:g} s'}"
+
+
+def check_span(start_s: float, end_s: float | None) -> None:
+    """UsageError for a part that no video has."""
+    # Written so that NaN is refused, too.
+    if not 0 <= start_s < LONGEST_S or not (end_s is None or start_s < end_s < LONGEST_S):
+        raise UsageError(f"there is no video {span(start_s, end_s)}", "Start at 0 or later, and end after the start.")

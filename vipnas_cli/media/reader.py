@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
@@ -15,12 +16,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from vipnas_cli.errors import UsageError, VideoError
+from vipnas_cli.errors import VideoError
 from vipnas_cli.media import source
 from vipnas_cli.media.clock import PictureClock
 from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
-from vipnas_cli.media.limits import check_size
+from vipnas_cli.media.limits import check_size, check_span, span
 from vipnas_cli.media.orientation import Orientation, square_size
 from vipnas_cli.media.sound import APART_S, FileSound, SinglePass, SoundSource
 from vipnas_cli.media.starting import Place, packets_from, packets_from_index
@@ -30,13 +31,12 @@ CUT_OFF_S = 0.5
 
 Stamped = tuple[int, VideoFrame]
 
-# A generation; no video is as long.
-LONGEST_S = 1e9
 
-
-def open_video(path: Path | str, start_s: float | None = None, end_s: float | None = None) -> VideoReader:
-    """A reader of the frames with start_s <= time < end_s; VideoError if none of them can be decoded."""
-    return VideoReader(Path(path), start_s, end_s)
+def open_video(
+    path: Path | str, start_s: float | None = None, end_s: float | None = None, stride: int = 1
+) -> VideoReader:
+    """A reader of every `stride`-th frame with start_s <= time < end_s; VideoError if none of them can be decoded."""
+    return VideoReader(Path(path), start_s, end_s, stride)
 
 
 class _DoubtError(Exception):
@@ -50,11 +50,9 @@ class VideoReader:
     that was cut off it also counts, by the average rate, the frames that its header promised.
     """
 
-    def __init__(self, path: Path, start_s: float | None = None, end_s: float | None = None) -> None:
-        self._start_s, self._end_s = start_s or 0.0, end_s
-        # Written so that NaN is refused, too.
-        if not 0 <= self._start_s < LONGEST_S or not (end_s is None or self._start_s < end_s < LONGEST_S):
-            raise UsageError(f"there is no video {self._span}", "Start at 0 or later, and end after the start.")
+    def __init__(self, path: Path, start_s: float | None = None, end_s: float | None = None, stride: int = 1) -> None:
+        self._start_s, self._end_s, self._stride = start_s or 0.0, end_s, stride
+        check_span(self._start_s, end_s)
         self._path = path
         self._damage = Damage()
         self._pipe = source.open_pipe(path)
@@ -113,10 +111,6 @@ class VideoReader:
         if self._pipe is not None and self._pipe.interrupted:
             raise KeyboardInterrupt
 
-    @property
-    def _span(self) -> str:
-        return f"from {self._start_s:g} s to {'its end' if self._end_s is None else f'{self._end_s:g} s'}"
-
     def _beyond_end(self, pts: int) -> bool:
         return self._end_s is not None and pts >= self._clock.ticks(self._end_s)
 
@@ -130,7 +124,8 @@ class VideoReader:
             return VideoError(f"not one frame of {self._path} can be decoded", "Check that it plays in a video player.")
         duration = source.file_duration(self._container)
         length = "" if duration is None else f"; it is {float(duration):.2f} s long"
-        return VideoError(f"{self._path} has no frame {self._span}{length}", "Choose another range.")
+        wanted = span(self._start_s, self._end_s)
+        return VideoError(f"{self._path} has no frame {wanted}{length}", "Choose another range.")
 
     def _take_stream(self, careful: bool) -> None:
         """The stream, its decoder and its clock, from the file as it was just opened."""
@@ -169,7 +164,7 @@ class VideoReader:
             width=width,
             height=height,
             time_base=self._clock.time_base,
-            average_rate=source.average_rate(stream),
+            average_rate=source.average_rate(stream) / self._stride,
             frames=self._frames_expected(duration),
             duration_s=None if duration is None else float(duration),
             rotation=orientation.rotation,
@@ -182,10 +177,12 @@ class VideoReader:
 
     def _frames_expected(self, duration: Fraction | None) -> int | None:
         if not duration:
-            return source.stated_frames(self._stream)
+            frames = source.stated_frames(self._stream)
+            return frames and math.ceil(frames / self._stride)
         whole = source.stated_frames(self._stream) or duration * source.average_rate(self._stream)
         end = duration if self._end_s is None else min(duration, Fraction(self._end_s))
-        return max(1, round(whole * (end - Fraction(self._start_s)) / duration))
+        part = round(whole * (end - Fraction(self._start_s)) / duration)
+        return max(1, math.ceil(part / self._stride))
 
     def _wanted(self) -> Iterator[Stamped]:
         """The pictures from the wanted start on.
@@ -263,11 +260,13 @@ class VideoReader:
                 if self._once is not None and self._end_s is not None:
                     self._once.finish(Fraction(self._end_s))
                 return
+            last_end = pts + max(self._clock.step, self._clock.of_file(picture.duration) - self._clock.of_file(0))
+            if index % self._stride:
+                continue
             # Some streams change their size on the way; every frame is brought to that of the first.
             rgb = reformatter.reformat(picture, width, height, "rgb24", threads=1)
             # A view of the picture's memory: copied where its rows are padded, or where it is still the decoder's.
             image = np.array(rgb.to_ndarray(), np.uint8, copy=rgb is picture or None, order="C")
-            last_end = pts + max(self._clock.step, self._clock.of_file(picture.duration) - self._clock.of_file(0))
             yield Frame(index, pts, self._clock.time_base, orientation.apply(image))
         if self._pipe is not None and self._pipe.interrupted:
             return

@@ -21,9 +21,8 @@ class RunOptions(PictureOptions, OutputOptions, PeopleOptions, ModelOptions, Inp
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """Where results go; by default a video and a table named after the input, in the current folder."""
-        stem = self.video.stem
-        return self.out or (Path(f"{stem}_pose.mp4"), Path(f"{stem}_pose.csv"))
+        """Where the results of one input go."""
+        return tuple(Path(text) for text in self.out)
 
     @property
     def pictures(self) -> bool:

@@ -10,6 +10,7 @@ from rich.console import Console
 from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.cli.console import frame_progress, message_console
 from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.plan import make_folders, planned
 from vipnas_cli.cli.run.sinks import check_run_outputs, open_outputs
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.errors import UsageError
@@ -17,24 +18,39 @@ from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget
 from vipnas_cli.media.overlay import OverlaySink
 
-DAMAGED, INTERRUPTED = 5, 130
-
 
 def run_job(options: RunOptions) -> int:
-    """Runs a video through a pipeline; returns the exit code."""
-    console = message_console(options.quiet)
-    check_run_outputs(options)
+    """Runs all inputs through a pipeline; returns the exit code."""
     _check_boxes(options)
-    with read_video(options.video, options.start, options.end) as reader:
-        found = _tracker(options)
+    plan = planned(options)
+    for run in plan.runs:
+        check_run_outputs(run)
+    if plan.several:
+        from vipnas_cli.cli.run.batch import run_batch
+
+        return run_batch(plan, options)
+    console = message_console(options.quiet)
+    if not plan.runs:
+        console.print("Nothing to do: the results are there.")
+        return 0
+    report = run_input(plan.runs[0], options, console)
+    _tell(options, report, console)
+    return report.exit_code
+
+
+def run_input(run: RunOptions, options: RunOptions, console: Console, label: str = "frames") -> RunReport:
+    """Runs one input of those that were typed; `label` stands before its progress."""
+    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate) as reader:
+        found = _tracker(run)
         choice = found.choice
         if not options.quiet and not options.json:
-            console.print(_introduction(options, choice))
+            console.print(_introduction(run, choice))
+        make_folders(run, options)
         statistics = RunStatistics()
         try:
             with ExitStack() as stack:
-                outputs = open_outputs(options, reader, choice.pipeline, stack)
-                with frame_progress(console, reader.info.frames) as on_frame:
+                outputs = open_outputs(run, reader, choice.pipeline, stack)
+                with frame_progress(console, reader.info.frames, label) as on_frame:
                     statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop)
                 if statistics.interrupted:
                     raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
@@ -42,11 +58,7 @@ def run_job(options: RunOptions) -> int:
             if not statistics.frames:
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs))
-        report = RunReport(statistics, choice, found.tracker, options.outputs, reader.damaged, notes)
-    _tell(options, report, console)
-    if statistics.interrupted:
-        return INTERRUPTED
-    return DAMAGED if reader.damaged else 0
+        return RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes)
 
 
 def _sound_notes(outputs: Outputs) -> tuple[str, ...]:

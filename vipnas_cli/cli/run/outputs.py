@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,14 +23,14 @@ class OutputOptions:
     """Where results go, and what is told."""
 
     out: Annotated[
-        tuple[Path, ...],
+        tuple[str, ...],
         typer.Option(
             "--out",
             "-o",
-            metavar="FILE",
+            metavar="FILE|FOLDER/",
             help="Where results go, several allowed: .mp4 .mov .mkv draws the poses; .csv, .jsonl and .json (COCO "
-            "keypoints) hold the numbers; - writes CSV to stdout. Default: INPUT_pose.mp4 and INPUT_pose.csv in the "
-            "current folder.",
+            "keypoints) hold the numbers; - writes CSV to stdout. {name} stands for the name of the input, as in "
+            "'out/{name}.csv'. A folder gets NAME_pose.mp4 and NAME_pose.csv, as the current folder does without -o.",
             rich_help_panel="Output",
         ),
     ] = ()

@@ -14,9 +14,9 @@ from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
 from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.inputs import FrameReader
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
-from vipnas_cli.media.reader import VideoReader
 from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
@@ -41,7 +41,9 @@ def check_run_outputs(options: RunOptions) -> None:
         check_outputs(files, _inputs(options), options.overwrite)
     except OutputError as error:
         if "exists already" in error.what:
-            raise OutputError(error.what, "choose another name with -o, or allow it with --overwrite") from error
+            raise OutputError(
+                error.what, "choose another name with -o, allow it with --overwrite, or skip it with --skip-existing"
+            ) from error
         raise
 
 
@@ -52,7 +54,7 @@ def _inputs(options: RunOptions) -> list[Path]:
     return [options.video, Path(options.boxes)]
 
 
-def open_outputs(options: RunOptions, reader: VideoReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
+def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
     """Opens all sinks; they are closed when the stack is left, also after an error."""
     skeleton = OnnxEstimator.skeleton
     info = reader.info

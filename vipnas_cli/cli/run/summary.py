@@ -17,6 +17,7 @@ from vipnas_cli.latency.choice import Choice
 from vipnas_cli.metrics.steadiness import Steadiness
 
 LISTED_PEOPLE = 6
+DAMAGED, INTERRUPTED = 5, 130
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class RunReport:
     outputs: tuple[Path, ...]
     damaged: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What the run ends with: 0, or that it was interrupted or met damaged frames."""
+        if self.statistics.interrupted:
+            return INTERRUPTED
+        return DAMAGED if self.damaged else 0
 
     @property
     def macs_per_person_frame(self) -> float:

@@ -8,16 +8,13 @@ from dataclasses import astuple, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.files.picture_size import stated_size
 from vipnas_cli.errors import DataError
-from vipnas_cli.files import make_folder, read_regular, shown, whole_file, write_json
-from vipnas_cli.media.limits import LIMIT_NAME, max_pixels
+from vipnas_cli.files import make_folder, shown, whole_file, write_json
+from vipnas_cli.media.pictures import decode_picture, picture_bytes, read_picture
 
-LARGEST_FILE = 1_000_000_000
 _HINT = "remove it from the labels or restore the file"
 
 
@@ -70,32 +67,15 @@ class FileState:
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An image file as RGB (H, W, 3); DataError if it cannot be read, or has more pixels than are allowed."""
-    return _decoded(path, _content(path))
+    return read_picture(path, DataError, _HINT)
 
 
 def _content(path: Path) -> bytes:
-    try:
-        return read_regular(path, LARGEST_FILE)
-    except FileNotFoundError:
-        raise DataError(f"{shown(path)} does not exist", _HINT) from None
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}", _HINT) from error
+    return picture_bytes(path, DataError, _HINT)
 
 
 def _decoded(path: Path, data: bytes) -> NDArray[np.uint8]:
-    width, height = stated_size(data) or (0, 0)
-    if width * height > max_pixels():
-        raise DataError(
-            f"{shown(path)} is a picture of {width}×{height}, more than {max_pixels()} pixels",
-            f"if it can be trusted and memory suffices, set {LIMIT_NAME}={width * height}",
-        )
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise DataError(f"{shown(path)} is not a readable image", _HINT)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return decode_picture(path, data, DataError, _HINT)
 
 
 def _state(path: Path) -> FileState:

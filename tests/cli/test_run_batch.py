@@ -1,0 +1,127 @@
+"""Several inputs of `vipnas run`: what fails does not stop the rest, and what is not whole is not taken for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vipnas_cli.cli.app import app
+from vipnas_cli.cli.run.batch import exit_code
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.plan import planned
+from vipnas_cli.cli.run.worker import Worker
+from vipnas_cli.errors import BudgetError
+
+CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+FAST = ["--threads", "1", "-b", "0.07GFLOPs", "--boxes", "whole"]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips of five frames, one of them cut off, in two folders."""
+    top = tmp_path_factory.mktemp("clips")
+    (top / "more").mkdir()
+    for name in ("one.mp4", "more/two.mp4"):
+        with av.open(str(top / name), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            for value in range(5):
+                picture = np.full((64, 64, 3), 40 * value, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            container.mux(stream.encode(None))
+    (top / "bad.mp4").write_bytes((top / "one.mp4").read_bytes()[:500])
+    return top
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    found = CliRunner().invoke(app, ["run", *arguments, *FAST])
+    return found.exit_code, found.stdout, found.stderr
+
+
+def frames_in(path: Path) -> list[int]:
+    return [json.loads(line)["frame"] for line in path.read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_rest_is_done_when_one_fails(clips: Path, tmp_path: Path, jobs: str) -> None:
+    code, out, err = run(str(clips), "-o", f"{tmp_path}/new/{{name}}.jsonl", "--jobs", jobs, "--json")
+    document = json.loads(out)
+    assert code == document["exit_code"] == 3
+    assert [Path(one["input"]).name for one in document["runs"]] == ["bad.mp4", "one.mp4", "two.mp4"]
+    assert document["runs"][0]["error"]["code"] == "VideoError"
+    assert [one.get("frames") for one in document["runs"]] == [None, 5, 5]
+    for name in ("one", "more/two"):
+        assert frames_in(tmp_path / "new" / f"{name}.jsonl") == [0, 1, 2, 3, 4]
+    assert "2 inputs done" in err
+    assert "cut off" in err
+
+
+def test_what_is_there_is_skipped_and_what_fails_leaves_nothing(clips: Path, tmp_path: Path) -> None:
+    target = f"{tmp_path}/{{name}}.jsonl"
+    assert run(str(clips), "-o", target, "--shard", "2/3")[0] == 0  # bad is the first, one the second
+    before = (tmp_path / "one.jsonl").stat().st_mtime_ns
+    code, out, _ = run(str(clips), "-o", target, "--skip-existing", "--json")
+    assert (code, json.loads(out)["skipped"]) == (3, 1)
+    assert (tmp_path / "one.jsonl").stat().st_mtime_ns == before
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["one.jsonl", "two.jsonl"]
+    code, _, err = run(str(clips / "one.mp4"), "-o", target, "--skip-existing")
+    assert code == 0
+    assert "Nothing to do" in err
+
+
+def test_a_setting_that_holds_for_all_stops_all(clips: Path, tmp_path: Path) -> None:
+    options = ["-b", "1kFLOPs", "-o", f"{tmp_path}/{{name}}.jsonl", "-j", "2"]
+    assert isinstance(CliRunner().invoke(app, ["run", str(clips), *options]).exception, BudgetError)
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [([], 0), ([0, 0], 0), ([0, 5], 5), ([5, 3, 1], 3), ([1, 3], 1), ([3, 130], 130)]
+)
+def test_the_exit_code_of_several(codes: list[int], expected: int) -> None:
+    assert exit_code(codes) == expected
+
+
+def test_a_lost_process_costs_its_input_only(clips: Path, tmp_path: Path) -> None:
+    options = RunOptions((str(clips / "one.mp4"),), out=(f"{tmp_path}/one.jsonl",), boxes="whole", budget="0.07GFLOPs")
+    one = planned(options).runs[0]
+    worker = Worker(options)
+    try:
+        worker._start()
+        os.kill(worker._process.pid or 0, signal.SIGKILL)
+        assert worker.ask(one).exit_code == 1
+        assert worker.ask(one).exit_code == 0
+    finally:
+        worker.close()
+    assert frames_in(tmp_path / "one.jsonl") == [0, 1, 2, 3, 4]
+
+
+def test_an_interrupted_batch_keeps_what_is_whole(clips: Path, tmp_path: Path) -> None:
+    """With --skip-existing an interrupted input leaves nothing that would be skipped the next time."""
+    command = [sys.executable, "-m", "vipnas_cli", "run", f"{clips}/one.mp4", str(CLIP), f"{clips}/more/two.mp4"]
+    options = [*FAST, "-o", f"{tmp_path}/{{name}}.jsonl", "--jobs", "2", "--skip-existing", "--json"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    partial = tmp_path / ".two_people.partial.jsonl"
+    deadline = time.monotonic() + 120
+    while not (partial.exists() and partial.stat().st_size > 10_000 and (tmp_path / "one.jsonl").exists()):
+        time.sleep(0.02)
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert {Path(one["input"]).name: one.get("interrupted") for one in json.loads(out)["runs"]}["two_people.mp4"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert "one.jsonl" in names
+    assert not any("two_people" in name for name in names)

@@ -1,0 +1,116 @@
+"""Which inputs the words of a command line stand for, and where their results go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.inputs import Shard, seconds_of
+from vipnas_cli.cli.run.plan import found_inputs, planned
+from vipnas_cli.errors import InputError, UsageError
+
+TREE = ("a/cam.mp4", "a/notes.txt", "a/.hidden.mp4", "b/cam.MOV", "b/shot10.png", "c/2.png", "c/10.png", "top.mkv")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in TREE:
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5", 1.5), ("0:02", 2), ("1:10", 70), ("1:02:03.5", 3723.5), (".5", 0.5)]
+)
+def test_times_as_people_write_them(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1:", "-1", "nan", "1h", "1:2:3:4", "1e3"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(UsageError, match="is no time"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "1/0", "-1/2"])
+def test_what_is_no_part_of_a_whole(text: str) -> None:
+    with pytest.raises(UsageError, match="--shard"):
+        Shard.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        # A folder of pictures without a video is one video; names keep the folders between.
+        ("clips", ["top", "a/cam", "b/cam", "c"]),
+        ("clips/c", ["c"]),
+        ("clips/**/*.mp4", ["a/cam"]),
+        ("clips/*", ["a/cam", "b/cam", "c", "top"]),
+        ("clips/c/*", ["2", "10"]),
+        ("clips/a/*.txt", ["notes"]),
+        ("missing.mp4", ["missing"]),
+    ],
+)
+def test_what_a_word_stands_for(tree: Path, text: str, names: list[str]) -> None:
+    assert [one.name for one in found_inputs(text)] == names
+
+
+@pytest.mark.parametrize("text", ["clips/empty", "clips/*.avi"])
+def test_a_folder_or_pattern_without_inputs(tree: Path, text: str) -> None:
+    (tree / "clips" / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no videos|matches"):
+        found_inputs(text)
+
+
+def results(*inputs: str, out: tuple[str, ...] = (), **options: object) -> list[tuple[str, ...]]:
+    return [run.out for run in planned(RunOptions(inputs, out=out, **options)).runs]
+
+
+def test_results_are_named_after_inputs(tree: Path) -> None:
+    assert results("clips/top.mkv") == [("top_pose.mp4", "top_pose.csv")]
+    assert results("clips/top.mkv", out=("x.csv",)) == [("x.csv",)]
+    found = results("clips/a", "clips/top.mkv", out=("out/", "tables/{name}.csv"))
+    assert found == [
+        ("out/cam_pose.mp4", "out/cam_pose.csv", "tables/cam.csv"),
+        ("out/top_pose.mp4", "out/top_pose.csv", "tables/top.csv"),
+    ]
+
+
+def test_results_that_collide_are_refused(tree: Path) -> None:
+    for inputs, out in ((("clips/a", "clips/b"), ("out/",)), (("clips",), ("x.csv",))):
+        with pytest.raises(UsageError, match="would both be written to"):
+            results(*inputs, out=out)
+
+
+def test_a_word_twice_is_one_input_and_boxes_are_named_after_it(tree: Path) -> None:
+    plan = planned(RunOptions(("clips/top.mkv", "clips/*.mkv", "clips/top.mkv"), boxes="boxes/{name}.csv"))
+    assert [run.inputs for run in plan.runs] == [("clips/top.mkv",)]
+    assert plan.runs[0].boxes == "boxes/top.csv"
+
+
+def test_results_beside_the_videos_are_no_inputs(tree: Path) -> None:
+    for name in ("cam_pose.mp4", "cam_pose.csv"):
+        (tree / "clips" / "a" / name).touch()
+    assert results("clips/a", out=("clips/a",), overwrite=True) == [
+        ("clips/a/cam_pose.mp4", "clips/a/cam_pose.csv"),
+    ]
+
+
+def test_shards_share_the_inputs_among_them(tree: Path) -> None:
+    parts = [results("clips", out=("out/",), shard=f"{part}/3") for part in (1, 2, 3)]
+    assert sorted(out for part in parts for out in part) == sorted(results("clips", out=("out/",)))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_only_whole_sets_of_results_are_skipped(tree: Path) -> None:
+    for name in ("out/top.csv", "out/top.json", "out/c.csv"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    plan = planned(RunOptions(("clips",), out=("out/{name}.csv", "out/{name}.json"), skip_existing=True))
+    assert plan.skipped == 1
+    assert [run.out[0] for run in plan.runs] == ["out/a/cam.csv", "out/b/cam.csv", "out/c.csv"]

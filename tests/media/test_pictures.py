@@ -1,0 +1,77 @@
+"""Pictures as inputs: one is a video of one frame, a folder of them a video in the order of their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vipnas_cli.errors import UsageError, VideoError
+from vipnas_cli.media.inputs import open_input
+
+
+def save(path: Path, value: int, size: tuple[int, int] = (48, 64)) -> Path:
+    """An RGB picture whose red is `value`."""
+    image = np.zeros((*size, 3), np.uint8)
+    image[..., 2] = value
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(1, 13):
+        save(tmp_path / f"shot{number}.png", number)
+    (tmp_path / "notes.txt").touch()
+    return tmp_path
+
+
+def frames(path: Path, *part: float | None, **options: float) -> list[tuple[int, float, int]]:
+    """Number, time and red of each frame."""
+    with open_input(path, *part, **options) as reader:  # type: ignore[arg-type]
+        return [(frame.index, frame.time_s, int(frame.image[0, 0, 0])) for frame in reader]
+
+
+def test_a_folder_is_a_video(folder: Path) -> None:
+    assert frames(folder, picture_rate=10) == [(n, pytest.approx(n / 10), n + 1) for n in range(12)]
+    with open_input(folder) as reader:
+        assert (reader.info.width, reader.info.height, reader.info.frames) == (64, 48, 12)
+        assert reader.info.average_rate == 25
+
+
+def test_a_part_of_a_folder(folder: Path) -> None:
+    whole = frames(folder)
+    assert frames(folder, 0.2, 0.4) == [(number - 5, *rest) for number, *rest in whole[5:10]]
+    assert frames(folder, None, None, stride=5) == whole[::5]
+
+
+def test_a_picture_is_a_video_of_one_frame(folder: Path) -> None:
+    assert frames(folder / "shot7.png") == [(0, 0.0, 7)]
+
+
+def test_a_damaged_picture_in_a_folder_is_passed_over_and_counted(folder: Path) -> None:
+    (folder / "shot1.png").write_bytes(b"nothing")
+    with open_input(folder) as reader:
+        assert [frame.index for frame in reader] == list(range(1, 12))
+        assert reader.damaged == 1
+
+
+def test_what_no_video_can_be_made_of(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (folder / "alone.png").write_bytes(b"nothing")
+    with pytest.raises(VideoError, match=r"alone\.png is not a readable image"):
+        frames(folder / "alone.png")
+    with pytest.raises(VideoError, match="without pictures"):
+        frames(tmp_path_factory.mktemp("empty"))
+    with pytest.raises(VideoError, match="has no picture from 9 s"):
+        frames(folder, 9)
+    for rate in (0, float("nan"), 1e9):
+        with pytest.raises(UsageError, match="pictures per second"):
+            frames(folder, picture_rate=rate)
+
+
+def test_pictures_of_another_size_are_no_part_of_the_video(folder: Path) -> None:
+    save(folder / "shot99.png", 1, (32, 32))
+    with pytest.raises(VideoError, match=r"shot99\.png is 32 x 32, not 64 x 48"):
+        frames(folder)

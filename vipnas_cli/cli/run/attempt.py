@@ -1,0 +1,96 @@
+"""One input of several: how it ended, whatever happened to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vipnas_cli.cli.failures import document_of, of_system, sentences
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.job import run_input
+from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED, RunReport
+from vipnas_cli.errors import UsageError, VipnasError, WeightsError
+from vipnas_cli.files import shown
+
+
+@dataclass(frozen=True)
+class Done:
+    """How one input ended: what --json prints of it, and what a line and the table say."""
+
+    name: str
+    exit_code: int
+    document: dict[str, Any] = field(repr=False)
+    frames: int = 0
+    people: int = 0
+    fps: float = 0.0
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        if self.trouble and not self.frames:
+            return f"{self.name}: {self.trouble}"
+        ending = f"; {self.trouble}" if self.trouble else ""
+        return f"{self.name}: {counted(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
+
+
+def attempt(run: RunOptions, options: RunOptions, console: Console, label: str = "frames") -> Done:
+    """Runs one input and tells how it ended; errors that hold for all inputs are raised.
+
+    With --skip-existing results that are not whole go away: they would be taken for whole the next time.
+    """
+    before = {path: _identity(path) for path in run.outputs}
+    done = _attempt(run, options, console, label)
+    if options.skip_existing and done.exit_code not in (0, DAMAGED):
+        for path in run.outputs:
+            if _identity(path) != before[path]:
+                path.unlink(missing_ok=True)
+    return done
+
+
+def _attempt(run: RunOptions, options: RunOptions, console: Console, label: str) -> Done:
+    name = shown(run.inputs[0])
+    try:
+        return _done(name, run_input(run, options, console, label))
+    except KeyboardInterrupt:
+        return interrupted(name)
+    except (UsageError, WeightsError):
+        raise
+    except VipnasError as error:
+        return failed(name, error)
+    except OSError as error:
+        return failed(name, of_system(error))
+
+
+def _done(name: str, report: RunReport) -> Done:
+    found = report.statistics
+    trouble = "interrupted" if found.interrupted else ""
+    if report.damaged and not trouble:
+        trouble = f"{counted(report.damaged, 'frame')} damaged"
+    document = {"input": name, **report.to_json()}
+    return Done(name, report.exit_code, document, found.frames, len(found.people), report.fps, trouble)
+
+
+def failed(name: str, error: VipnasError) -> Done:
+    """An input of which nothing came."""
+    return Done(name, error.exit_code, {"input": name, **document_of(error)}, trouble=sentences(error))
+
+
+def interrupted(name: str) -> Done:
+    """An input that was not begun, or of which not one frame was done."""
+    return Done(name, INTERRUPTED, {"input": name, "interrupted": True}, trouble="interrupted")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def counted(count: int, thing: str) -> str:
+    """A number with its noun."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"

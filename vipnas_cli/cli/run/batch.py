@@ -1,0 +1,98 @@
+"""Several inputs: one after another or some at a time; what fails does not stop the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vipnas_cli.cli.console import message_console, print_json, progress_bar
+from vipnas_cli.cli.run.attempt import Done, attempt, counted
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.plan import Plan
+from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED
+from vipnas_cli.cli.run.worker import Crew
+from vipnas_cli.files import shown
+from vipnas_cli.inference.threads import usable_cores
+
+SCHEMA = 1
+
+
+def run_batch(plan: Plan, options: RunOptions) -> int:
+    """Runs the inputs of a plan, tells how each ended, and returns the exit code of all."""
+    console = message_console(options.quiet)
+    started = time.perf_counter()
+    ended = _some_at_a_time(plan, options, console) if options.jobs > 1 else _one_by_one(plan, options, console)
+    done = list(ended)
+    code = exit_code([one.exit_code for one in done])
+    if options.json:
+        runs = [one.document for one in done]
+        print_json({"schema": SCHEMA, "runs": runs, "skipped": plan.skipped, "exit_code": code})
+    _print_table(console, plan, done, time.perf_counter() - started)
+    return code
+
+
+def exit_code(codes: list[int]) -> int:
+    """130 after an interrupt, else that of the first input that failed, else 5 if any has damaged frames, else 0."""
+    if INTERRUPTED in codes:
+        return INTERRUPTED
+    failed = [code for code in codes if code not in (0, DAMAGED)]
+    return failed[0] if failed else max(codes, default=0)
+
+
+def _one_by_one(plan: Plan, options: RunOptions, console: Console) -> Iterator[Done]:
+    """The inputs in this process; an interrupt ends with the one that runs."""
+    count = len(plan.runs)
+    told = options
+    for number, run in enumerate(plan.runs, 1):
+        done = attempt(run, told, console, f"{number}/{count} {shown(Path(run.inputs[0]).name)}")
+        console.print(f"{number}/{count} {done}", soft_wrap=True)
+        yield done
+        if done.exit_code == INTERRUPTED:
+            return
+        # The pipeline is named once.
+        told = replace(options, json=True)
+
+
+def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[Done]:
+    """The inputs in processes of their own, in the order of the plan; an interrupt ends those that run."""
+    threads = options.threads or max(1, usable_cores() // options.jobs)
+    runs = [replace(run, threads=threads) for run in plan.runs]
+    with Crew(options, min(options.jobs, len(runs))) as crew:
+        futures = [crew.begin(run) for run in runs]
+        with (
+            suppress(KeyboardInterrupt),
+            crew.interrupted_by_errors(),
+            progress_bar(console, "inputs", len(runs)) as bar,
+        ):
+            for number, future in enumerate(as_completed(futures), 1):
+                console.print(f"{number}/{len(runs)} {future.result()}", soft_wrap=True)
+                bar.advance()
+    return [future.result() for future in futures if not future.cancelled()]
+
+
+def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float) -> None:
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("input", overflow="fold")
+    for heading in ("frames", "people", "fps"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("result", overflow="fold")
+    for one in done:
+        figures = (str(one.frames), str(one.people), f"{one.fps:.1f}") if one.frames else ("", "", "")
+        table.add_row(Path(one.name).name, *figures, one.trouble or "done")
+    if done:
+        console.print(table)
+    bad = sum(one.exit_code not in (0, DAMAGED) for one in done)
+    left = len(plan.runs) - len(done)
+    folders = sorted({shown(path.parent) for run in plan.runs for path in run.outputs})
+    parts = [f"{counted(len(done) - bad, 'input')} done in {seconds:.1f} s, results in {', '.join(folders[:3])}"]
+    parts += [f"{bad} failed or interrupted"] if bad else []
+    parts += [f"{left} not begun"] if left else []
+    parts += [f"{plan.skipped} left out, as their results are there"] if plan.skipped else []
+    console.print("; ".join(parts) + ".", soft_wrap=True)

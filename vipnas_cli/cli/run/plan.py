@@ -1,0 +1,151 @@
+"""Which runs a command line stands for: inputs that are found, the names of their results, the part that is taken."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.inputs import Shard
+from vipnas_cli.errors import InputError, UsageError
+from vipnas_cli.files import make_parent, shown
+from vipnas_cli.media.inputs import is_video
+from vipnas_cli.media.pictures import is_picture, natural
+
+NAME = "{name}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An input: what is opened, what results are named after, and whether it was `listed` by a folder or a pattern.
+
+    The name has the folders between the one that was typed and the input, so that results keep them.
+    """
+
+    text: str
+    name: str
+    listed: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One record of options per input; `several` inputs were asked for, `skipped` of them have their results."""
+
+    runs: tuple[RunOptions, ...]
+    several: bool
+    skipped: int = 0
+
+
+def planned(options: RunOptions) -> Plan:
+    """The runs of a command; InputError if a folder or a pattern holds no input, UsageError for names that collide."""
+    named: dict[str, Found] = {}
+    for text in options.inputs:
+        for one in found_inputs(text):
+            named.setdefault(one.text, one)
+    found = tuple(named.values())
+    several = len(options.inputs) > 1 or options.shard is not None or any(one.listed for one in found)
+    runs = [_run(options, one) for one in found]
+    written = _written(runs)
+    # Results that lie beside the videos are no inputs.
+    runs = [run for run, one in zip(runs, found, strict=True) if not (one.listed and _resolved(one.text) in written)]
+    shard = Shard() if options.shard is None else Shard.parse(options.shard)
+    runs = runs[shard.part - 1 :: shard.count]
+    if not options.skip_existing:
+        return Plan(tuple(runs), several)
+    left = [replace(run, overwrite=True) for run in runs if not all(path.exists() for path in run.outputs)]
+    return Plan(tuple(left), several, len(runs) - len(left))
+
+
+def found_inputs(text: str) -> list[Found]:
+    """What a word of the command line stands for."""
+    path = Path(text)
+    if path.is_dir():
+        inside = list(_in_folder(path, path))
+        if not inside:
+            raise InputError(f"{shown(path)} holds no videos and no pictures", "name files, or another folder")
+        return inside
+    if glob.has_magic(text) and not path.exists():
+        matched = list(_matching(text))
+        if not matched:
+            raise InputError(f"no video or picture matches {shown(text)}", "check the pattern")
+        return matched
+    return [Found(text, path.stem)]
+
+
+def _in_folder(folder: Path, top: Path) -> Iterator[Found]:
+    """The videos in and below a folder; one that holds pictures and no video is a video itself."""
+    entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=natural)
+    videos = [entry for entry in entries if is_video(entry) and entry.is_file()]
+    for video in videos:
+        yield Found(str(video), video.relative_to(top).with_suffix("").as_posix(), listed=True)
+    if not videos and any(is_picture(entry) for entry in entries):
+        below = folder != top
+        yield Found(str(folder), folder.relative_to(top).as_posix() if below else folder.resolve().name, listed=below)
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _in_folder(entry, top)
+
+
+def _matching(pattern: str) -> Iterator[Found]:
+    """Files that match and are videos or pictures, unless the pattern names their ending; folders as if typed."""
+    parts = Path(pattern).parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    top, rest = Path(*parts[:fixed]), parts[fixed:]
+    ending = Path(pattern).suffix
+    named = bool(ending) and not glob.has_magic(ending)
+    for path in sorted(top.glob(str(Path(*rest))), key=natural):
+        inside = path.relative_to(top)
+        if any(part.startswith(".") for part in inside.parts):
+            continue
+        if path.is_dir():
+            if "**" not in rest:  # what is below is reached anyway
+                yield from (replace(one, listed=True) for one in _in_folder(path, top))
+        elif named or is_video(path) or is_picture(path):
+            yield Found(str(path), inside.with_suffix("").as_posix(), listed=True)
+
+
+def _run(options: RunOptions, found: Found) -> RunOptions:
+    """The options of one input."""
+    boxes = options.boxes and options.boxes.replace(NAME, found.name)
+    return replace(options, inputs=(found.text,), out=_results(options.out, found.name), boxes=boxes)
+
+
+def _results(out: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Where the results of an input of this name go."""
+    found: list[str] = []
+    for text in out or (".",):
+        if text != "-" and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
+            found += (str(Path(text) / f"{name}_pose{ending}") for ending in (".mp4", ".csv"))
+        else:
+            found.append(text.replace(NAME, name))
+    return tuple(found)
+
+
+def make_folders(run: RunOptions, options: RunOptions) -> None:
+    """Creates the folders of results that are named after their input; those that were typed in full must exist."""
+    for path, text in zip(run.outputs, run.out, strict=True):
+        if text not in options.out:
+            make_parent(path)
+
+
+def _written(runs: list[RunOptions]) -> set[Path]:
+    """All results; UsageError if two inputs would write the same one."""
+    owner: dict[Path, str] = {}
+    for run in runs:
+        for text in run.out:
+            path = _resolved(text)
+            other = owner.setdefault(path, run.inputs[0])
+            if other != run.inputs[0]:
+                raise UsageError(
+                    f"{shown(other)} and {shown(run.inputs[0])} would both be written to {shown(text)}",
+                    f"name results after inputs, with -o FOLDER/ or {NAME} in the name; inputs of the same name in "
+                    "several folders: name the folder above them",
+                )
+    return set(owner)
+
+
+def _resolved(text: str) -> Path:
+    return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() may fail for what is no path

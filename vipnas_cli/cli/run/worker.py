@@ -1,0 +1,127 @@
+"""Processes that run inputs one after another; if one is lost, only its input at hand is."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.run.attempt import Done, attempt, failed, interrupted
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.signals import heed_signals
+from vipnas_cli.errors import UsageError, VipnasError, WeightsError
+from vipnas_cli.files import shown
+
+
+class Worker:
+    """Asks a process of its own, which ends with this one, and begins another where it is lost."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = replace(options, quiet=True)
+        self._pipe: Connection | None = None
+        self._interrupted = False
+
+    def ask(self, run: RunOptions) -> Done:
+        """Runs one input and waits for it; UsageError and WeightsError are raised."""
+        name = shown(run.inputs[0])
+        if self._interrupted:
+            return interrupted(name)
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None
+        try:
+            self._pipe.send(run)
+            answer: Done | VipnasError = self._pipe.recv()
+        except (EOFError, OSError):
+            self._pipe = None
+            self._process.join()
+            if self._interrupted:
+                return interrupted(name)
+            return failed(name, VipnasError(f"its process was lost with exit code {self._process.exitcode}"))
+        if isinstance(answer, VipnasError):
+            raise answer
+        return answer
+
+    def interrupt(self) -> None:
+        """Does to the process what Ctrl-C does to a run."""
+        self._interrupted = True
+        if self._pipe is not None:
+            self._process.terminate()
+
+    def close(self) -> None:
+        """Ends the process, which has nothing to do."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._process.join()
+            self._pipe = None
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(target=serve, args=(far, self._options), daemon=True)
+        self._process.start()
+        far.close()
+
+
+class Crew:
+    """Some workers, each with one input at a time."""
+
+    def __init__(self, options: RunOptions, size: int) -> None:
+        self._workers = [Worker(options) for _ in range(size)]
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._pool = ThreadPoolExecutor(max(1, size), "worker")
+
+    def begin(self, run: RunOptions) -> Future[Done]:
+        """Runs an input as soon as a worker is free."""
+        return self._pool.submit(self._run, run)
+
+    def _run(self, run: RunOptions) -> Done:
+        worker = self._idle.get()
+        try:
+            return worker.ask(run)
+        finally:
+            self._idle.put(worker)
+
+    @contextmanager
+    def interrupted_by_errors(self) -> Iterator[None]:
+        """An exception in the block, Ctrl-C too, interrupts the runs at hand and cancels the others."""
+        try:
+            yield
+        except BaseException:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for worker in self._workers:
+                worker.interrupt()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+        for worker in self._workers:
+            worker.close()
+
+
+def serve(pipe: Connection, options: RunOptions) -> None:
+    """Runs each input that comes through a pipe and answers how it ended, until the pipe is closed."""
+    heed_signals()
+    console = message_console(quiet=True)
+    with suppress(EOFError, KeyboardInterrupt):
+        while True:
+            run = pipe.recv()
+            try:
+                answer: Done | VipnasError = attempt(run, options, console)
+            except (UsageError, WeightsError) as error:
+                answer = error
+            pipe.send(answer)

@@ -1,0 +1,174 @@
+"""Pictures as inputs: one file, or all of a folder as the frames of a video.
+
+Shapes: H, W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from vipnas_cli.errors import UsageError, VideoError, VipnasError
+from vipnas_cli.files import read_regular, shown
+from vipnas_cli.media.frames import Frame, Image, VideoInfo
+from vipnas_cli.media.limits import LIMIT_NAME, check_span, max_pixels, span
+from vipnas_cli.media.picture_size import stated_size
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"})
+LARGEST_FILE = 1_000_000_000
+# Frames per second of a folder of pictures, which say nothing of time.
+PICTURE_RATE = 25.0
+FASTEST_RATE = 1000
+
+
+def read_picture(path: Path, kind: type[VipnasError], hint: str) -> Image:
+    """A picture file as RGB (H, W, 3), upright; an error of `kind` if it cannot be read or is larger than allowed."""
+    return decode_picture(path, picture_bytes(path, kind, hint), kind, hint)
+
+
+def picture_bytes(path: Path, kind: type[VipnasError], hint: str) -> bytes:
+    """The bytes of a picture file; an error of `kind` if it cannot be read."""
+    try:
+        return read_regular(path, LARGEST_FILE)
+    except FileNotFoundError:
+        raise kind(f"{shown(path)} does not exist", hint) from None
+    except OSError as error:
+        raise kind(f"{shown(path)} cannot be read: {error.strerror}", hint) from error
+
+
+def decode_picture(path: Path, data: bytes, kind: type[VipnasError], hint: str) -> Image:
+    """The picture in the bytes of a file; an error of `kind` if there is none or it is larger than allowed."""
+    width, height = stated_size(data) or (0, 0)
+    if width * height > max_pixels():
+        raise kind(
+            f"{shown(path)} is a picture of {width}×{height}, more than {max_pixels()} pixels",
+            f"if it can be trusted and memory suffices, set {LIMIT_NAME}={width * height}",
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise kind(f"{shown(path)} is not a readable image", hint)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a name is that of a picture."""
+    return path.suffix.lower() in PICTURES
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names, 2 before 10; VideoError if it cannot be looked into."""
+    try:
+        found = [path for path in folder.iterdir() if is_picture(path) and not path.name.startswith(".")]
+    except OSError as error:
+        raise VideoError(f"{shown(folder)} cannot be read: {error.strerror}", "Check its rights.") from error
+    return sorted(found, key=natural)
+
+
+def natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts numbers within names by their value."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], str(path)
+
+
+class PictureReader:
+    """Iterates over the pictures of a folder, or over one, as a VideoReader does over the frames of a video.
+
+    `damaged` counts pictures so far that could not be decoded. A picture of another size than the first one ends it
+    with a VideoError.
+    """
+
+    sound: None = None
+
+    def __init__(
+        self,
+        path: Path,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        stride: int = 1,
+        rate: float = PICTURE_RATE,
+    ) -> None:
+        if not 0 < rate <= FASTEST_RATE:
+            raise UsageError(f"{rate:g} pictures per second are not 0 to {FASTEST_RATE}", "25, for example")
+        step = 1 / Fraction(rate).limit_denominator(1001)
+        check_span(start_s or 0.0, end_s)
+        files = pictures_in(path) if path.is_dir() else [path]
+        first = math.ceil(Fraction(start_s or 0).limit_denominator(1_000_000) / step)
+        last = len(files)
+        if end_s is not None:
+            last = min(last, math.ceil(Fraction(end_s).limit_denominator(1_000_000) / step))
+        self._files = files
+        self._numbers = range(first, last, stride)
+        self.damaged = 0
+        self._frames = self._read(step)
+        frame = next(self._frames, None)
+        if frame is None:
+            raise self._nothing_found(path, span(start_s or 0.0, end_s))
+        self._frames = chain([frame], self._frames)
+        height, width = frame.image.shape[:2]
+        note = f"{len(files)} pictures are the frames of one video, in the order of their names, {rate:g} a second"
+        self.info = VideoInfo(
+            path=path,
+            width=width,
+            height=height,
+            time_base=step,
+            average_rate=1 / (step * stride),
+            frames=len(self._numbers),
+            duration_s=float(len(files) * step),
+            codec="pictures",
+            notes=(note,) if path.is_dir() else (),
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is held between two pictures."""
+
+    def stop(self) -> None:
+        """Nothing is waited for."""
+
+    def _read(self, step: Fraction) -> Iterator[Frame]:
+        shape: tuple[int, ...] | None = None
+        for number in self._numbers:
+            try:
+                image = read_picture(self._files[number], VideoError, "Get the file again.")
+            except VideoError:
+                if len(self._files) == 1:
+                    raise
+                self.damaged += 1
+                continue
+            shape = shape or image.shape
+            if image.shape != shape:
+                raise VideoError(
+                    f"{shown(self._files[number])} is {image.shape[1]} x {image.shape[0]}, not {shape[1]} x {shape[0]} "
+                    "as the pictures before it",
+                    "A folder is one video; pictures of several sizes are inputs of their own: 'FOLDER/*.jpg'.",
+                )
+            yield Frame(number - self._numbers.start, number, step, image)
+
+    def _nothing_found(self, path: Path, wanted: str) -> VideoError:
+        if not self._files:
+            return VideoError(f"{shown(path)} is a folder without pictures", "Name a video, or a folder of pictures.")
+        if self.damaged:
+            return VideoError(f"not one picture of {shown(path)} can be decoded", "Get the files again.")
+        return VideoError(f"{shown(path)} has no picture {wanted}", "Choose another range.")
