@@ -41,7 +41,8 @@ COMMANDS = {
         --format=onnx --json
     """,
     "import": """
-        FILE --out/-o --name --source= --licence=not stated --overwrite --size --colour --mean --std --grid --json
+        [FILE] --detector --into --detector-size --letterbox --person-class --threshold --out/-o --name --source=
+        --licence=not stated --overwrite --size --colour --mean --std --grid --json
     """,
     "bench": """
         --pipeline --threads --provider=auto --seconds=1.0 --weights --clip --csv --overwrite --json

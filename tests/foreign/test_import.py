@@ -16,12 +16,11 @@ from onnx import TensorProto, compose, helper, numpy_helper  # noqa: E402
 
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import SpecError, WeightsError  # noqa: E402
+from vipnas_cli.foreign.around import BYTES, IMAGENET  # noqa: E402
 from vipnas_cli.foreign.conventions import Given, understand  # noqa: E402
 from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
 from vipnas_cli.foreign.importer import Origin, follower_sets, import_network  # noqa: E402
 from vipnas_cli.foreign.pose_graph import (  # noqa: E402
-    BYTES,
-    IMAGENET,
     Conventions,
     Grid,
     cell_centres,

@@ -1,38 +1,94 @@
-"""What `vipnas import` does: understand a network, write its bundle, tell what was found."""
+"""What `vipnas import` does: understand a pose network, a detector, or both, write the bundle, tell what was found."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.console import message_console, print_json, result_console
 from vipnas_cli.cli.import_network import ImportOptions
+from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import check_outputs
+from vipnas_cli.foreign.around import Normalisation
 from vipnas_cli.foreign.conventions import Given
+from vipnas_cli.foreign.detector_importer import (
+    ForeignDetector,
+    about_detector,
+    add_detector,
+    bundled_with,
+    read_detector,
+)
+from vipnas_cli.foreign.detector_trials import DetectorGiven
 from vipnas_cli.foreign.importer import Imported, Origin, about_imported, import_network
-from vipnas_cli.foreign.pose_graph import Normalisation
 
 
 def import_job(options: ImportOptions) -> None:
-    """Imports a network and prints how it was read and what it costs in each cycle."""
-    scaling = options.scaling
-    normalisation = None if scaling is None else Normalisation("as stated", *scaling)
-    given = Given(
-        options.colour.value if options.colour else None, normalisation, options.grid.value if options.grid else None
-    )
+    """Imports what is named, and prints how it was read and what it costs."""
+    options.check()
     size = options.crop
-    check_outputs([options.bundle], [options.file], options.overwrite)
-    console = message_console(options.json)
-    console.print(f"Reading {options.file} and trying it on synthetic people …")
-    origin = Origin(options.network_name, options.source, options.licence)
-    imported = import_network(options.file, options.bundle, origin, size, given)
+    _ = options.scaling
+    if options.into is None:
+        check_outputs([options.bundle], [p for p in (options.file, options.detector) if p], options.overwrite)
+    elif not options.into.exists():
+        raise WeightsError(f"{options.into} does not exist", "name a bundle, or a new one with --out")
+    console, printer = message_console(options.json), result_console()
+    detector = _detector(options, console)
+    imported = None
+    if options.file is not None:
+        console.print(f"Reading {options.file} and trying it on synthetic people …")
+        origin = Origin(options.network_name, options.source, options.licence)
+        imported = import_network(options.file, options.bundle, origin, size, _given(options))
+    if detector is not None:
+        place = add_detector if imported is not None or options.into is not None else bundled_with
+        place(detector, options.bundle)
     if options.json:
-        print_json(about_imported(imported))
-    else:
-        _print(imported, options)
+        print_json(_document(imported, detector))
+        return
+    if imported is not None:
+        _print_network(imported, printer)
+    if detector is not None:
+        _print_detector(detector, printer)
+    _print_next(options, imported, printer)
 
 
-def _print(imported: Imported, options: ImportOptions) -> None:
-    printer = result_console()
+def _given(options: ImportOptions) -> Given:
+    colour, grid = options.colour, options.grid
+    return Given(colour.value if colour else None, _normalisation(options), grid.value if grid else None)
+
+
+def _normalisation(options: ImportOptions) -> Normalisation | None:
+    scaling = options.scaling
+    return None if scaling is None else Normalisation("as stated", *scaling)
+
+
+def _detector(options: ImportOptions, console: Console) -> ForeignDetector | None:
+    """The detector that is named; what is stated of a file is said of the pose network if there is one."""
+    if options.detector is None:
+        return None
+    console.print(f"Reading {options.detector} and trying it on synthetic people …")
+    fit, colour = options.letterbox, options.colour
+    given = DetectorGiven(
+        fit=fit.value if fit else None,
+        side=options.detector_size,
+        person=options.person_class,
+        believed=options.threshold,
+    )
+    if options.file is not None:
+        return read_detector(options.detector, Origin(options.detector.name.removesuffix(".onnx")), given)
+    given = replace(given, colour=colour.value if colour else None, normalisation=_normalisation(options))
+    return read_detector(options.detector, Origin(options.network_name, options.source, options.licence), given)
+
+
+def _document(imported: Imported | None, detector: ForeignDetector | None) -> dict[str, object]:
+    """What was imported; of a detector alone its own facts."""
+    if imported is None:
+        return {} if detector is None else about_detector(detector)
+    return {**about_imported(imported), "detector": None if detector is None else about_detector(detector)}
+
+
+def _print_network(imported: Imported, printer: Console) -> None:
     spec, found = imported.spec, imported.understood
     how, grid = found.conventions, found.conventions.grid
     printer.print(
@@ -51,5 +107,27 @@ def _print(imported: Imported, options: ImportOptions) -> None:
         cost = f"{pipeline.macs_per_person_frame / 1e9:.3f}"
         table.add_row(pipeline.name, str(len(pipeline.networks)), cost, f"{pipeline.scores['selection']:.1f}")
     printer.print(table)
-    cheapest = min(pipeline.macs_per_person_frame for pipeline in imported.pipelines)
-    printer.print(f"\nNext: vipnas run CLIP.mp4 --weights {options.bundle} --budget {1.05 * cheapest / 1e9:.2f}GFLOPs")
+    printer.print("")
+
+
+def _print_detector(found: ForeignDetector, printer: Console) -> None:
+    height, width = found.size
+    how, others = found.understood.conventions, found.understood.others
+    printer.print(
+        f"{found.origin.name}: person detector, {height}×{width}, {found.cost.macs / 1e9:.3f} GFLOPs, "
+        f"{found.cost.parameters / 1e6:.2f} M parameters"
+    )
+    nearest = f" (the next best reading: {others[0].found:.2f})" if others else ""
+    place = {"corner": "at the top left", "centre": "in the middle", "stretch": "stretched"}[how.letterbox.fit]
+    printer.print(
+        f"read as {how.colour}, normalised {how.normalisation.name}, frame {place}, {how.reading}, believed from "
+        f"{how.believed:.2f}: average precision {found.understood.found:.2f} on synthetic people{nearest}\n"
+    )
+
+
+def _print_next(options: ImportOptions, imported: Imported | None, printer: Console) -> None:
+    budget = ""
+    if imported is not None:
+        cheapest = min(pipeline.macs_per_person_frame for pipeline in imported.pipelines)
+        budget = f" --budget {1.05 * cheapest / 1e9:.2f}GFLOPs"
+    printer.print(f"Next: vipnas run CLIP.mp4 --weights {options.bundle}{budget}")

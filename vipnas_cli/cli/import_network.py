@@ -13,6 +13,7 @@ from vipnas_cli.cli.command import command
 from vipnas_cli.errors import UsageError, VipnasError
 
 READING = "How the file is read (found out by trials where not stated)"
+DETECTOR = "Person detector"
 
 
 class ColourOrder(StrEnum):
@@ -30,13 +31,75 @@ class CellGrid(StrEnum):
     edges = "edges"
 
 
+class FrameFit(StrEnum):
+    """Where a frame lies in a detector's picture of another shape."""
+
+    corner = "corner"
+    centre = "centre"
+    stretch = "stretch"
+
+
 @dataclass(frozen=True)
 class ImportOptions:
-    """Which file to import, how to read it, and where the bundle goes."""
+    """Which files to import, how to read them, and where the bundle goes."""
 
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An ONNX pose network for crops of one person.", show_default=False)
-    ]
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="An ONNX pose network for crops of one person.", show_default=False),
+    ] = None
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An ONNX person detector for the bundle. Without a pose network it goes into --into, or with the "
+            "bundled pipelines into --out; the options on how a file is read, its name, source and licence then are "
+            "the detector's.",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
+    ] = None
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="The bundle whose detector it becomes.",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
+    ] = None
+    detector_size: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=2048,
+            metavar="PIXELS",
+            help="Longer side of its picture, where the file leaves it open.",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
+    ] = None
+    letterbox: Annotated[
+        FrameFit | None,
+        typer.Option(
+            help="Where the frame lies in a picture of another shape: at the top left, in the middle, or stretched.",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
+    ] = None
+    person_class: Annotated[
+        int | None,
+        typer.Option(min=0, max=10000, help="The class of people.", show_default=False, rich_help_panel=DETECTOR),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            help="The detector's score from which it is believed.",
+            show_default=False,
+            rich_help_panel=DETECTOR,
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         typer.Option(
@@ -105,12 +168,32 @@ class ImportOptions:
     @property
     def network_name(self) -> str:
         """The name given, or the file's."""
-        return self.name or self.file.name.removesuffix(".onnx")
+        return self.name or _name_of(self.file or self.detector)
 
     @property
     def bundle(self) -> Path:
         """Where the bundle goes."""
-        return self.out or Path(f"{self.network_name}.vipnas")
+        return self.out or self.into or Path(f"{self.network_name}.vipnas")
+
+    def check(self) -> None:
+        """UsageError for options that have nothing to say of what is imported."""
+        if self.file is None and self.detector is None:
+            raise UsageError("there is nothing to import", "name a pose network, or a detector with --detector")
+        if self.into is not None and (self.file is not None or self.out is not None):
+            raise UsageError("--into is for a detector alone", "leave it out, or the pose network and --out")
+        pose = {"--grid": self.grid, "--size": self.size}
+        finding = {
+            "--into": self.into,
+            "--detector-size": self.detector_size,
+            "--letterbox": self.letterbox,
+            "--person-class": self.person_class,
+            "--threshold": self.threshold,
+        }
+        for unused, what in ((pose, self.file), (finding, self.detector)):
+            for name, value in unused.items():
+                if what is None and value is not None:
+                    missing = "a pose network" if unused is pose else "--detector"
+                    raise UsageError(f"{name} has no use without {missing}", "leave one of them out, or add the other")
 
     @property
     def crop(self) -> tuple[int, int] | None:
@@ -135,6 +218,10 @@ class ImportOptions:
         return mean, std
 
 
+def _name_of(path: Path | None) -> str:
+    return "" if path is None else path.name.removesuffix(".onnx")
+
+
 def _triple(option: str, text: str) -> tuple[float, float, float]:
     try:
         red, green, blue = (float(part) for part in text.split(","))
@@ -147,9 +234,12 @@ def _triple(option: str, text: str) -> tuple[float, float, float]:
 def import_network(options: ImportOptions) -> None:
     """Make any ONNX pose network a key network: a bundle that runs it alone and with the bundled followers behind it.
 
-    Heatmaps and SimCC are understood; the first 17 keypoints have to be COCO's.
+    Heatmaps and SimCC are understood; the first 17 keypoints have to be COCO's. A person detector goes into the same
+    bundle, or into one that is there.
 
-    Example: vipnas import rtmpose.onnx -o rtmpose.vipnas && vipnas run clip.mp4 --weights rtmpose.vipnas
+    Example: vipnas import rtmpose.onnx --detector yolox.onnx -o mine.vipnas
+
+    Example: vipnas import --detector rtmdet.onnx --into mine.vipnas
     """
     try:
         from vipnas_cli.cli.import_job import import_job

@@ -48,7 +48,8 @@ def describe_bundle(folder: Path) -> Description:
             for pipeline in bundle.by_cost
         ],
         "networks": [f"{file.path.name}: {plan_line(file.plan)}, {_state(file)}" for file in files],
-        "detector": _named_state(bundle.detector),
+        "detector": _named_state(bundle.detector)
+        and f"{_named_state(bundle.detector)}{_descent(manifest['detector'])}",
         "verifier": _named_state(bundle.detector and bundle.detector.verifier),
         "size": f"{bundle.size / 1e6:.1f} MB",
     }
@@ -150,6 +151,8 @@ def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
     if "space" in stated:
         space, fusions = SearchSpace.from_json(stated["space"]), stated.get("fusions") or []
         return "super-network", f"{space.family}, {len(fusions)} fusions"
+    if isinstance(stated.get("imported"), dict):
+        return "person detector", f"imported {plain(stated.get('name'))}"
     line = arch_line(ArchSpec.from_json(stated["arch"]))
     named = [long for long, kind in NO_PIPELINE.items() if kind == stated.get("kind", "detector")]
     if not named:
@@ -201,8 +204,13 @@ def _is_weight(name: str) -> bool:
     return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-def _named_state(file: DetectorFile | VerifierFile | None) -> str | None:
-    return None if file is None else f"{file.path.name}: {_state(file)}"
+def _named_state(file: DetectorFile | VerifierFile | None, more: str = "") -> str | None:
+    return None if file is None else f"{file.path.name}: {_state(file)}{more}"
+
+
+def _descent(row: dict[str, Any]) -> str:
+    """Where an imported network comes from, and its licence."""
+    return f", {plain(row.get('origin'))}, licence {plain(row.get('licence'))}" if "imported" in row else ""
 
 
 def _state(file: NetworkFile | DetectorFile | VerifierFile) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.foreign.pose_graph import NORMALISATIONS, Colour, Conventions, Grid, Normalisation, Signature, wrapped
+from vipnas_cli.foreign.around import NORMALISATIONS, Colour, Normalisation
+from vipnas_cli.foreign.pose_graph import Conventions, Grid, Signature, wrapped
 from vipnas_cli.foreign.signature import open_foreign
 from vipnas_cli.metrics.pck import pck
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec

@@ -71,7 +71,7 @@ def import_network(
 
     `size` (height, width) is that of the crops where the file leaves it open; `given` what the user knows.
     """
-    data = _read(path)
+    data = read_foreign(path)
     model = load_foreign(data, path.name)
     signature = read_signature(model, path.name, size)
     understood = understand(model, signature, path.name, given)
@@ -90,7 +90,8 @@ def import_network(
     return Imported(spec, signature, understood, pipelines)
 
 
-def _read(path: Path) -> bytes:
+def read_foreign(path: Path) -> bytes:
+    """The content of a file to import; WeightsError if it cannot be read."""
     try:
         return read_regular(path, LARGEST_FILE)
     except OSError as error:

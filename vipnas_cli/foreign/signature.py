@@ -117,6 +117,8 @@ def open_foreign(model: Any) -> ort.InferenceSession:
     """A session of a foreign model on the CPU; WeightsError if the runtime refuses it."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
+    # Threads that wait by spinning take each other's time where other programs run.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
     except RUNTIME_ERRORS as error:
