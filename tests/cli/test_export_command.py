@@ -151,6 +151,10 @@ def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Pa
     assert found["last"] == ["none", "cat"]
     assert found["long"] == ["none", "add", "cat", "cat", "add"]
     assert len(list(out.glob("*.onnx"))) == 3
+    export_job(ExportJobOptions(tmp_path / "behind", (str(tiny_bundle), f"{cycle}:1"), name="behind"))
+    (behind,), (tiny, *_) = (open_bundle(folder).pipelines for folder in (tmp_path / "behind", tiny_bundle))
+    assert behind.networks[0].read() == tiny.networks[0].read()
+    assert [plan.fusion.operation for plan in behind.schedule.plans] == ["none", "add"]
     for place in ("3", "0"):
         with pytest.raises(UsageError, match=f"cycle.safetensors has no network {place}"):
             export_job(ExportJobOptions(tmp_path / "none", (key, f"{cycle}:{place}")))

@@ -28,13 +28,14 @@ from vipnas_cli.errors import (
     WeightsError,
 )
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets, SetSizes
+from vipnas_cli.export.sources import find_networks
 from vipnas_cli.latency.machine import Machine
 from vipnas_cli.latency.table import LatencyTable
 from vipnas_cli.nets.checkpoints import save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search import plan_times
-from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule, SearchSpace, read_schedule
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.spec.cost import plan_cost
 
@@ -157,6 +158,10 @@ def test_followers_are_searched_behind_a_network_of_others(
     assert found["predictor_rank_correlation"] is not None
     (spec, *_) = sorted((tmp_path / "search-temporal-3" / "pareto").glob("*.json"))
     assert Schedule.from_json(json.loads(spec.read_text(encoding="utf-8"))).plan(0).arch.family == "imported"
+    cycle = find_networks((str(imported), str(files["temporal"])), spec, None)
+    assert Schedule(tuple(source.plan for source in cycle.sources)) == read_schedule(str(spec))
+    with pytest.raises(UsageError, match="is not the schedule's key network"):
+        find_networks((str(tiny_bundle), str(files["temporal"])), spec, None)
 
 
 def test_winners_are_checked_on_other_clips(files: dict[str, Path]) -> None:

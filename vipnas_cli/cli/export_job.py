@@ -107,7 +107,7 @@ def _tell(
     networks = len(dict.fromkeys(pipeline.networks))
     known = networks - sum(file.path.stem not in ("detector", "verifier") for file in written)
     if known:
-        console.print(f"{known} network(s) of it were in {options.out} already")
+        console.print(f"{known} network(s) of it were there already and stay as they are")
     console.print(
         f"Pipeline {pipeline.name}: cycle of {len(pipeline.networks)}, {networks} network(s), "
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",

@@ -20,8 +20,8 @@ from vipnas_cli.export.networks import (
     export_pose,
     export_verifier,
 )
-from vipnas_cli.export.sources import Source, checkpoint_sources
-from vipnas_cli.files import inside, make_folder, write_text
+from vipnas_cli.export.sources import Ready, Source, checkpoint_sources
+from vipnas_cli.files import inside, make_folder, write_bytes, write_text
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_verifier
 from vipnas_cli.onnx.exporter import OPSET
 from vipnas_cli.onnx.graph import FloatStorage
@@ -37,7 +37,7 @@ class PipelineParts:
     """A name, one checkpoint or network per position of the cycle, and the scores to record."""
 
     name: str
-    cycle: tuple[Path | Source, ...]
+    cycle: tuple[Path | Source | Ready, ...]
     scores: dict[str, float]
 
 
@@ -67,15 +67,18 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
     """
     manifest = _manifest(folder)
     found = {
-        part: (part,) if isinstance(part, Source) else checkpoint_sources(part) for part in dict.fromkeys(parts.cycle)
+        part: checkpoint_sources(part) if isinstance(part, Path) else (part,) for part in dict.fromkeys(parts.cycle)
     }
     sources = [source for part in parts.cycle for source in found[part]]
     # Raises before anything is written if the first network is a follower.
     Schedule(tuple(source.plan for source in sources))
     scores = parts.scores if len(sources) == 1 else None
-    names: dict[Source, str] = {}
+    names: dict[Source | Ready, str] = {}
     written = []
     for source in dict.fromkeys(sources):
+        if isinstance(source, Ready):
+            names[source] = _copied(folder, manifest, source)
+            continue
         names[source] = _name(source, options)
         known = manifest["networks"].get(names[source])
         if known is None or not _whole(folder, known) or scores not in (None, known.get("scores")):
@@ -154,6 +157,16 @@ def _name(source: Source, options: ExportOptions) -> str:
     arch, fusion = source.plan.arch, source.plan.fusion
     fused = f"-{fusion.operation}{fusion.stage}" if fusion.stage else ""
     return f"{arch.family}-{arch.height}x{arch.width}{fused}-{found.hexdigest()[:6]}"
+
+
+def _copied(folder: Path, manifest: dict[str, Any], ready: Ready) -> str:
+    """Takes over a network of another bundle as it is; returns its name."""
+    path = ready.file.path
+    if not _whole(folder, ready.row):
+        make_folder(folder)
+        write_bytes(inside(folder, path.name, WeightsError), ready.file.read())
+    manifest["networks"][path.stem] = ready.row
+    return path.stem
 
 
 def _whole(folder: Path, row: dict[str, Any]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vipnas_cli.bundle.reader import NetworkFile, read_manifest
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.inference.frozen import TorchKey
+from vipnas_cli.inference.frozen import FrozenKey, OnnxKey, TorchKey, is_bundle, load_key
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, load_pose_net, load_super_net
 from vipnas_cli.nets.posenet import PoseNet, network_input
@@ -39,17 +40,32 @@ class Source:
         return Plan(self.net.arch, self.net.fusion_spec)
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A network that lies in a bundle, imported or exported, with what the manifest says of it: it is copied."""
+
+    file: NetworkFile
+    row: dict[str, Any]
+
+    @property
+    def plan(self) -> Plan:
+        """Its place in a schedule."""
+        return self.file.plan
+
+
 @dataclass(frozen=True)
 class Cycle:
     """The networks of a cycle, scores that were measured on the way, and what the user has to know."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Source | Ready, ...]
     scores: dict[str, float]
     warnings: tuple[str, ...] = ()
 
 
 def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
     """The networks of the cycle that the user named."""
+    if is_bundle(Path(names[0])):
+        return _behind_bundle(Path(names[0]), names[1:], spec, data)
     chosen = [_chosen(name) for name in names]
     if not all(path.suffix == CHECKPOINT for path, _ in chosen):
         return _untrained(names, spec)
@@ -63,6 +79,24 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
         known = {path: checkpoint_sources(path) for path in kinds}
         return Cycle(tuple(source for path, places in chosen for source in _placed(path, places, known[path])), {})
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
+
+
+def _behind_bundle(bundle: Path, names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
+    """The key network of a bundle, and followers that the user named behind it."""
+    key = load_key(bundle)
+    assert isinstance(key, OnnxKey)
+    file = key.pipeline.networks[0]
+    ready = Ready(file, next(r for r in read_manifest(bundle)["networks"].values() if r["file"] == file.path.name))
+    if spec is None:
+        followers = find_networks(names, None, data) if names else Cycle((), {})
+        return replace(followers, sources=(ready, *followers.sources))
+    if len(names) != 1 or not names[0].endswith(CHECKPOINT):
+        raise UsageError(f"--spec behind {bundle} needs one super-network of followers", "name its checkpoint")
+    schedule, path = read_schedule(str(spec)), Path(names[0])
+    if schedule.plan(0) != key.plan:
+        raise UsageError(f"{bundle} is not the schedule's key network", "name the bundle that was searched behind")
+    extracted = _taken_out(key, load_super_net(path), schedule, data)
+    return _as_cycle((ready,), extracted, load_checkpoint(path)[1].get("training", {}))
 
 
 def checkpoint_sources(path: Path) -> tuple[Source, ...]:
@@ -126,30 +160,46 @@ def _extracted(paths: list[Path], kinds: dict[Path, str], schedule: Schedule, da
     if isinstance(key, PoseNet) and key.arch != schedule.plan(0).arch:
         raise UsageError(f"{paths[0]} is not the schedule's key network", "name the super-network it came from")
     training = [load_checkpoint(path)[1].get("training", {}) for path in (paths[0], paths[-1])]
-    scores: dict[str, float] = {}
-    warnings: tuple[str, ...] = ()
-    if data is None:
-        nets = _as_trained(key, followers, schedule)
-        warnings = (
-            "The batch-norm statistics are the mixture of all networks that shared them, so that poses are worse than "
-            "they need be: give pictures and labels with --data.",
-        )
-    else:
+    extracted = _taken_out(TorchKey(key) if isinstance(key, PoseNet) else key, followers, schedule, data)
+    assert isinstance(extracted.key, TorchKey)
+    first = Source(extracted.key.net, _origin(extracted), training[0])
+    return _as_cycle((first,), extracted, training[1])
+
+
+@dataclass(frozen=True)
+class _Extracted:
+    """The key network and the followers of a schedule, and their score on clips if they were recalibrated."""
+
+    key: FrozenKey
+    followers: list[PoseNet]
+    score: float | None = None
+
+
+def _taken_out(
+    key: SuperNet | FrozenKey, followers: SuperNet | None, schedule: Schedule, data: Path | None
+) -> _Extracted:
+    """The networks of a schedule; with data their batch-norm statistics are their own."""
+    if data is not None:
         clips = clip_sets(data, SetSizes(SCORED, CALIBRATION, len(schedule)))
-        named = TorchKey(key) if isinstance(key, PoseNet) else key
-        score, found, nets = ClipScorer(Networks(named, followers), clips).run(schedule)
-        assert isinstance(found, TorchKey)
-        nets = [found.net, *nets]
-        scores["clips_PCK@0.1"] = round(score.mean, 2)
-    origin = "super-network, statistics " + ("recalibrated" if data else "as trained together")
-    sources = tuple(Source(net, origin, training[min(position, 1)]) for position, net in enumerate(nets))
-    return Cycle(sources, scores, warnings)
+        score, found, nets = ClipScorer(Networks(key, followers), clips).run(schedule)
+        return _Extracted(found, nets, round(score.mean, 2))
+    if isinstance(key, SuperNet):
+        key = TorchKey(key.extract(schedule.plan(0).built))
+    shared, plans = followers, schedule.plans[1:]
+    assert shared is not None or not plans
+    return _Extracted(key, [shared.extract(plan.built, plan.fusion).eval() for plan in plans if shared])
 
 
-def _as_trained(key: SuperNet | PoseNet, followers: SuperNet | None, schedule: Schedule) -> list[PoseNet]:
-    plan = schedule.plan(0)
-    nets = [key if isinstance(key, PoseNet) else key.extract(plan.built).eval()]
-    for plan in schedule.plans[1:]:
-        assert followers is not None
-        nets.append(followers.extract(plan.built, plan.fusion).eval())
-    return nets
+def _origin(extracted: _Extracted) -> str:
+    return "super-network, statistics " + ("as trained together" if extracted.score is None else "recalibrated")
+
+
+def _as_cycle(key: tuple[Source | Ready], extracted: _Extracted, training: dict[str, Any]) -> Cycle:
+    sources = (*key, *(Source(net, _origin(extracted), training) for net in extracted.followers))
+    if extracted.score is not None:
+        return Cycle(sources, {"clips_PCK@0.1": extracted.score})
+    warning = (
+        "The batch-norm statistics are the mixture of all networks that shared them, so that poses are worse than "
+        "they need be: give pictures and labels with --data."
+    )
+    return Cycle(sources, {}, (warning,))

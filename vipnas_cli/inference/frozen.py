@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vipnas_cli.bundle.archive import SUFFIX
+from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import shown
@@ -113,12 +113,17 @@ class OnnxKey:
         return {**self.__dict__, "_estimator": None}
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a path names a bundle, a folder or one file."""
+    return path.is_dir() or is_archive(path)
+
+
 def load_key(path: Path, device: torch.device = CPU, faster: Callable[[Run], Run] = same) -> FrozenKey:
     """The key network of a checkpoint, of an exported or imported ONNX file, or of a bundle (folder or file).
 
     UsageError for a bundle of several key networks, WeightsError for what is none of these.
     """
-    if path.is_dir() or path.suffix == SUFFIX:
+    if is_bundle(path):
         return OnnxKey(_only_key(path))
     if path.suffix == ".onnx":
         return OnnxKey(_exported(path))
