@@ -32,7 +32,7 @@ COMMANDS = {
     """,
     "search": """
         MODE=temporal --frames=4 --budget/-b=0.2GFLOPs --evaluations/-n=240 --alike --method=evolution
-        --predictor/--no-predictor=True --baselines --seed=0 --weights --key --compare --data --clips=96
+        --predictor/--no-predictor=True --baselines --seed=0 --weights --space --key --compare --data --clips=96
         --check-clips=0 --latency-table --measure --out/-o --resume --workers=0 --threads=1 --json --quiet/-q
     """,
     "export": """

@@ -190,7 +190,7 @@ def test_an_interrupted_command_ends_where_an_uninterrupted_one_ends(files: dict
 
 
 def test_the_key_network_alone_and_both_together(files: dict[str, Path]) -> None:
-    found = document("spatial", "--weights", files["spatial"], "-b", "1MFLOPs", "-n", 3)
+    found = document("spatial", "--weights", files["spatial"], "--space", "fast", "-b", "1MFLOPs", "-n", 3)
     assert {row["frames"] for row in found["front"]} == {1}
     both = ["joint", "--weights", files["spatial"], "--weights", files["temporal"], "-b", "1MFLOPs", "-n", 3]
     found = document(*both, "--frames", "2..3")
@@ -241,6 +241,9 @@ def test_what_cannot_be_searched_is_told_in_a_sentence(files: dict[str, Path]) -
     assert "no length" in failure(UsageError, *weights, "--frames", "8..2")
     assert "no super-network" in failure(WeightsError, "--weights", files["key"])
     assert "no temporal super-network" in failure(WeightsError, "--weights", files["spatial"])
+    spatial = ["spatial", "--weights", files["spatial"]]
+    assert "no spatial super-network of family resnet" in failure(WeightsError, *spatial, "--space", "resnet")
+    assert "leave it out" in failure(UsageError, *weights, "--space", "fast")
     assert "does not exist" in failure(WeightsError, "--weights", "missing.safetensors")
     assert "without --resume" in failure(OutputError, *weights, "--resume")
     Path("search-temporal-4").mkdir()

@@ -176,6 +176,8 @@ def test_all_dimensions_are_elastic(space: SearchSpace) -> None:
 def test_the_pyramid_space_has_groups_and_attention_in_two_stages_each() -> None:
     for dimension in ("attention", "group_widths"):
         assert sum(len(getattr(stage, dimension)) > 1 for stage in PYRAMID_SPACE.stages) == 2
+    assert PYRAMID_SPACE.elastic == ("width", "depth", "kernel", "groups", "attention")
+    assert FAST_SPACE.elastic == ("width", "depth", "kernel")
     plain = tuple(replace(stage, group_width=1, attention=False) for stage in PYRAMID_SPACE.largest.stages)
     assert replace(PYRAMID_SPACE.largest, stages=plain) == PYRAMID_BASE
 

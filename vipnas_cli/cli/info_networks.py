@@ -150,7 +150,7 @@ def _kind_of(stated: dict[str, Any]) -> tuple[str, str]:
         return CYCLE, "; ".join(plan_line(plan) for plan in Schedule.from_json(stated["schedule"]).plans[1:])
     if "space" in stated:
         space, fusions = SearchSpace.from_json(stated["space"]), stated.get("fusions") or []
-        return "super-network", f"{space.family}, {len(fusions)} fusions"
+        return "super-network", f"{space.family}, {', '.join(space.elastic)}, {len(fusions)} fusions"
     if isinstance(stated.get("imported"), dict):
         return "person detector", f"imported {plain(stated.get('name'))}"
     line = arch_line(ArchSpec.from_json(stated["arch"]))

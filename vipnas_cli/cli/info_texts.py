@@ -84,7 +84,8 @@ def _arch(data: dict[str, Any]) -> Description:
 
 def _space(data: dict[str, Any]) -> Description:
     space = SearchSpace.from_json(data)
-    facts = {"family": space.family, "crops": [f"{height}×{width}" for height, width in space.sizes]}
+    crops = [f"{height}×{width}" for height, width in space.sizes]
+    facts = {"family": space.family, "crops": crops, "varies": ", ".join(space.elastic), "networks": space.size}
     return Description("spatial search space", facts)
 
 

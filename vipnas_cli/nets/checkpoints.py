@@ -134,11 +134,17 @@ def load_super_net(path: Path) -> SuperNet:
         raise WeightsError(f"{path} holds no super-network", "name a checkpoint that `vipnas train spatial` wrote")
     with HEADERS.told(path):
         fusions = tuple(FusionSpec(operation, stage) for operation, stage in header["fusions"])
-        space, keypoints = SearchSpace.from_json(header["space"]), _keypoints(header)
+        space, keypoints = space_of_header(header, path), _keypoints(header)
         _check_size(plan_cost(Plan(space.largest), keypoints), tensors)
     net = SuperNet(space, keypoints, fusions)
     _fill(net, tensors, path)
     return net
+
+
+def space_of_header(header: dict[str, Any], path: Path) -> SearchSpace:
+    """The search space of a super-network's header; WeightsError if it holds none."""
+    with HEADERS.told(path):
+        return SearchSpace.from_json(header["space"])
 
 
 def _keypoints(header: dict[str, Any]) -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vipnas_cli.bundle.reader import MANIFEST, bundled_weights
-from vipnas_cli.errors import WeightsError
+from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.cycles import Networks
 from vipnas_cli.inference.frozen import load_key
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_super_net
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_super_net, space_of_header
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
 from vipnas_cli.spec import PRESETS, Budget, CycleSpace, FusionSpec, Plan, Schedule, key_space_of
@@ -35,43 +35,59 @@ class Files:
         return (self.key,) if self.followers is None else (self.key, self.followers)
 
 
-def find_files(mode: str, weights: Sequence[Path] = (), key: Path | None = None) -> Files:
-    """The checkpoints that were named, bundled ones otherwise; WeightsError or UsageError if they do not suffice."""
+def find_files(mode: str, weights: Sequence[Path] = (), key: Path | None = None, space: str | None = None) -> Files:
+    """The checkpoints that were named, bundled ones otherwise; WeightsError or UsageError if they do not suffice.
+
+    `space` is the family of the searched key networks.
+    """
+    if space is not None and mode == "temporal":
+        raise UsageError(
+            "--space names the family of searched key networks, which temporal has none of", "leave it out"
+        )
     kinds = {path: _kind(path) for path in weights or _bundled("*supernet*.safetensors")}
-    wrong = [path for path, kind in kinds.items() if kind not in ("spatial", "temporal")]
+    wrong = [path for path, kind in kinds.items() if kind.name not in ("spatial", "temporal")]
     if wrong:
         raise WeightsError(f"{wrong[0]} is no super-network", "a fixed key network is named with --key")
-    found = {kind: path for path, kind in kinds.items()}
     if mode == "spatial":
-        return Files(_named(found, "spatial", kinds), None, key_is_super_net=True)
-    followers = _named(found, "temporal", kinds)
+        return Files(_named(kinds, "spatial", space), None, key_is_super_net=True)
+    followers = _named(kinds, "temporal")
     if mode == "joint":
-        return Files(_named(found, "spatial", kinds), followers, key_is_super_net=True)
+        return Files(_named(kinds, "spatial", space), followers, key_is_super_net=True)
     keys = [key] if key else _bundled("key-*.safetensors")
     if not keys:
         raise WeightsError("no key network comes with this installation", "name a checkpoint with --key")
     return Files(keys[-1], followers)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a checkpoint holds, and for super-networks the family of their space."""
+
+    name: str
+    family: str = ""
+
+
 def _bundled(pattern: str) -> list[Path]:
     return sorted(bundled_weights().glob(pattern))
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path) -> Kind:
     """What a checkpoint holds; super-networks with fusions are temporal."""
     header = load_checkpoint(path)[1]
     if header.get("kind") == "supernet":
-        return "temporal" if header.get("fusions") else "spatial"
-    return str(header.get("kind"))
+        return Kind("temporal" if header.get("fusions") else "spatial", space_of_header(header, path).family)
+    return Kind(str(header.get("kind")))
 
 
-def _named(found: dict[str, Path], kind: str, given: dict[Path, str]) -> Path:
-    if kind in found:
-        return found[kind]
-    names = ", ".join(map(str, given))
-    missing = f"no {kind} super-network comes with this installation"
-    hint = f"train one with `vipnas train {kind}` and name it with --weights"
-    raise WeightsError(f"{names} is no {kind} super-network" if names else missing, hint)
+def _named(found: dict[Path, Kind], kind: str, family: str | None = None) -> Path:
+    """The last super-network of a kind, and of a family if one is named."""
+    wanted = [path for path, own in found.items() if own.name == kind and family in (None, own.family)]
+    if wanted:
+        return wanted[-1]
+    what = f"{kind} super-network" + (f" of family {family}" if family else "")
+    told = ", ".join(f"{path} ({own.name}, {own.family})" for path, own in found.items())
+    missing = f"{told} is no {what}" if told else f"no {what} comes with this installation"
+    raise WeightsError(missing, f"train one with `vipnas train {kind}` and name it with --weights")
 
 
 def load_networks(files: Files) -> Networks:

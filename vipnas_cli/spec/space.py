@@ -153,6 +153,14 @@ class SearchSpace:
         kernels = len(self.stem.kernels) * len(self.head.kernels) * len(self.head.refines)
         return len(self.sizes) * kernels * trunks
 
+    @property
+    def elastic(self) -> tuple[str, ...]:
+        """Which of the paper's five dimensions of a stage vary somewhere: width, depth, kernel, groups, attention."""
+        names = ("width", "depth", "kernel", "groups", "attention")
+        fields = ("widths", "depths", "kernels", "group_widths", "attention")
+        vary = [any(len(getattr(stage, field)) > 1 for stage in self.stages) for field in fields]
+        return tuple(name for name, varies in zip(names, vary, strict=True) if varies)
+
     def to_json(self) -> JsonObject:
         """A JSON object that `from_json` turns back into an equal space."""
         return asdict(self)

@@ -92,6 +92,14 @@ class SearchOptions:
             rich_help_panel="Networks",
         ),
     ] = ()
+    space: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="The family of key networks to search in, such as pyramid, where several super-networks are at hand.",
+            rich_help_panel="Networks",
+        ),
+    ] = None
     key: Annotated[
         Path | None,
         typer.Option(

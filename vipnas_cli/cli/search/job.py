@@ -40,7 +40,7 @@ from vipnas_cli.search.setup import (
     space_of_networks,
 )
 from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measured, run_task, take_part
-from vipnas_cli.spec import Budget, CycleSpace, Plan
+from vipnas_cli.spec import Budget, CycleSpace, Plan, SearchSpace
 from vipnas_cli.spec.cost import plan_cost
 
 # Without a terminal a line tells of so many candidates.
@@ -102,9 +102,10 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     """Everything that can go wrong before the first score."""
     log = SearchLog(options.folder / LOG)
     _check(options, log)
-    files = find_files(options.mode, options.weights, options.key)
+    files = find_files(options.mode, options.weights, options.key, options.space)
     networks = load_networks(files)
     space = replace(space_of_networks(networks, options.lengths), uniform=options.alike)
+    _tell_space(space, console)
     plan = _search_plan(options, space, networks)
     clips, synthetic = _find_clips(options, console)
     problem = _problem(options, files, space, clips)
@@ -115,6 +116,18 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
         log.start(problem)
     known_ms = read_measured(options.folder / MEASURED)
     return Prepared(SearchTask(plan, space, networks, clips, tuple(known), known_ms), files, problem, log, synthetic)
+
+
+def _tell_space(space: CycleSpace, console: Console) -> None:
+    """One line for the key networks and one for the followers, where they are searched."""
+    searched: dict[str, SearchSpace] = {}
+    if isinstance(space.key_space, SearchSpace) and space.key_space.size > 1:
+        searched["Key networks"] = space.key_space
+    if max(space.lengths) > 1:
+        searched["Followers"] = space.follower_space
+    for name, part in searched.items():
+        varied = ", ".join(part.elastic)
+        console.print(f"{name}: family {part.family}, {part.size:.2g} of them; {varied} vary.", soft_wrap=True)
 
 
 def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, bool]:
