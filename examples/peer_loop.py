@@ -39,7 +39,8 @@ from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.inference.tracker import open_tracker
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.media.results import CsvSink, ResultHeader
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.table import CsvSink
 
 BGR_MEAN, BGR_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 RGB_MEAN, RGB_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

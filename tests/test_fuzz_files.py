@@ -36,9 +36,11 @@ from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_fr
 from vipnas_cli.latency.machine import Machine, PipelineTimes, load_measurements, remember
 from vipnas_cli.latency.table import Correction, LatencyTable
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.jsonl import JsonlSink
+from vipnas_cli.results.table import CsvSink
 from vipnas_cli.spec import ArchSpec, FusionSpec, HeadSpec, Plan, Schedule, StageSpec, StemSpec, read_schedule
 
 FORMAT_1 = Path(__file__).parent / "bundle" / "format_1"

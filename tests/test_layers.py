@@ -20,7 +20,7 @@ GROUND = {"errors", "files", "arrays", "documents", "timing"}
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
-    "data": 3,
+    **dict.fromkeys(["data", "results"], 3),
     "inference": 4,
     **dict.fromkeys(["evaluation", "onnx"], 5),
     **dict.fromkeys(["latency", "export", "foreign", "training"], 6),
@@ -35,7 +35,7 @@ TORCH_MODULES = {
     *(f"latency/{name}.py" for name in ("lanes", "measure", "model", "probe")),
 }
 WITHOUT_TORCH = [
-    *("spec.cost", "pose", "media", "metrics", "tracking", "bundle.reader"),
+    *("spec.cost", "pose", "media", "metrics", "tracking", "bundle.reader", "results.kinds"),
     *(
         "inference.onnx",
         "inference.pipeline",

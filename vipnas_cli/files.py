@@ -65,13 +65,14 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite:
 class PartialFile:
     """A file to write to, `partial`, that becomes `path` by `keep` or goes away by `discard`.
 
-    Nothing calls either one when the process is killed: the partial file stays with what was written.
+    Nothing calls either one when the process is killed: the partial file stays with what was written. Its name keeps
+    the `suffix` of the path, by default what begins with its last dot.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, suffix: str | None = None) -> None:
         self.path = path
         self._target = _target(path)
-        self.partial = _created(self._target, path)
+        self.partial = _created(self._target, path, suffix)
 
     def text(self) -> TextIO:
         """Opens the partial file to write UTF-8; signs that have none are replaced."""
@@ -246,11 +247,11 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _created(target: Path, path: Path) -> Path:
+def _created(target: Path, path: Path, suffix: str | None) -> Path:
     """Creates the partial file of a target, hidden beside it, as no other process can."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     for attempt in range(_TRIES):
-        partial = _partial_name(target, os.urandom(4).hex() if attempt else "")
+        partial = _partial_name(target, os.urandom(4).hex() if attempt else "", suffix)
         try:
             os.close(os.open(partial, flags, 0o666))
         except FileExistsError:
@@ -264,13 +265,16 @@ def _created(target: Path, path: Path) -> Path:
     raise OutputError(f"{shown(path)} cannot be written: its partial names are all taken", "Choose another folder.")
 
 
-def _partial_name(target: Path, token: str) -> Path:
+def _partial_name(target: Path, token: str, ending: str | None) -> Path:
     """A hidden name with the same ending, no longer than names may be."""
     mark = f".partial{token and '-'}{token}"
-    stem, suffix = os.fsencode(target.stem), os.fsencode(target.suffix)
-    room = LONGEST_NAME - len(mark) - len(suffix) - 1
-    name = target.stem if len(stem) <= room else stem[:room].decode("utf-8", "ignore")
-    return target.with_name(f".{name}{mark}{target.suffix}")
+    # A link may lead to a name with another ending.
+    ending = ending if ending and target.name.endswith(ending) else target.suffix
+    name = target.name.removesuffix(ending)
+    stem = os.fsencode(name)
+    room = LONGEST_NAME - len(mark) - len(os.fsencode(ending)) - 1
+    name = name if len(stem) <= room else stem[:room].decode("utf-8", "ignore")
+    return target.with_name(f".{name}{mark}{ending}")
 
 
 def _resolved(path: Path) -> Path:

@@ -18,10 +18,12 @@ from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.info_networks import read_header
 from vipnas_cli.errors import DataError, InputError, VipnasError, WeightsError
 from vipnas_cli.inference.onnx import OnnxEstimator
-from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader
 from vipnas_cli.pose import People
+from vipnas_cli.results.coco import CocoSink
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.jsonl import JsonlSink
+from vipnas_cli.results.table import CsvSink
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule, SearchSpace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -185,7 +185,9 @@ def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
 
 def test_without_options_video_and_table_go_to_the_current_folder(tmp_path: Path) -> None:
     result = vipnas("run", str(CLIP), "--end", "0.5", cwd=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["two_people_pose.csv", "two_people_pose.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("two_people_pose.csv", "two_people_pose.csv-metadata.json", "two_people_pose.mp4")
+    ]
     assert "two_people_pose.csv" in result.stderr
     assert "default" in result.stderr
     assert result.stdout == ""

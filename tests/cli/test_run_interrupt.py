@@ -53,7 +53,7 @@ def test_an_interrupt_leaves_a_playable_video_and_valid_rows(tmp_path: Path, num
     assert 0 < frames < 175
     assert len(rows) % 17 == 0
     assert int(rows[-1]["frame"]) < frames
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*("out.csv", "out.csv-metadata.json", "out.mp4")]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into /proc")

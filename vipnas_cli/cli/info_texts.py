@@ -13,7 +13,9 @@ from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.media.results import Results, read_csv, read_jsonl
+from vipnas_cli.results.facts import Results
+from vipnas_cli.results.jsonl import read_jsonl
+from vipnas_cli.results.table import read_table
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
 DOCUMENTS_READ = DocumentKind("a document that vipnas knows", DataError, "check the file", LARGEST_LABELS)
@@ -143,14 +145,14 @@ def describe_json(path: Path) -> Description:
 def describe_results(path: Path) -> Description:
     """The facts of a table or of JSON Lines that `run` wrote."""
     jsonl = path.suffix.lower() == ".jsonl"
-    found: Results = read_jsonl(path) if jsonl else read_csv(path)
+    found: Results = read_jsonl(path) if jsonl else read_table(path)
     header, frames = found.header, found.frames
     people = {person for frame in frames for person in frame.people.ids.tolist()}
     # A table has no rows for frames without people.
     listed = f"{len(frames)}" if jsonl else f"{len(frames)} with people"
     facts = {
         "source": header.source,
-        "size": f"{header.width}×{header.height}",
+        "size": f"{header.width}×{header.height}" if header.width else "",
         "pipeline": header.pipeline,
         "smoothing": header.smoothing,
         "frames": listed,

@@ -14,9 +14,9 @@ from vipnas_cli.inference.changes import Thumbnail, thumbnail
 from vipnas_cli.inference.propagator import Propagator, Step
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.media.limits import waiting
-from vipnas_cli.media.results import ResultSink
 from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
 from vipnas_cli.pose import People
+from vipnas_cli.results.sink import ResultSink
 from vipnas_cli.tracking.smoothing import Smoother
 
 # Frames that wait between two stages; enough to even out, few enough to keep memory flat. Decoding hands over as many

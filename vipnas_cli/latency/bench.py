@@ -24,8 +24,9 @@ from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.media.results import CsvSink, ResultHeader
 from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.table import CsvSink
 from vipnas_cli.timing import times_ms
 
 PEOPLE = (1, 4)

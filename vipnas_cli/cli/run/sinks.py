@@ -12,31 +12,31 @@ from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
-from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.inputs import FrameReader
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
-from vipnas_cli.media.results import CsvSink, JsonlSink, ResultHeader, ResultSink
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.kinds import KINDS, output_named
+from vipnas_cli.results.sink import STDOUT, ResultSink
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
-
-STDOUT = Path("-")
-# What holds numbers, by the end of its name.
-TABLES: dict[str, type[CsvSink | JsonlSink | CocoSink]] = {".csv": CsvSink, ".jsonl": JsonlSink, ".json": CocoSink}
 
 
 def check_run_outputs(options: RunOptions) -> None:
     """OutputError before any work if a result cannot be written as named."""
-    known = (*CONTAINERS, *TABLES)
-    for path in options.outputs:
-        if path != STDOUT and path.suffix.lower() not in known:
+    named = [(path, None if is_video(path) else output_named(path)) for path in options.outputs]
+    for path, output in named:
+        if output is None and not is_video(path):
+            known = (*CONTAINERS, *(kind.end for kind in KINDS))
             raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
-    if options.json and STDOUT in options.outputs:
-        raise UsageError("--json and -o - both want stdout", "give one of them a file")
+    on_stdout = sum(output is not None and output.path == STDOUT for _, output in named) + options.json
+    if on_stdout > 1:
+        both = "--json and -o -" if options.json else "two outputs"
+        raise UsageError(f"{both} both want stdout", "give one of them a file")
     Painter(OnnxEstimator.skeleton, options.picture_style)
-    files = [path for path in options.outputs if path != STDOUT]
+    files = [file for path, output in named for file in (output.files if output else (path,))]
     try:
         check_outputs(files, _inputs(options), options.overwrite)
     except OutputError as error:
@@ -45,6 +45,11 @@ def check_run_outputs(options: RunOptions) -> None:
                 error.what, "choose another name with -o, allow it with --overwrite, or skip it with --skip-existing"
             ) from error
         raise
+
+
+def is_video(path: Path) -> bool:
+    """Whether a result is a video."""
+    return path.suffix.lower() in CONTAINERS
 
 
 def _inputs(options: RunOptions) -> list[Path]:
@@ -64,18 +69,14 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
     for path in options.outputs:
-        suffix = path.suffix.lower()
-        if suffix in CONTAINERS:
+        output = None if is_video(path) else output_named(path)
+        if output is None:
             sound = reader.sound if options.audio and info.audio else None
             painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
             writer = VideoWriter(path, painter.info(info), sound, options.start, options.end)
-            sink = OverlaySink(writer, painter)
-            pictures.append(stack.enter_context(sink))
+            pictures.append(stack.enter_context(OverlaySink(writer, painter)))
         else:
-            name = "-" if path == STDOUT else path
-            table = TABLES.get(suffix, CsvSink)(name, skeleton, header)
-            stack.enter_context(table)
-            numbers.append(table)
+            numbers.append(stack.enter_context(output.open(skeleton, header)))
     meter = SteadinessMeter(skeleton) if options.steadiness else None
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures), meter)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -14,19 +13,13 @@ from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.media.frames import FrameResult, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
-from vipnas_cli.media.results import (
-    COLUMNS,
-    CsvSink,
-    JsonlSink,
-    ResultHeader,
-    Results,
-    ResultSink,
-    read_csv,
-    read_jsonl,
-)
 from vipnas_cli.media.writer import VideoWriter
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
+from vipnas_cli.results.facts import ResultHeader, Results
+from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
+from vipnas_cli.results.sink import ResultSink
+from vipnas_cli.results.table import COLUMNS, CsvSink, WideSink, read_table
 
 TIME_BASE = Fraction(1, 90_000)
 HEADER = ResultHeader("a clip, öäü #1.mp4", 640, 480, TIME_BASE, "fast-60fps", "one-euro 1.0 Hz")
@@ -52,13 +45,14 @@ def assert_same(read: FrameResult, written: FrameResult) -> None:
     np.testing.assert_allclose(read.people.scores, written.people.scores, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [CsvSink, WideSink])
 @pytest.mark.parametrize("skeleton", [COCO17, POSETRACK15])
-def test_csv_comes_back(tmp_path: Path, skeleton: Skeleton) -> None:
+def test_tables_come_back(tmp_path: Path, skeleton: Skeleton, kind) -> None:
     results = [result(index, people, skeleton) for index, people in enumerate([2, 0, 1, 3])]
-    with CsvSink(tmp_path / "out.csv", skeleton, HEADER) as sink:
+    with kind(tmp_path / "out.csv", skeleton, HEADER) as sink:
         for each in results:
             sink.write(each)
-    read = read_csv(tmp_path / "out.csv")
+    read = read_table(tmp_path / "out.csv")
     assert isinstance(read, Results)
     assert (read.header, read.keypoints) == (HEADER, skeleton.keypoints)
     # A frame without people has no rows.
@@ -83,18 +77,77 @@ def test_csv_is_tidy_and_explains_itself(tmp_path: Path) -> None:
     with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
         sink.write(result(3, 1))
     lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
-    comments = [line for line in lines if line.startswith("#")]
-    assert "# size: 640 x 480" in comments
-    assert "# source: a clip, öäü #1.mp4" in comments
-    assert any("centre of the top-left pixel" in line for line in comments)
-    assert any(line.startswith("# score: ") and "0 to 1" in line for line in comments)
-    rows = list(csv.DictReader(lines[len(comments) :]))
+    rows = list(csv.DictReader(lines))
     assert tuple(rows[0]) == COLUMNS
     assert [row["keypoint"] for row in rows] == list(COCO17.keypoints)
     assert {row["frame"] for row in rows} == {"3"}
     assert {row["time_s"] for row in rows} == {"0.100100"}
     assert {row["person"] for row in rows} == {"5"}
     assert all(len(row["x"].partition(".")[2]) == 2 and len(row["score"].partition(".")[2]) == 3 for row in rows)
+    about = json.loads((tmp_path / "out.csv-metadata.json").read_text(encoding="utf-8"))
+    assert about["@context"] == "http://www.w3.org/ns/csvw"
+    assert about["url"] == "out.csv"
+    assert "centre of the top-left pixel" in about["dc:description"]
+    columns = {column["name"]: column for column in about["tableSchema"]["columns"]}
+    assert tuple(columns) == COLUMNS
+    assert [columns[name].get("schema:unitText") for name in ("time_s", "x", "y", "score")] == [
+        *("second", "pixel", "pixel", None)
+    ]
+    assert "0 to 1" in columns["score"]["dc:description"]
+    facts = {row["schema:name"]: row["schema:value"] for row in about["schema:additionalProperty"]}
+    assert (facts["source"], facts["width"], facts["height"]) == ("a clip, öäü #1.mp4", 640, 480)
+
+
+OLD = """# schema: 1
+# source: a clip, öäü #1.mp4
+# size: 640 x 480
+# time_base: 1/90000
+# pipeline: fast-60fps
+# smoothing: one-euro 1.0 Hz
+# keypoints: nose tail
+# coordinates: display pixels
+frame,time_s,person,keypoint,x,y,score
+3,0.100100,5,nose,1.25,2.50,0.700
+3,0.100100,5,tail,3.25,4.50,0.800
+"""
+
+
+def test_tables_with_their_facts_in_front_are_read(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text(OLD, encoding="utf-8")
+    read = read_table(tmp_path / "old.csv")
+    assert (read.header, read.keypoints) == (HEADER, ("nose", "tail"))
+    assert (read.frames[0].pts, read.frames[0].people.ids.tolist()) == (9009, [5])
+    np.testing.assert_allclose(read.frames[0].people.points_frame, [[[1.25, 2.5], [3.25, 4.5]]])
+
+
+@pytest.mark.parametrize("kind", [CsvSink, WideSink])
+def test_a_table_without_its_facts_is_read_as_it_is(tmp_path: Path, kind) -> None:
+    with kind(tmp_path / "out.csv", COCO17, HEADER) as sink:
+        sink.write(result(3, 2))
+    (tmp_path / "out.csv-metadata.json").unlink()
+    read = read_table(tmp_path / "out.csv")
+    assert (read.header, read.keypoints) == (ResultHeader(), COCO17.keypoints)
+    assert read.frames[0].pts * read.header.time_base == Fraction("0.1001")
+    assert_same(replace(read.frames[0], pts=9009), result(3, 2))
+
+
+def test_a_table_whose_facts_are_of_another_is_refused(tmp_path: Path) -> None:
+    for name, skeleton in (("one", COCO17), ("two", POSETRACK15)):
+        with CsvSink(tmp_path / f"{name}.csv", skeleton, HEADER) as sink:
+            sink.write(result(0, 1, skeleton))
+    (tmp_path / "two.csv").replace(tmp_path / "one.csv")
+    with pytest.raises(DataError, match=r"one\.csv"):
+        read_table(tmp_path / "one.csv")
+    (tmp_path / "one.csv-metadata.json").write_text("{}")
+    with pytest.raises(DataError, match=r"one\.csv-metadata\.json"):
+        read_table(tmp_path / "one.csv")
+
+
+@pytest.mark.parametrize("rows", ["1,0,0,nose,1,2,1\n0,0,0,nose,1,2,1\n", "0,0,0,nose,1,2,1\n" * 2])
+def test_rows_out_of_order_and_twice_are_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "out.csv").write_text(f"{','.join(COLUMNS)}\n{rows}")
+    with pytest.raises(DataError, match=r"out\.csv"):
+        read_table(tmp_path / "out.csv")
 
 
 def test_jsonl_has_a_header_and_every_frame(tmp_path: Path) -> None:
@@ -114,11 +167,12 @@ def test_rows_are_there_as_soon_as_written(tmp_path: Path, kind) -> None:
     sink.write(result(0, 1))
     partial = tmp_path / ".out.partial.txt"
     assert not (tmp_path / "out.txt").exists()
-    read = {CsvSink: read_csv, JsonlSink: read_jsonl}[kind]
+    read = {CsvSink: read_table, JsonlSink: read_jsonl}[kind]
     assert len(read(partial).frames) == 1  # as after a SIGKILL
     sink.close()
     sink.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+    names = ["out.txt", *(["out.txt-metadata.json"] if kind is CsvSink else [])]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 @pytest.mark.parametrize("kind", [CsvSink, JsonlSink])
@@ -131,7 +185,7 @@ def test_interrupting_keeps_the_rows(tmp_path: Path, kind) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stop_after_two()
-    assert len({CsvSink: read_csv, JsonlSink: read_jsonl}[kind](tmp_path / "out.txt").frames) == 2
+    assert len({CsvSink: read_table, JsonlSink: read_jsonl}[kind](tmp_path / "out.txt").frames) == 2
 
 
 def test_failing_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
@@ -143,7 +197,7 @@ def test_failing_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
 def test_a_video_without_people_has_a_csv_with_a_header(tmp_path: Path) -> None:
     with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
         sink.write(result(0, 0))
-    assert read_csv(tmp_path / "out.csv") == Results(HEADER, COCO17.keypoints, ())
+    assert read_table(tmp_path / "out.csv") == Results(HEADER, COCO17, ())
 
 
 def test_dash_is_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -151,7 +205,7 @@ def test_dash_is_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: P
         sink.write(result(0, 1))
     text = capsys.readouterr().out
     (tmp_path / "copied.csv").write_text(text, encoding="utf-8")
-    assert len(read_csv(tmp_path / "copied.csv").frames) == 1
+    assert len(read_table(tmp_path / "copied.csv").frames) == 1
 
 
 def test_missing_folder_is_an_output_error(tmp_path: Path) -> None:
@@ -159,7 +213,7 @@ def test_missing_folder_is_an_output_error(tmp_path: Path) -> None:
         CsvSink(tmp_path / "nowhere" / "out.csv", COCO17, HEADER)
 
 
-@pytest.mark.parametrize("read", [read_csv, read_jsonl])
+@pytest.mark.parametrize("read", [read_table, read_jsonl])
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", '{"schema": 2}\n', "[1]\n", "\x00\x01", "# size: 3 x\n"])
 def test_foreign_files_raise_data_errors_with_the_path(tmp_path: Path, read, content: str) -> None:
     (tmp_path / "foreign.txt").write_text(content)
@@ -175,37 +229,7 @@ def test_a_truncated_pose_is_noticed(tmp_path: Path) -> None:
     text = (tmp_path / "out.csv").read_text(encoding="utf-8")
     (tmp_path / "out.csv").write_text(text[: text.rindex("0,")], encoding="utf-8")
     with pytest.raises(DataError, match="each keypoint once"):
-        read_csv(tmp_path / "out.csv")
-
-
-def test_overlay_draws_on_a_copy_with_the_times_of_the_results(tmp_path: Path, contents) -> None:
-    info = VideoInfo(Path("made.mp4"), 640, 480, TIME_BASE, Fraction(30_000, 1001))
-    image = np.full((480, 640, 3), 90, np.uint8)
-    with OverlaySink(
-        VideoWriter(tmp_path / "out.mp4", info), Painter(COCO17, caption=lambda r: f"frame {r.frame_index}")
-    ) as sink:
-        for index in range(3):
-            sink.write(replace(result(index, 2), key=False), image)
-        with pytest.raises(OutputError, match="needs the picture"):
-            sink.write(result(3, 2), None)
-    assert (image == 90).all()
-    after = contents(tmp_path / "out.mp4")
-    assert after.times == tuple(3003 * index * TIME_BASE for index in range(3))
-    assert all((np.abs(picture.astype(int) - 90) > 60).sum() > 500 for picture in after.images)
-
-
-def test_an_interrupted_overlay_can_be_played(tmp_path: Path) -> None:
-    info = VideoInfo(Path("made.mp4"), 640, 480, TIME_BASE, Fraction(30_000, 1001))
-
-    def stop_after_one() -> None:
-        with OverlaySink(VideoWriter(tmp_path / "out.mp4", info), Painter(COCO17)) as sink:
-            sink.write(result(0, 1), np.zeros((480, 640, 3), np.uint8))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stop_after_one()
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        assert len(list(container.decode(video=0))) == 1
+        read_table(tmp_path / "out.csv")
 
 
 def test_every_sink_is_a_result_sink(tmp_path: Path) -> None:
@@ -218,4 +242,6 @@ def test_every_sink_is_a_result_sink(tmp_path: Path) -> None:
     for sink in sinks:
         with sink as entered:
             entered.write(result(0, 1), np.zeros((480, 640, 3), np.uint8))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.jsonl", "out.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("out.csv", "out.csv-metadata.json", "out.jsonl", "out.mp4")
+    ]

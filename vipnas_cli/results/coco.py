@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.media.results import COORDINATES, SCHEMA, SCORE, ResultHeader, RowFile, rounded
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.facts import ResultHeader, facts_of
+from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
 
 # COCO's marks: labelled but hidden, and visible. A score below this counts as hidden.
 HIDDEN, VISIBLE = 1, 2
@@ -23,21 +24,13 @@ LEAST_VISIBLE = 0.3
 PERSON = 1
 
 
-class CocoSink(RowFile):
+class CocoSink(TextFile):
     """One COCO document; people are written as they come, the list of images when it is closed."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
-        about = {
-            "description": f"poses of {header.source}",
-            "schema": SCHEMA,
-            "source": header.source,
-            "time_base": str(header.time_base),
-            "pipeline": header.pipeline,
-            "smoothing": header.smoothing,
-            "coordinates": COORDINATES,
-            "score": SCORE,
-        }
-        self._size = {"width": header.width, "height": header.height}
+        about = {"description": f"poses of {header.source}", **facts_of(header, skeleton)}
+        size = {"width": header.width, "height": header.height}
+        self._size = {name: value for name, value in size.items() if value is not None}
         self._images: list[str] = []
         self._people = 0
         opening = f'{{"info": {json.dumps(about)},\n"categories": [{json.dumps(category(skeleton))}],\n"annotations": ['
@@ -53,6 +46,7 @@ class CocoSink(RowFile):
             "frame_id": result.frame_index,
             "pts": result.pts,
             "time_s": round(result.time_s, 6),
+            "key": result.key,
         }
         self._images.append(json.dumps(facts))
         rows = person_rows(result.people, image, self._people + 1)
@@ -76,12 +70,11 @@ def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     marks = np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN)
     sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
     boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
-    scores = np.round(people.scores.astype(np.float64), 3).tolist()
     columns = zip(
         people.ids.tolist(),
         rounded(people.points_frame),
         marks.tolist(),
-        scores,
+        rounded_scores(people.scores),
         boxes,
         people.person_scores,
         strict=True,

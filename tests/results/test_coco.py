@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from faster_coco_eval import COCO
 
-from vipnas_cli.media.coco_results import CocoSink
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.results import ResultHeader
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
+from vipnas_cli.results.coco import CocoSink
+from vipnas_cli.results.facts import ResultHeader
 
 TIME_BASE = Fraction(1, 1000)
 HEADER = ResultHeader('a "clip".mp4', 640, 480, TIME_BASE, "fast-192", "off")

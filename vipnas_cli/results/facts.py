@@ -1,0 +1,113 @@
+"""What files of poses say about themselves, whatever their layout.
+
+Coordinates are pixels of the upright picture, (0, 0) the centre of its top-left pixel; scores are
+about the probability that the keypoint is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NotRequired, TypedDict
+
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
+from vipnas_cli.errors import DataError
+from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
+
+SCHEMA = 1
+COORDINATES = "display pixels after rotation, x to the right and y down; 0,0 is the centre of the top-left pixel"
+SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that the keypoint is there"
+POSES = DocumentKind("a file of poses as `run` writes it", DataError, "Give a file of `run`.", LARGEST_LABELS)
+# Times of tables have six decimals.
+MICROSECONDS = Fraction(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class ResultHeader:
+    """What a result file says about itself: source file name, size of the upright picture, how the poses were made.
+
+    A file that has lost its facts has no size, empty texts and ticks of a microsecond.
+    """
+
+    source: str = ""
+    width: int | None = None
+    height: int | None = None
+    time_base: Fraction = MICROSECONDS
+    pipeline: str = ""
+    smoothing: str = "none"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A result file read back; `skeleton` has the keypoints in the order of the arrays."""
+
+    header: ResultHeader
+    skeleton: Skeleton
+    frames: tuple[FrameResult, ...]
+
+    @property
+    def keypoints(self) -> tuple[str, ...]:
+        """The names in the order of the arrays."""
+        return self.skeleton.keypoints
+
+
+class Facts(TypedDict):
+    """The facts of a file of poses, as its JSON has them."""
+
+    schema: int
+    source: str
+    width: int | None
+    height: int | None
+    time_base: str
+    pipeline: str
+    smoothing: str
+    skeleton: NotRequired[str]
+    keypoints: list[str]
+
+
+def facts_of(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
+    """The facts of a file, by the names of `Facts`, and what its numbers mean."""
+    return {
+        "schema": SCHEMA,
+        "source": header.source,
+        "width": header.width,
+        "height": header.height,
+        "time_base": str(header.time_base),
+        "pipeline": header.pipeline,
+        "smoothing": header.smoothing,
+        "skeleton": skeleton.name,
+        "keypoints": skeleton.keypoints,
+        "coordinates": COORDINATES,
+        "score": SCORE,
+    }
+
+
+def header_of(facts: Facts) -> ResultHeader:
+    """The header of a file with such facts; ValueError for another schema or a time base that is none."""
+    if facts["schema"] != SCHEMA:
+        raise ValueError(f"schema {facts['schema']}, known is {SCHEMA}")
+    return ResultHeader(
+        facts["source"],
+        facts["width"],
+        facts["height"],
+        time_base_of(facts["time_base"]),
+        facts["pipeline"],
+        facts["smoothing"],
+    )
+
+
+def time_base_of(text: str) -> Fraction:
+    """Seconds per tick as `1/90000`; numbers with exponents would have any number of digits."""
+    if not re.fullmatch(r"[1-9][0-9]{0,17}(/[1-9][0-9]{0,17})?", text):
+        raise ValueError(f"the time base {brief(text)} is no fraction above 0")
+    return Fraction(text)
+
+
+def skeleton_of(keypoints: Sequence[str], limbs: Sequence[tuple[int, int]] = ()) -> Skeleton:
+    """The known keypoint set with these names, or one of its own with no OKS constants."""
+    names = tuple(keypoints)
+    known = (one for one in (COCO17, POSETRACK15) if one.keypoints == names)
+    return next(known, None) or Skeleton("own", names, tuple(limbs), (0.0,) * len(names))

@@ -1,0 +1,165 @@
+"""What takes the poses of a run, and the text files among it: flushed with every frame, whole or not there at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import PartialFile, cannot_write
+from vipnas_cli.media.frames import FrameResult, Image
+
+STDOUT = Path("-")
+# What CSVW puts behind the name of a table for the file of facts about it.
+FACTS_END = "-metadata.json"
+
+
+class ResultSink(Protocol):
+    """Takes the poses of each frame, in order, with the picture (None where only poses are wanted)."""
+
+    def write(self, result: FrameResult, image: Image | None, /) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ResultFile:
+    """A result that has its name when it is closed, and is whole then.
+
+    An exception in the `with` block closes it too if any frame was written, so that these frames stay.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._closed = self._any = False
+
+    def close(self) -> None:
+        """Write what stands behind the last frame, and give the result its name."""
+        self._finish(keep=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish(keep=kind is None or self._any)
+
+    def _finish(self, keep: bool) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._complete(keep)
+        except OSError as error:
+            self._discard()
+            raise cannot_write(self.path, error) from error
+        except BaseException:
+            self._discard()
+            raise
+        if keep:
+            self._keep()
+        else:
+            self._discard()
+
+    def _complete(self, keep: bool) -> None:
+        """Closes what is open, after its end was written if it is to be kept."""
+        raise NotImplementedError
+
+    def _keep(self) -> None:
+        """Gives everything its name."""
+        raise NotImplementedError
+
+    def _discard(self) -> None:
+        """Removes what was written."""
+        raise NotImplementedError
+
+
+class TextFile(ResultFile):
+    """A text that is flushed with every write; `-` is stdout.
+
+    `opening` stands before the first frame. `facts` is the text of a file beside it, its name with FACTS_END behind;
+    stdout has none. It is written first, so that the facts are there whatever happens, and named first.
+    """
+
+    def __init__(self, path: Path | str, opening: str = "", facts: str | None = None) -> None:
+        super().__init__(path)
+        if self.path == STDOUT and sys.stdout is None:
+            raise OutputError("stdout is closed", "Name a file.")
+        self._files: tuple[PartialFile, ...] = () if self.path == STDOUT else (PartialFile(self.path),)
+        self._stream: TextIO = self._files[0].text() if self._files else sys.stdout
+        try:
+            if self._files and facts is not None:
+                self._files = (self._facts_file(facts), *self._files)
+            self._put(opening)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _facts_file(self, facts: str) -> PartialFile:
+        """The file of facts, its partial name alike that of the text so that the two are found together."""
+        path = facts_path(self.path)
+        file = PartialFile(path, suffix=f"{self.path.suffix}{FACTS_END}")
+        try:
+            with file.text() as stream:
+                stream.write(facts)
+        except OSError as error:
+            file.discard()
+            raise cannot_write(path, error) from error
+        return file
+
+    def _add_frame(self, text: str) -> None:
+        self._any = True
+        self._put(text)
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def _ending(self) -> str:
+        """What stands behind the last frame."""
+        return ""
+
+    def _complete(self, keep: bool) -> None:
+        if keep:
+            self._put(self._ending())
+        if self._files:
+            self._stream.close()
+
+    def _keep(self) -> None:
+        for file in self._files:
+            file.keep()
+
+    def _discard(self) -> None:
+        for file in self._files:
+            file.discard()
+
+
+def facts_path(path: Path) -> Path:
+    """Where the facts about a table are, as CSVW has it: beside it, under its name with an ending."""
+    return path.with_name(path.name + FACTS_END)
+
+
+def rounded(pixels: NDArray[np.float32]) -> list[Any]:
+    """Pixels as nested lists with two decimals."""
+    result: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
+    return result
+
+
+def rounded_scores(scores: NDArray[np.float32]) -> list[Any]:
+    """Scores as nested lists with three decimals."""
+    result: list[Any] = np.round(scores.astype(np.float64), 3).tolist()
+    return result
