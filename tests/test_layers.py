@@ -22,7 +22,7 @@ ROWS = {
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
     **dict.fromkeys(["data", "results"], 3),
     "inference": 4,
-    **dict.fromkeys(["evaluation", "onnx"], 5),
+    **dict.fromkeys(["evaluation", "onnx", "report"], 5),
     **dict.fromkeys(["latency", "export", "foreign", "training"], 6),
     **dict.fromkeys(["api", "search"], 7),
     "cli": 8,

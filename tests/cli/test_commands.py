@@ -26,6 +26,9 @@ COMMANDS = {
         --verify/--no-verify --max-people=20 --out/-o --smooth=auto --overwrite --audio/--no-audio=True
         --steadiness --json --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
     """,
+    "report": """
+        RESULT... --out/-o --pictures/--no-pictures=True --blur-faces --overwrite --quiet/-q
+    """,
     "train": """
         RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0
         --compile/--no-compile=True --cache=cache --tensorboard

@@ -17,6 +17,7 @@ from vipnas_cli.cli.export import export
 from vipnas_cli.cli.failures import of_system, sentences
 from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
+from vipnas_cli.cli.report.command import report
 from vipnas_cli.cli.run.command import run
 from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals, ignore_signals
@@ -55,6 +56,7 @@ def main_options(
 
 
 app.command()(run)
+app.command()(report)
 app.command()(train)
 app.command()(search)
 app.add_typer(eval_app, name="eval")

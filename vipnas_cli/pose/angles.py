@@ -1,8 +1,8 @@
 """Angles of joints in the picture plane, in degrees.
 
-An angle between two arms has its vertex at the joint and lies in 0 to 180. The lean of the trunk is the angle of the line
-from the middle of the hips to the middle of the shoulders against the vertical of the picture, in -180 to 180: 0 is
-upright, positive is with the shoulders right of the hips in the picture.
+An angle between two arms has its vertex at the joint and lies in 0 to 180. The lean of the trunk, in -180 to 180, is
+that of the line from the middle of the hips to the middle of the shoulders against the vertical of the picture: 0 is
+upright, positive is with the shoulders right of the hips.
 Shapes: K keypoints, A angles, `...` any leading ones.
 """
 

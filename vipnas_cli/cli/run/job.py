@@ -11,7 +11,7 @@ from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.cli.console import frame_progress, message_console
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.plan import make_folders, planned
-from vipnas_cli.cli.run.sinks import check_run_outputs, open_outputs
+from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outputs
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
@@ -58,7 +58,9 @@ def run_input(run: RunOptions, options: RunOptions, console: Console, label: str
             if not statistics.frames:
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs))
-        return RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes)
+        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes)
+        finish_pages(outputs, report.to_json())
+        return report
 
 
 def _sound_notes(outputs: Outputs) -> tuple[str, ...]:

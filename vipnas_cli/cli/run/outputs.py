@@ -29,8 +29,9 @@ class OutputOptions:
             "-o",
             metavar="FILE|FOLDER/",
             help="Where results go, several allowed: .mp4 .mov .mkv draws the poses; .csv, .jsonl and .json (COCO "
-            "keypoints) hold the numbers; - writes CSV to stdout. {name} stands for the name of the input, as in "
-            "'out/{name}.csv'. A folder gets NAME_pose.mp4 and NAME_pose.csv, as the current folder does without -o.",
+            "keypoints) hold the numbers; .html is a page with pictures and curves; - writes CSV to stdout. {name} "
+            "stands for the name of the input, as in 'out/{name}.csv'. A folder gets NAME_pose.mp4 and NAME_pose.csv, "
+            "as the current folder does without -o.",
             rich_help_panel="Output",
         ),
     ] = ()

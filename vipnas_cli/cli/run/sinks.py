@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from vipnas_cli.bundle.reader import Pipeline
 from vipnas_cli.cli.run.command import RunOptions
@@ -18,18 +19,21 @@ from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
+from vipnas_cli.report.sink import PageSink
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.kinds import KINDS, output_named
 from vipnas_cli.results.sink import STDOUT, ResultSink
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
+
+PAGE = ".html"
 
 
 def check_run_outputs(options: RunOptions) -> None:
     """OutputError before any work if a result cannot be written as named."""
     named = [(path, None if is_video(path) else output_named(path)) for path in options.outputs]
     for path, output in named:
-        if output is None and not is_video(path):
-            known = (*CONTAINERS, *(kind.end for kind in KINDS))
+        if output is None and not is_video(path) and not is_page(path):
+            known = (*CONTAINERS, PAGE, *(kind.end for kind in KINDS))
             raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
     on_stdout = sum(output is not None and output.path == STDOUT for _, output in named) + options.json
     if on_stdout > 1:
@@ -52,6 +56,11 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in CONTAINERS
 
 
+def is_page(path: Path) -> bool:
+    """Whether a result is a page about the run."""
+    return path.suffix.lower() == PAGE
+
+
 def _inputs(options: RunOptions) -> list[Path]:
     """The files that a run reads."""
     if options.boxes is None or options.boxes == "whole":
@@ -69,8 +78,10 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
     for path in options.outputs:
-        output = None if is_video(path) else output_named(path)
-        if output is None:
+        output = None if is_video(path) or is_page(path) else output_named(path)
+        if is_page(path):
+            numbers.append(stack.enter_context(_page(path, options, pipeline)))
+        elif output is None:
             sound = reader.sound if options.audio and info.audio else None
             painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
             writer = VideoWriter(path, painter.info(info), sound, options.start, options.end)
@@ -79,6 +90,18 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
             numbers.append(stack.enter_context(output.open(skeleton, header)))
     meter = SteadinessMeter(skeleton) if options.steadiness else None
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures), meter)
+
+
+def _page(path: Path, options: RunOptions, pipeline: Pipeline) -> PageSink:
+    settings = (("pipeline", pipeline.name), ("smoothing of the numbers", options.smooth_numbers))
+    return PageSink(path, options.video.name, settings, Painter(OnnxEstimator.skeleton, options.picture_style))
+
+
+def finish_pages(outputs: Outputs, summary: Mapping[str, Any]) -> None:
+    """Writes the pages of a run that has ended, with its summary as --json prints it."""
+    for sink in outputs.numbers:
+        if isinstance(sink, PageSink):
+            sink.finish(summary)
 
 
 def _caption(pipeline: Pipeline, smoothing: str) -> Callable[[FrameResult], str]:

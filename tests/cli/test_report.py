@@ -1,0 +1,91 @@
+"""`vipnas report` and `run -o report.html`: pages of the bundled clip."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vipnas_cli.cli.report.command import ReportOptions
+from vipnas_cli.cli.report.job import report_job
+from vipnas_cli.errors import VipnasError
+
+CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of less than a second with a page of its own."""
+    path = tmp_path_factory.mktemp("report")
+    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl", "-o", "own.html")
+    command = [sys.executable, "-m", "vipnas_cli", "run", str(CLIP), "--end", "0.8", "--boxes", "whole", "--json"]
+    found = subprocess.run([*command, *outputs], cwd=path, capture_output=True, text=True, check=True, timeout=120)
+    (path / "summary.json").write_text(found.stdout)
+    return path
+
+
+def page_of(folder: Path, *names: str, out: str, pictures: bool = True, blur_faces: bool = False) -> str:
+    """The page about some files."""
+    results = tuple(folder / name for name in names)
+    report_job(ReportOptions(results, folder / out, pictures, blur_faces))
+    return (folder / out).read_text(encoding="utf-8")
+
+
+def curves(page: str) -> list[dict]:
+    parts = page.split('<script type="application/json">')[1:]
+    return [json.loads(part.partition("</script>")[0]) for part in parts]
+
+
+def test_a_run_writes_its_page_and_its_results_give_the_same_curves(folder: Path) -> None:
+    own, later = (
+        (folder / "own.html").read_text(encoding="utf-8"),
+        page_of(folder, "out.jsonl", "out.mp4", "summary.json", out="later.html"),
+    )
+    summary = json.loads((folder / "summary.json").read_text())
+    for page in (own, later):
+        assert page.count("<img ") == 6
+        for text in ("two_people.mp4", "640 × 360", "Joint angles", summary["pipeline"], "inference", "id 0"):
+            assert text in page
+    assert [chart["t"] for chart in curves(own)] == [chart["t"] for chart in curves(later)]
+    assert len(curves(own)) > 4
+
+
+def test_a_video_beside_the_results_is_found_and_may_be_left_out(folder: Path) -> None:
+    assert page_of(folder, "out.csv", out="found.html").count("<img ") == 6
+    assert "<img " not in page_of(folder, "out.csv", out="bare.html", pictures=False)
+
+
+def test_without_a_video_the_poses_are_on_black(folder: Path, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    page = page_of(tmp_path, "out.jsonl", out="alone.html")
+    assert page.count("<img ") == 6
+    assert "on black" in page
+    # A table that has lost its facts does not know the size of the picture.
+    assert "<img " not in page_of(tmp_path, "out.csv", out="table.html")
+
+
+def test_faces_that_cannot_be_blurred_are_not_shown(folder: Path) -> None:
+    page = page_of(folder, "out.csv", "out.mp4", out="blurred.html", blur_faces=True)
+    assert "cannot be blurred" in page
+    assert "<img " not in page
+
+
+@pytest.mark.parametrize(
+    ("names", "out", "words"),
+    [
+        (["nothing.csv"], "x.html", "nothing.csv does not exist"),
+        (["out.mp4"], "x.html", "no file of poses"),
+        (["out.csv"], "page.pdf", "page.pdf is no name of a page"),
+        (["out.csv"], "own.html", "exists already"),
+        (["out.csv", "notes.txt"], "x.html", "notes.txt is no file of poses"),
+        (["out.csv", "broken.json"], "x.html", "is not a summary"),
+    ],
+)
+def test_what_cannot_be_shown_is_told(folder: Path, names: list[str], out: str, words: str) -> None:
+    (folder / "broken.json").write_text('{"a": 1}')
+    with pytest.raises(VipnasError) as told:
+        page_of(folder, *names, out=out)
+    assert words in told.value.what
+    assert not (folder / "x.html").exists()

@@ -1,0 +1,129 @@
+"""Laws of the page: it needs nothing else, says what it is told, takes any name, and its curves hold the numbers."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.report.test_tracks import FRAMES
+from vipnas_cli.pose.skeletons import COCO17
+from vipnas_cli.report.charts import POINTS, Axis, Curve, clock, line_chart, ticks_of_time
+from vipnas_cli.report.page import Subject, page_of
+from vipnas_cli.report.posters import poster_of
+from vipnas_cli.report.run_facts import RunFacts
+from vipnas_cli.report.tracks import clip_of
+
+VOID = {"meta", "img", "br", "line", "path"}
+AXIS = Axis(0, 10, (0, 5, 10))
+
+
+class Reader(HTMLParser):
+    """Collects elements, and complains about ones that are left open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def subject(name: str = "clip.mp4") -> Subject:
+    facts = RunFacts.of({"fps": 12.5, "busy_s": {"decode": 1.5}, "wall_s": 2, "notes": ["<b>no sound</b>"]})
+    poster = poster_of(0.5, np.full((900, 1600, 3), 90, np.uint8))
+    return Subject(name, clip_of(FRAMES, COCO17), (poster,), facts.figures, facts.settings, facts.stages, facts.wall_s)
+
+
+def test_the_page_is_well_formed_and_loads_nothing() -> None:
+    page = page_of([subject(), subject("other.mp4")])
+    tags = Reader(page).tags
+    addresses = [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
+    assert {address.partition(",")[0] for address in addresses if address} == {
+        "data:image/jpeg;base64",
+        "#clip0",
+        "#clip1",
+    }
+    assert not re.search(r"https?:|url\(|@import|\.woff", page)
+    assert "default-src 'none'" in page
+    for fact in ("id 7", "id 4", "12.5", "decode", "left knee", "trunk lean", "Steadiness"):
+        assert fact in page
+
+
+def test_names_and_notes_are_text() -> None:
+    page = page_of([subject('</script><img src="https://x.invalid" onerror=alert(1)>&.mp4')])
+    Reader(page)
+    assert "x.invalid&quot; onerror" in page
+    assert '<img src="http' not in page
+    assert "<b>no sound" not in page
+
+
+def test_a_clip_without_people_and_one_without_frames_are_told() -> None:
+    nobody = Subject("empty", clip_of([FRAMES[3]], COCO17))
+    assert "Nobody was found" in page_of([nobody])
+    Reader(page_of([Subject("nothing", clip_of([], COCO17))]))
+
+
+def test_a_poster_is_small() -> None:
+    poster = poster_of(1.0, np.zeros((2160, 3840, 3), np.uint8))
+    assert base64.b64decode(poster.url.partition(",")[2]) == poster.jpeg
+    assert not poster.portrait
+    assert len(poster.jpeg) < 10_000
+
+
+def numbers_of(chart: str) -> dict:
+    found = re.search(r"<script type=\"application/json\">(.*?)</script>", chart)
+    assert found
+    return json.loads(found[1])
+
+
+def test_a_chart_holds_its_numbers_and_breaks_where_there_are_none() -> None:
+    values = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 6.0, 7.0])
+    chart = line_chart(np.arange(7) / 10, [Curve("knee", values, "red")], AXIS)
+    data = numbers_of(chart)
+    assert data["t"] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert data["curves"] == [["knee", [1, 2, None, 4, None, 6, 7]]]
+    path = re.search(r' d="([^"]+)"', chart)
+    assert path
+    assert path[1].count("M") == 3
+    assert path[1].count("L") == 2
+
+
+def test_a_pause_breaks_a_curve() -> None:
+    chart = line_chart(np.array([0, 1, 2, 9, 10.0]), [Curve("knee", np.ones(5), "red")], AXIS)
+    path = re.search(r' d="([^"]+)"', chart)
+    assert path
+    assert path[1].count("M") == 2
+
+
+def test_long_curves_are_means_of_what_they_hold() -> None:
+    times = np.arange(10 * POINTS + 3) / 25
+    data = numbers_of(line_chart(times, [Curve("knee", np.where(times < 100, np.nan, 5), "red")], AXIS))
+    assert len(data["t"]) <= POINTS
+    values = data["curves"][0][1]
+    assert set(values) == {None, 5}
+    assert data["t"][values.index(5)] == pytest.approx(100, abs=0.5)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0.04), (0, 12), (3.5, 3.9), (0, 7000), (1e4, 1e4 + 1)])
+def test_times_on_the_axis_are_round_and_few(start: float, end: float) -> None:
+    ticks = ticks_of_time(start, end)
+    assert 2 <= len(ticks) <= 12
+    assert all(start - 1e-9 <= tick <= end + 1e-9 for tick in ticks)
+
+
+def test_clocks() -> None:
+    assert [clock(seconds) for seconds in (0.5, 59, 90, 3723)] == ["0.5 s", "59 s", "1:30", "1:02:03"]

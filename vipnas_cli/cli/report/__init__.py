@@ -1,0 +1,1 @@
+"""`vipnas report`: its options and its job."""

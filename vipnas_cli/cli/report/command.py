@@ -1,0 +1,49 @@
+"""`vipnas report`: the options; the work is in job, which loads the heavy libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vipnas_cli.cli.command import command
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a page is made of, and where it goes."""
+
+    results: Annotated[
+        tuple[Path, ...],
+        typer.Argument(
+            metavar="RESULT...",
+            help="Files of poses that `run` wrote; with them, if at hand, their videos, for pictures, and what "
+            "`run --json` printed, for times and settings. A video beside its results is found by itself.",
+            show_default=False,
+        ),
+    ]
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="The page. Default: RESULT.html in the current folder."),
+    ] = None
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Show frames of the video.")] = True
+    blur_faces: Annotated[
+        bool, typer.Option("--blur-faces", help="Make faces in the pictures unrecognisable, of all who were found.")
+    ] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that exists.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing.")] = False
+
+
+@command
+def report(options: ReportOptions) -> None:
+    """Make one HTML page of a run: pictures, who is where in time, joint angles, confidence, steadiness.
+
+    The page needs nothing else and no network.
+
+    Example: vipnas report clip_pose.csv -o report.html
+    """
+    from vipnas_cli.cli.report.job import report_job
+
+    report_job(options)

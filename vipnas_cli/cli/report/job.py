@@ -1,0 +1,143 @@
+"""What `vipnas report` does: tell poses, videos and summaries apart, join what belongs together, write a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.report.command import ReportOptions
+from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
+from vipnas_cli.errors import InputError, UsageError, VideoError
+from vipnas_cli.files import check_outputs, shown, write_text
+from vipnas_cli.media.inputs import is_video
+from vipnas_cli.media.painter import PictureStyle
+from vipnas_cli.media.writer import CONTAINERS
+from vipnas_cli.report.page import Subject, page_of
+from vipnas_cli.report.posters import Poster, posters_of_poses, posters_of_video
+from vipnas_cli.report.run_facts import RunFacts
+from vipnas_cli.report.tracks import clip_of
+from vipnas_cli.results.facts import Results
+from vipnas_cli.results.kinds import KINDS, output_named
+
+SUMMARY = DocumentKind("a summary of `run --json`", InputError, "Give what `run --json` printed.", LARGEST_LABELS)
+READ = tuple(kind.end for kind in KINDS if kind.read is not None)
+
+
+@dataclass(frozen=True)
+class Poses:
+    """A result file that was read."""
+
+    path: Path
+    results: Results
+
+    @property
+    def source(self) -> str:
+        """The file name of the video."""
+        return self.results.header.source
+
+
+def report_job(options: ReportOptions) -> None:
+    """Writes a page about results."""
+    out = options.out or Path(f"{options.results[0].stem}.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{shown(out)} is no name of a page", "let it end in .html")
+    check_outputs([out], options.results, options.overwrite)
+    summaries = [document for path in options.results if path.suffix == ".json" for document in _summaries(path)]
+    videos = [path for path in options.results if is_video(path)]
+    poses = _of_each_clip(options.results)
+    subjects = [_subject(one, _one_of(videos, one, poses), _facts(summaries, one, poses), options) for one in poses]
+    write_text(out, page_of(subjects))
+    console = message_console(options.quiet)
+    for subject in subjects:
+        if subject.note:
+            console.print(f"{shown(subject.name)}: {subject.note}")
+    console.print(f"written  {shown(out)}", soft_wrap=True)
+
+
+def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
+    """The poses of each clip; of several files about one clip that with most frames."""
+    found: dict[str, Poses] = {}
+    for path in paths:
+        output = output_named(path)
+        if is_video(path) or path.suffix.lower() == ".json":
+            continue
+        if output is None or output.kind.read is None:
+            raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
+        one = Poses(path, output.kind.read(path))
+        other = found.get(one.source)
+        if other is None or len(other.results.frames) < len(one.results.frames):
+            found[one.source] = one
+    if not found:
+        raise UsageError("no file of poses is named", f"give one of {' '.join(READ)} that `run` wrote")
+    return list(found.values())
+
+
+def _summaries(path: Path) -> list[dict[str, Any]]:
+    """The summaries in a file: of one run, or of several inputs."""
+    document = SUMMARY.parse(SUMMARY.read_bytes(path), path, dict[str, Any])
+    runs = document.get("runs", [document])
+    with SUMMARY.told(path):
+        if not isinstance(runs, list) or not all(isinstance(run, dict) and "frames" in run for run in runs):
+            raise ValueError("it has no frames")
+    return [{**run, "file": str(path)} for run in runs]
+
+
+def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) -> Path | None:
+    """The video of a clip: its source, or one named after it or its results; one that lies beside them is found."""
+    if len(all_poses) == 1 and len(videos) == 1:
+        return videos[0]
+    named = [video for video in videos if video.name == poses.source]
+    named += [video for video in videos if video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose")]
+    folders = (poses.path.parent, Path())
+    beside = [folder / poses.source for folder in folders if poses.source]
+    beside += [poses.path.with_suffix(suffix) for suffix in CONTAINERS]
+    return next((path for path in (*named, *beside) if path.is_file()), None)
+
+
+def _facts(summaries: Sequence[dict[str, Any]], poses: Poses, all_poses: Sequence[Poses]) -> RunFacts:
+    """What the run that made the poses says about itself."""
+    for document in summaries:
+        alone = len(summaries) == 1 and len(all_poses) == 1
+        outputs = [Path(str(name)).name for name in document.get("outputs", [])]
+        same = Path(str(document.get("input", ""))).name == poses.source or poses.path.name in outputs
+        if alone or same:
+            with SUMMARY.told(document["file"]):
+                return RunFacts.of(document)
+    return RunFacts()
+
+
+def _subject(poses: Poses, video: Path | None, facts: RunFacts, options: ReportOptions) -> Subject:
+    header = poses.results.header
+    clip = clip_of(poses.results.frames, poses.results.skeleton)
+    settings = (
+        [("pipeline", header.pipeline), ("smoothing of the numbers", header.smoothing)] if header.pipeline else []
+    )
+    size = (("pixels", f"{header.width} × {header.height}"),) if header.width else ()
+    subject = Subject(poses.source or poses.path.name, clip, facts=(*size, *facts.figures))
+    subject = replace(subject, settings=(*settings, *facts.settings), stages=facts.stages, wall_s=facts.wall_s)
+    if not options.pictures:
+        return subject
+    posters, note = _posters(poses, video, options.blur_faces)
+    return replace(subject, posters=posters, note=note)
+
+
+def _posters(poses: Poses, video: Path | None, blur: bool) -> tuple[tuple[Poster, ...], str]:
+    """Pictures, and what is missing in them."""
+    frames, skeleton, header = poses.results.frames, poses.results.skeleton, poses.results.header
+    note = "Its video was not given and is not beside the results: the poses are shown on black."
+    if video is not None:
+        painted = video.name != poses.source
+        if painted and blur:
+            return (), f"Faces in {shown(video)} cannot be blurred, as poses are drawn in: give the source itself."
+        try:
+            found = posters_of_video(video, frames, skeleton, PictureStyle(blur_faces=blur), painted)
+        except VideoError as error:
+            note = f"{error.what}: the poses are shown on black."
+        else:
+            return found, ""
+    if header.width is None or header.height is None:
+        return (), note.partition(":")[0] + ", and the size of its pictures is not known: there are none."
+    return posters_of_poses(frames, (header.width, header.height), skeleton), note
