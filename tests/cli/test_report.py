@@ -18,7 +18,7 @@ CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of less than a second with a page of its own."""
     path = tmp_path_factory.mktemp("report")
-    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl", "-o", "own.html")
+    outputs = ("-o", "out.mp4", "-o", "out.csv", "-o", "out.jsonl", "-o", "own.html", "--angles")
     command = [sys.executable, "-m", "vipnas_cli", "run", str(CLIP), "--end", "0.8", "--boxes", "whole", "--json"]
     found = subprocess.run([*command, *outputs], cwd=path, capture_output=True, text=True, check=True, timeout=120)
     (path / "summary.json").write_text(found.stdout)
@@ -49,6 +49,12 @@ def test_a_run_writes_its_page_and_its_results_give_the_same_curves(folder: Path
             assert text in page
     assert [chart["t"] for chart in curves(own)] == [chart["t"] for chart in curves(later)]
     assert len(curves(own)) > 4
+
+
+def test_angles_stand_beside_the_first_result(folder: Path) -> None:
+    lines = (folder / "out.angles.csv").read_text().splitlines()
+    assert lines[0] == "frame,time_s,person,angle,side,degrees"
+    assert len(lines) == 1 + 20 * 9
 
 
 def test_a_video_beside_the_results_is_found_and_may_be_left_out(folder: Path) -> None:

@@ -14,8 +14,10 @@ from vipnas_cli.media.frames import FrameResult, VideoInfo
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.pose.angles import joint_angles
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
+from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
 from vipnas_cli.results.sink import ResultSink
@@ -245,3 +247,22 @@ def test_every_sink_is_a_result_sink(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("out.csv", "out.csv-metadata.json", "out.jsonl", "out.mp4")
     ]
+
+
+def test_angles_are_a_table_that_pandas_reads_with_blanks_where_a_joint_is_unsure(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    given = result(3, 2)
+    given.people.scores[:] = 0.9
+    given.people.scores[1, COCO17.index("left_knee")] = 0.1
+    with AnglesSink(tmp_path / "out.angles.csv", COCO17, HEADER) as sink:
+        sink.write(given)
+        sink.write(replace(given, frame_index=4, people=People.nobody(17)))
+    table = pandas.read_csv(tmp_path / "out.angles.csv")
+    assert list(table) == ["frame", "time_s", "person", "angle", "side", "degrees"]
+    expected = joint_angles(given.people.points_frame, given.people.scores, COCO17)
+    np.testing.assert_allclose(table["degrees"].to_numpy().reshape(expected.shape), expected, atol=0.051)
+    blank = table[table["degrees"].isna()]
+    assert set(zip(blank["person"], blank["angle"], blank["side"], strict=True)) == {
+        (int(given.people.ids[1]), "knee", "left"),
+        (int(given.people.ids[1]), "hip", "left"),
+    }

@@ -34,7 +34,7 @@ TRUNK = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 
 @dataclass(frozen=True)
 class JointAngle:
-    """An angle by name and side (left, right, or none), and the keypoints that it needs, by number."""
+    """An angle by name and side (left, right or middle), and the keypoints that it needs, by number."""
 
     name: str
     side: str
@@ -43,7 +43,7 @@ class JointAngle:
     @property
     def title(self) -> str:
         """As people say it: left knee."""
-        return f"{self.side} {self.name}".strip().replace("_", " ")
+        return f"{self.side} {self.name}".removeprefix("middle ").replace("_", " ")
 
     def degrees(self, points: NDArray[np.floating]) -> Degrees:
         """The angle (...) in points (..., K, 2), x to the right and y down; nan where an arm has no length."""
@@ -69,7 +69,7 @@ def angles_of(skeleton: Skeleton) -> tuple[JointAngle, ...]:
         if all(f"{side}_{joint}" in numbers for joint in arms)
     ]
     if all(name in numbers for name in TRUNK):
-        found.append(JointAngle(TRUNK_LEAN, "", tuple(numbers[name] for name in TRUNK)))
+        found.append(JointAngle(TRUNK_LEAN, "middle", tuple(numbers[name] for name in TRUNK)))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vipnas_cli.errors import OutputError
 from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.coco import CocoSink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
@@ -57,6 +58,7 @@ KINDS = (
     CSV,
     Kind("wide", ".wide.csv", WideSink, read_table, facts=True),
     Kind("jsonl", ".jsonl", JsonlSink, read_jsonl),
+    Kind("angles", ".angles.csv", AnglesSink, facts=True),
     Kind("coco", ".json", CocoSink),
 )
 

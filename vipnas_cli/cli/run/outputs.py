@@ -35,6 +35,14 @@ class OutputOptions:
             rich_help_panel="Output",
         ),
     ] = ()
+    angles: Annotated[
+        bool,
+        typer.Option(
+            "--angles",
+            help="Also write a table of joint angles, NAME.angles.csv beside the first result.",
+            rich_help_panel="Output",
+        ),
+    ] = False
     smooth: Annotated[
         Smooth,
         typer.Option(help="Smoothing in real seconds; auto: numbers raw, pictures low.", rich_help_panel="Output"),

@@ -14,8 +14,11 @@ from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import make_parent, shown
 from vipnas_cli.media.inputs import is_video
 from vipnas_cli.media.pictures import is_picture, natural
+from vipnas_cli.results.kinds import output_named
+from vipnas_cli.results.sink import STDOUT
 
 NAME = "{name}"
+ANGLES = ".angles.csv"
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,17 @@ def _matching(pattern: str) -> Iterator[Found]:
 def _run(options: RunOptions, found: Found) -> RunOptions:
     """The options of one input."""
     boxes = options.boxes and options.boxes.replace(NAME, found.name)
-    return replace(options, inputs=(found.text,), out=_results(options.out, found.name), boxes=boxes)
+    return replace(options, inputs=(found.text,), out=_with_angles(options, found.name), boxes=boxes)
+
+
+def _with_angles(options: RunOptions, name: str) -> tuple[str, ...]:
+    """The results of an input; --angles puts its table beside the first file among them."""
+    results = _results(options.out, name)
+    if not options.angles or any(text.lower().endswith(ANGLES) for text in results):
+        return results
+    paths = [output.path if (output := output_named(text)) else Path(text) for text in results]
+    first = next((path for path in paths if path != STDOUT), Path(f"{name}_pose"))
+    return (*results, str(first.with_suffix(ANGLES)))
 
 
 def _results(out: tuple[str, ...], name: str) -> tuple[str, ...]:
