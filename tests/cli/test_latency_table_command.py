@@ -17,6 +17,7 @@ from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.table import Agreement, LatencyTable
 from vipnas_cli.spec import Plan
+from vipnas_cli.spec.spaces import SPACES
 
 TABLE = LatencyTable(this_machine(), 1, "2026-01-01", 17, {"stem": 0.5})
 
@@ -42,6 +43,10 @@ def run(options: LatencyTableOptions, capsys: pytest.CaptureFixture[str]) -> tup
     latency_table_job(options)
     captured = capsys.readouterr()
     return json.loads(captured.out or "{}"), captured.err
+
+
+def test_every_named_space_can_be_chosen() -> None:
+    assert set(Space) == set(SPACES)
 
 
 def test_the_table_is_written_and_the_comparison_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ class Space(StrEnum):
     """The named search spaces."""
 
     fast = "fast"
+    pyramid = "pyramid"
     mobilenetv3 = "mobilenetv3"
     resnet = "resnet"
 
