@@ -19,6 +19,7 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
+from vipnas_cli.media.address import Origin, origin_of
 from vipnas_cli.media.inputs import FrameReader, open_input
 from vipnas_cli.media.pictures import PICTURE_RATE
 from vipnas_cli.pose import People
@@ -134,7 +135,7 @@ class PoseTracker:
 
 
 def track(
-    video: Path | str,
+    video: Origin | str,
     budget: Budget | str | None = None,
     *,
     start_s: float | None = None,
@@ -147,24 +148,26 @@ def track(
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
     with read_video(video, start_s, end_s, stride) as frames:
-        tracker = PoseTracker(budget, workload=Workload(Path(video), start_s, pictures=False), **settings)
+        tracker = PoseTracker(budget, workload=Workload(origin_of(video), start_s, pictures=False), **settings)
         for frame in frames:
             yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s))
 
 
 def read_video(
-    video: Path | str,
+    video: Origin | str,
     start_s: float | None = None,
     end_s: float | None = None,
     stride: int = 1,
     picture_rate: float = PICTURE_RATE,
+    live: bool | None = None,
 ) -> FrameReader:
     """Every `stride`-th frame of a video with start_s <= time < end_s: RGB `image` (H, W, 3) and `time_s`.
 
-    A picture is a video of one frame, a folder of pictures one of `picture_rate` frames a second. VideoError if there
-    is no frame.
+    Also "-" for stdin, "0" for the first camera, and URLs (rtsp, rtmp, srt, udp, tcp, http). A picture is a video of
+    one frame, a folder of pictures one of `picture_rate` frames a second. `live` streams drop pictures that come too
+    fast and connect again when they break: None leaves it to the kind of stream. VideoError if there is no frame.
     """
-    return open_input(video, start_s, end_s, stride, picture_rate)
+    return open_input(video, start_s, end_s, stride, picture_rate, live)
 
 
 def _check_picture(frame: object) -> None:

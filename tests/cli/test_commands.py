@@ -21,7 +21,7 @@ from vipnas_cli.inference.threads import MOST_THREADS
 # Names as typed, and defaults that are not "none" or "off".
 COMMANDS = {
     "run": """
-        INPUT --start --end --stride=1 --picture-rate=25.0 --jobs/-j=1 --skip-existing --shard
+        INPUT --start --end --stride=1 --picture-rate=25.0 --live/--no-live --jobs/-j=1 --skip-existing --shard
         --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
         --verify/--no-verify --max-people=20 --out/-o --angles --smooth=auto --overwrite --audio/--no-audio=True
         --steadiness --json --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True

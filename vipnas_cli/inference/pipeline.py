@@ -93,11 +93,13 @@ def process(
     outputs: Outputs,
     on_frame: Callable[[RunStatistics], None],
     stop: Callable[[], None] | None = None,
+    ahead: int = WAITING,
 ) -> RunStatistics:
     """Runs all frames through the propagator into the outputs and says what was done.
 
     An interrupt stops after the current frame; what was computed is still written. `stop` is called then, and makes
-    frames that wait for data end. Errors of any stage are raised here, after the frames before them were written.
+    frames that wait for data end. `ahead` frames are decoded at once. Errors of any stage are raised here, after the
+    frames before them were written.
     """
     statistics, started = RunStatistics(), time.perf_counter()
     decoder, writer = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "write")
@@ -108,7 +110,7 @@ def process(
             outputs.write(frame, people, key)
 
     try:
-        for frame, small in _decoded(iter(frames), decoder, statistics):
+        for frame, small in _decoded(iter(frames), decoder, statistics, ahead):
             with statistics.busy("inference"):
                 step = propagator.step(frame.image, frame.index, frame.time_s, small)
             if outputs.pictures:
@@ -134,14 +136,14 @@ def process(
     return statistics
 
 
-def _decoded(frames: Iterator[Frame], decoder: Executor, statistics: RunStatistics) -> Iterator[Decoded]:
+def _decoded(frames: Iterator[Frame], decoder: Executor, statistics: RunStatistics, at_once: int) -> Iterator[Decoded]:
     """All frames with their thumbnails, some of them decoded ahead; an error comes after the frames before it."""
 
     def decode(batch: list[Decoded]) -> None:
         with statistics.busy("decode"):
-            for frame in islice(frames, WAITING):
+            for frame in islice(frames, at_once):
                 batch.append((frame, thumbnail(frame.image)))
-                if len(batch) >= waiting(frame.image.nbytes, WAITING):
+                if len(batch) >= waiting(frame.image.nbytes, at_once):
                     break
 
     batch: list[Decoded] = []

@@ -31,6 +31,7 @@ from vipnas_cli.latency.machine import (
     pipeline_key,
     this_machine,
 )
+from vipnas_cli.media.address import Origin
 from vipnas_cli.spec import Budget
 
 DEFAULT_BUDGET = "0.2GFLOPs"
@@ -76,7 +77,7 @@ class Workload:
     `options` are those of the run; `detects` says that the own detector finds people.
     """
 
-    video: Path
+    video: Origin
     start_s: float | None
     pictures: bool
     options: TrackerOptions = TrackerOptions()

@@ -27,6 +27,7 @@ from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, propagator_of
 from vipnas_cli.latency.machine import PipelineTimes
+from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.drawing import draw_people
 from vipnas_cli.media.frames import Frame, FrameResult, VideoInfo
 from vipnas_cli.media.inputs import open_input
@@ -134,11 +135,12 @@ def pipeline_times(
     )
 
 
-def sample_frames(video: Path, start_s: float | None = None) -> tuple[VideoInfo, list[Frame], StageTime]:
-    """The first frames of a video and the time that each takes to decode; UsageError for a pipe."""
-    if video.exists() and is_pipe(video):
+def sample_frames(video: Origin, start_s: float | None = None) -> tuple[VideoInfo, list[Frame], StageTime]:
+    """The first frames of a video and the time that each takes to decode; UsageError for a pipe or a stream."""
+    kind = "stream" if isinstance(video, Stream) else "pipe"
+    if isinstance(video, Stream) or (video.exists() and is_pipe(video)):
         raise UsageError(
-            f"{video} is a pipe, which cannot be read twice: once to measure and once to run",
+            f"{video} is a {kind}, which cannot be read twice: once to measure and once to run",
             "State the budget in GFLOPs or ms.",
         )
     wall, cpu = time.perf_counter(), time.process_time()

@@ -76,6 +76,9 @@ def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: 
                 failures = 0
                 yield cast("Packet[StreamT]", packet)
             return
+        except av.error.ExitError:  # nothing came in time; each new try would wait as long again
+            damage.errors += 1
+            return
         except av.error.FFmpegError:
             damage.errors += 1
             failures += 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.media.address import Origin
 from vipnas_cli.pose.people import People
 
 Image = NDArray[np.uint8]
@@ -48,7 +48,7 @@ class VideoInfo:
     `notes` say what was chosen where the file leaves a choice.
     """
 
-    path: Path
+    path: Origin
     width: int
     height: int
     time_base: Fraction

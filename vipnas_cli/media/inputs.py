@@ -7,8 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from vipnas_cli.errors import UsageError
+from vipnas_cli.files import shown
+from vipnas_cli.media.address import Origin, Stream, origin_of
 from vipnas_cli.media.frames import Frame, VideoInfo
+from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.pictures import PICTURE_RATE, PictureReader, is_picture
+from vipnas_cli.media.pipe import is_pipe
 from vipnas_cli.media.reader import VideoReader
 from vipnas_cli.media.sound import SoundOpener
 
@@ -20,7 +25,8 @@ VIDEOS = frozenset(f".{ending}" for ending in _VIDEOS.split())
 class FrameReader(Protocol):
     """Iterates over frames, once; `info` describes them, `damaged` counts what could not be decoded so far."""
 
-    info: VideoInfo
+    @property
+    def info(self) -> VideoInfo: ...
 
     @property
     def damaged(self) -> int: ...
@@ -49,17 +55,27 @@ def is_video(path: Path) -> bool:
 
 
 def open_input(
-    path: Path | str,
+    video: Origin | str,
     start_s: float | None = None,
     end_s: float | None = None,
     stride: int = 1,
     picture_rate: float = PICTURE_RATE,
+    live: bool | None = None,
 ) -> FrameReader:
-    """A reader of every `stride`-th frame with start_s <= time < end_s of a video, a picture or a folder of pictures.
+    """A reader of every `stride`-th frame with start_s <= time < end_s: of a video, a picture, a folder, a stream.
 
-    `picture_rate` is how many pictures of a folder make a second. VideoError if not one frame can be read.
+    `picture_rate` is how many pictures of a folder make a second. `live` streams drop pictures that come too fast and
+    connect again when they break; None leaves it to the kind of stream. VideoError if not one frame can be read.
     """
-    path = Path(path)
-    if path.is_dir() or is_picture(path):
-        return PictureReader(path, start_s, end_s, stride, picture_rate)
-    return VideoReader(path, start_s, end_s, stride)
+    origin = origin_of(video)
+    if isinstance(origin, Stream):
+        if origin.live if live is None else live:
+            return LiveReader(origin, start_s, end_s, stride)
+        return VideoReader(origin, start_s, end_s, stride)
+    if live and origin.exists() and is_pipe(origin):
+        return LiveReader(origin, start_s, end_s, stride)
+    if live:
+        raise UsageError(f"{shown(origin)} is a file, which is not live", "leave out --live")
+    if origin.is_dir() or is_picture(origin):
+        return PictureReader(origin, start_s, end_s, stride, picture_rate)
+    return VideoReader(origin, start_s, end_s, stride)

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
 from vipnas_cli.media import source
+from vipnas_cli.media.address import Origin
 from vipnas_cli.media.clock import PictureClock
 from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
@@ -50,7 +51,7 @@ class VideoReader:
     that was cut off it also counts, by the average rate, the frames that its header promised.
     """
 
-    def __init__(self, path: Path, start_s: float | None = None, end_s: float | None = None, stride: int = 1) -> None:
+    def __init__(self, path: Origin, start_s: float | None = None, end_s: float | None = None, stride: int = 1) -> None:
         self._start_s, self._end_s, self._stride = start_s or 0.0, end_s, stride
         check_span(self._start_s, end_s)
         self._path = path
@@ -101,6 +102,7 @@ class VideoReader:
     def sound(self) -> SoundSource:
         """The sound, opened for one output; that of a pipe before its first frame is taken."""
         if self._once is None:
+            assert isinstance(self._path, Path)  # streams are read once
             return FileSound(self._path)
         listener = self._once.listen()
         self._heed_interrupt()

@@ -14,7 +14,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
+from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.clock import ClockRules
+from vipnas_cli.media.connection import Connection
 from vipnas_cli.media.limits import LARGE_PIXELS, check_size, max_pixels
 from vipnas_cli.media.pipe import PATIENCE_S, PipeFile, is_pipe
 
@@ -30,8 +32,11 @@ NO_LENGTH = 1 << 30
 _MATROSKA_DURATION = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")  # 00:00:02.000000000
 
 
-def open_container(path: Path, pipe: PipeFile | None = None) -> InputContainer:
+def open_container(path: Origin, pipe: PipeFile | Connection | None = None) -> InputContainer:
     """The demuxer of a media file, which reads `pipe` if there is one; VideoError if there is nothing to read."""
+    if isinstance(pipe, Connection):
+        return pipe.open()
+    assert isinstance(path, Path)  # streams are read through their connection
     try:
         # An absolute path, because FFmpeg takes the "12" of a file "12:30.mp4" for a protocol.
         file = str(path.absolute()) if pipe is None else pipe
@@ -50,8 +55,10 @@ def open_container(path: Path, pipe: PipeFile | None = None) -> InputContainer:
     return container
 
 
-def open_pipe(path: Path) -> PipeFile | None:
-    """The pipe that a path is, None for a file; VideoError if there is nothing to read."""
+def open_pipe(path: Origin) -> PipeFile | Connection | None:
+    """What is read once, a pipe or a connection; None for a file. VideoError if there is nothing to read."""
+    if isinstance(path, Stream):
+        return Connection(path)
     try:
         if path.is_dir():
             raise VideoError(f"{path} is a folder, not a video", "Name one video file.")
@@ -80,7 +87,7 @@ def _is_quicktime(path: Path) -> bool:
         return file.read(8)[4:] == b"ftyp"
 
 
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+def picture_stream(container: InputContainer, path: Origin) -> VideoStream:
     """The stream of moving pictures to read; VideoError if there is none.
 
     Covers and single stills are left aside where anything moves, and what cannot be decoded where anything can; of the

@@ -50,7 +50,7 @@ def attempt(run: RunOptions, options: RunOptions, console: Console, label: str =
 
 
 def _attempt(run: RunOptions, options: RunOptions, console: Console, label: str) -> Done:
-    name = shown(run.inputs[0])
+    name = shown(str(run.video))
     try:
         return _done(name, run_input(run, options, console, label))
     except KeyboardInterrupt:

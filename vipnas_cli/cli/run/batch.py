@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -51,7 +50,7 @@ def _one_by_one(plan: Plan, options: RunOptions, console: Console) -> Iterator[D
     count = len(plan.runs)
     told = options
     for number, run in enumerate(plan.runs, 1):
-        done = attempt(run, told, console, f"{number}/{count} {shown(Path(run.inputs[0]).name)}")
+        done = attempt(run, told, console, f"{number}/{count} {shown(run.video.name)}")
         console.print(f"{number}/{count} {done}", soft_wrap=True)
         yield done
         if done.exit_code == INTERRUPTED:
@@ -85,7 +84,7 @@ def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float)
     table.add_column("result", overflow="fold")
     for one in done:
         figures = (str(one.frames), str(one.people), f"{one.fps:.1f}") if one.frames else ("", "", "")
-        table.add_row(Path(one.name).name, *figures, one.trouble or "done")
+        table.add_row(one.name.rpartition("/")[2], *figures, one.trouble or "done")
     if done:
         console.print(table)
     bad = sum(one.exit_code not in (0, DAMAGED) for one in done)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vipnas_cli.errors import UsageError
+from vipnas_cli.media.address import Origin, origin_of
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
@@ -48,8 +48,9 @@ class InputOptions:
         tuple[str, ...],
         typer.Argument(
             metavar="INPUT",
-            help="Videos and pictures: files, folders, patterns such as 'clips/**/*.mp4'. A folder stands for the "
-            "videos in and below it; pictures that lie in one folder are the frames of one video.",
+            help="Videos and pictures: files, folders, patterns such as 'clips/**/*.mp4', - for stdin, 0 for the first "
+            "camera, URLs (rtsp, rtmp, srt, udp, tcp, http). A folder stands for the videos in and below it; pictures "
+            "that lie in one folder are the frames of one video.",
             show_default=False,
         ),
     ]
@@ -72,6 +73,16 @@ class InputOptions:
         float,
         typer.Option(metavar="FPS", help="How many pictures of a folder make a second.", rich_help_panel="Input"),
     ] = 25.0
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--no-live",
+            help="Pictures that come too fast are left out, and a connection that breaks is made again. Default: so it "
+            "is for cameras and streams, not for http and pipes.",
+            rich_help_panel="Input",
+            show_default=False,
+        ),
+    ] = None
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=64, help="Inputs at a time.", rich_help_panel="Several inputs")
     ] = 1
@@ -93,6 +104,6 @@ class InputOptions:
     ] = None
 
     @property
-    def video(self) -> Path:
+    def video(self) -> Origin:
         """What one run reads."""
-        return Path(self.inputs[0])
+        return origin_of(self.inputs[0])

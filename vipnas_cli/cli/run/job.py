@@ -14,8 +14,9 @@ from vipnas_cli.cli.run.plan import make_folders, planned
 from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outputs
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.errors import UsageError
-from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
+from vipnas_cli.inference.pipeline import WAITING, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget
+from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.overlay import OverlaySink
 
 
@@ -40,18 +41,20 @@ def run_job(options: RunOptions) -> int:
 
 def run_input(run: RunOptions, options: RunOptions, console: Console, label: str = "frames") -> RunReport:
     """Runs one input of those that were typed; `label` stands before its progress."""
-    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate) as reader:
+    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
         found = _tracker(run)
         choice = found.choice
         if not options.quiet and not options.json:
             console.print(_introduction(run, choice))
         make_folders(run, options)
+        # What is decoded ahead of a live stream is late already.
+        ahead = 1 if isinstance(reader, LiveReader) else WAITING
         statistics = RunStatistics()
         try:
             with ExitStack() as stack:
                 outputs = open_outputs(run, reader, choice.pipeline, stack)
                 with frame_progress(console, reader.info.frames, label) as on_frame:
-                    statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop)
+                    statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop, ahead)
                 if statistics.interrupted:
                     raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
         except KeyboardInterrupt:

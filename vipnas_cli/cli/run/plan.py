@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.inputs import Shard
 from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import make_parent, shown
+from vipnas_cli.media.address import STDIN, Origin, Stream, origin_of
 from vipnas_cli.media.inputs import is_video
 from vipnas_cli.media.pictures import is_picture, natural
 from vipnas_cli.results.kinds import output_named
@@ -64,7 +66,13 @@ def planned(options: RunOptions) -> Plan:
 
 def found_inputs(text: str) -> list[Found]:
     """What a word of the command line stands for."""
-    path = Path(text)
+    path = origin_of(text)
+    if text == STDIN:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("stdin is a terminal", "pipe a video into it: cat clip.mp4 | vipnas run -")
+        return [Found(text, "stdin")]
+    if isinstance(path, Stream):
+        return [Found(text, path.stem)]
     if path.is_dir():
         inside = list(_in_folder(path, path))
         if not inside:
@@ -75,7 +83,7 @@ def found_inputs(text: str) -> list[Found]:
         if not matched:
             raise InputError(f"no video or picture matches {shown(text)}", "check the pattern")
         return matched
-    return [Found(text, path.stem)]
+    return [Found(str(path), path.stem)]
 
 
 def _in_folder(folder: Path, top: Path) -> Iterator[Found]:
@@ -146,14 +154,14 @@ def make_folders(run: RunOptions, options: RunOptions) -> None:
 
 def _written(runs: list[RunOptions]) -> set[Path]:
     """All results; UsageError if two inputs would write the same one."""
-    owner: dict[Path, str] = {}
+    owner: dict[Path, Origin] = {}
     for run in runs:
         for text in run.out:
             path = _resolved(text)
-            other = owner.setdefault(path, run.inputs[0])
-            if other != run.inputs[0]:
+            other = owner.setdefault(path, run.video)
+            if other != run.video:
                 raise UsageError(
-                    f"{shown(other)} and {shown(run.inputs[0])} would both be written to {shown(text)}",
+                    f"{other} and {run.video} would both be written to {shown(text)}",
                     f"name results after inputs, with -o FOLDER/ or {NAME} in the name; inputs of the same name in "
                     "several folders: name the folder above them",
                 )

@@ -63,9 +63,8 @@ def is_page(path: Path) -> bool:
 
 def _inputs(options: RunOptions) -> list[Path]:
     """The files that a run reads."""
-    if options.boxes is None or options.boxes == "whole":
-        return [options.video]
-    return [options.video, Path(options.boxes)]
+    boxes = None if options.boxes in (None, "whole") else options.boxes
+    return [path for path in (options.video, boxes and Path(boxes)) if isinstance(path, Path)]
 
 
 def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:

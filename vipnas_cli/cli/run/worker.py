@@ -30,7 +30,7 @@ class Worker:
 
     def ask(self, run: RunOptions) -> Done:
         """Runs one input and waits for it; UsageError and WeightsError are raised."""
-        name = shown(run.inputs[0])
+        name = shown(str(run.video))
         if self._interrupted:
             return interrupted(name)
         if self._pipe is None:

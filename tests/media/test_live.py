@@ -1,0 +1,215 @@
+"""Streams from real local servers: HTTP, plain TCP, RTSP with a password, and FFmpeg's own device as a camera."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count, pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+import pytest
+
+from vipnas_cli.errors import UsageError, VideoError
+from vipnas_cli.media.inputs import open_input
+from vipnas_cli.media.live import LiveReader
+
+
+@contextmanager
+def serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server that gives every connection to a function, one after another; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    answer(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server for the folder of the test."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://someone:hunter2@127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.ts"])
+def test_a_file_of_a_web_server_is_that_file(make_clip: Callable[..., Path], web: str, name: str) -> None:
+    clip = make_clip(name)
+    with open_input(clip) as file, open_input(f"{web}/{name}?key=hunter2") as stream:
+        assert [(f.index, f.time_s, f.image.tobytes()) for f in stream] == [
+            (f.index, f.time_s, f.image.tobytes()) for f in file
+        ]
+        assert "hunter2" not in str(stream.info)
+
+
+def test_refusals_name_the_stream_without_its_password(web: str) -> None:
+    for address, reason in ((f"{web}/nothing.mp4", "404"), ("rtsp://someone:hunter2@127.0.0.1:1/x", "refused")):
+        with pytest.raises(VideoError, match=reason) as caught:
+            open_input(address)
+        told = f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
+        assert "127.0.0.1" in told
+        assert "hunter2" not in told
+
+
+def slowly(data: bytes, connection: socket.socket, seconds: float = 1.0) -> None:
+    """Sends bytes evenly over a time."""
+    parts = 50
+    size = -(-len(data) // parts)
+    for start in range(0, len(data), size):
+        connection.sendall(data[start : start + size])
+        time.sleep(seconds / parts)
+
+
+def test_a_connection_that_breaks_is_made_again(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vipnas_cli.media.live.FIRST_WAIT_S", 0.05)
+    data = make_clip("clip.ts").read_bytes()
+    with serving(partial(slowly, data)) as port, open_input(f"tcp://127.0.0.1:{port}") as reader:
+        times = []
+        for frame in reader:
+            times.append((frame.index, frame.time_s))
+            if reader.info.notes and frame.time_s > 1:
+                break
+        assert "made again 1 times" in reader.info.notes[-1]
+        assert times[0] == (0, 0.0)
+        # The second connection goes on by the clock on the wall, not from 0.
+        assert all(earlier[0] < later[0] and earlier[1] < later[1] for earlier, later in pairwise(times))
+
+
+def test_late_pictures_give_way_to_new_ones(make_clip: Callable[..., Path]) -> None:
+    data = make_clip("clip.ts").read_bytes()
+    with serving(partial(slowly, data)) as port, open_input(f"tcp://127.0.0.1:{port}", end_s=0.7) as reader:
+        numbers = []
+        for frame in reader:
+            numbers.append(frame.index)
+            time.sleep(0.2)
+        assert 2 <= len(numbers) < 12
+        assert all(earlier < later for earlier, later in pairwise(numbers))
+        assert re.match(r"\d+ pictures came too fast", reader.info.notes[0])
+        assert reader.damaged == 0
+
+
+def test_a_stream_that_stalls_is_given_up_and_can_be_stopped(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_clip("clip.ts", pts=range(100)).read_bytes()
+
+    def stall(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.recv(1)
+
+    with serving(stall) as port, open_input(f"tcp://127.0.0.1:{port}") as reader:
+        threading.Timer(0.3, reader.stop).start()
+        started = time.monotonic()
+        assert list(reader)
+        assert time.monotonic() - started < 2
+    waits = {"live.PATIENCE_S": 0.4, "live.FIRST_WAIT_S": 0.1, "connection.READ_S": 0.2, "connection.OPEN_S": 0.2}
+    for name, seconds in waits.items():
+        monkeypatch.setattr(f"vipnas_cli.media.{name}", seconds)
+    with serving(lambda connection: slowly(data, connection, 0.1)) as port:
+        reader = open_input(f"tcp://127.0.0.1:{port}")
+    with reader:  # the server is gone
+        assert list(reader)
+        assert "was lost" in reader.info.notes[-1]
+        assert reader.damaged >= 1
+
+
+def test_only_streams_and_pipes_are_live(make_clip: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="not live"):
+        open_input(make_clip(), live=True)
+
+
+def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg's device of test pictures in the place of the system's cameras: no camera can be counted on."""
+    source = "testsrc=size=64x48:rate=25,realtime"
+    monkeypatch.setattr(
+        "vipnas_cli.media.connection._CAMERAS", {"Linux": ("lavfi", source), "Darwin": ("lavfi", source)}
+    )
+    with open_input("0", end_s=0.3, stride=2) as reader:
+        assert isinstance(reader, LiveReader)
+        assert reader.info.frames is None
+        frames = list(reader)
+    assert all(frame.index % 2 == 0 and frame.image.shape == (48, 64, 3) for frame in frames)
+    assert 2 <= len(frames) <= 4
+
+
+USER = base64.b64encode(b"someone:hunter2").decode()
+SDP = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    "a=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
+)
+
+
+def rtsp(pictures: list[bytes], connection: socket.socket) -> None:
+    """RTSP (RFC 2326) as far as a client needs it: a password, then H.264 over the same connection without end."""
+    with connection.makefile("rb") as file:
+        while _answered(file, connection) != "PLAY":
+            pass
+    numbers = count()
+    for index in count():
+        units = [unit for unit in re.split(rb"\x00?\x00\x00\x01", pictures[index % len(pictures)]) if unit]
+        for unit in units:
+            last = 0x80 if unit is units[-1] else 0
+            packet = struct.pack(">BBHII", 0x80, last | 96, next(numbers) & 0xFFFF, 3600 * (index + 1), 7) + unit
+            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+        time.sleep(0.01)
+
+
+def _answered(file: BinaryIO, connection: socket.socket) -> str:
+    """Answers a request; its method if it had the password."""
+    lines = list(iter(lambda: file.readline().decode().strip(), ""))
+    if not lines:
+        raise ConnectionResetError
+    method = lines[0].split()[0]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    told, body, extra = "200 OK", "", "Session: 1\r\n"
+    if headers.get("authorization") != f"Basic {USER}":
+        told, method, extra = "401 Unauthorized", "", 'WWW-Authenticate: Basic realm="test"\r\n'
+    elif method == "DESCRIBE":
+        body, extra = SDP, f"Content-Type: application/sdp\r\nContent-Length: {len(SDP)}\r\n"
+    elif method == "SETUP":
+        extra += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+    connection.sendall(f"RTSP/1.0 {told}\r\nCSeq: {headers['cseq']}\r\n{extra}\r\n{body}".encode())
+    return method
+
+
+def test_rtsp_with_a_password(make_clip: Callable[..., Path], which_frame: Callable[..., int]) -> None:
+    with av.open(str(make_clip("clip.h264", key_every=1))) as container:
+        pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    with serving(partial(rtsp, pictures)) as port:
+        with open_input(f"rtsp://someone:hunter2@127.0.0.1:{port}/live/one", end_s=0.6) as reader:
+            assert str(reader.info.path) == f"rtsp://127.0.0.1:{port}/live/one"
+            frames = list(reader)
+        assert [which_frame(frame.image) for frame in frames] == [frame.index for frame in frames]
+        assert np.diff([frame.time_s for frame in frames]) == pytest.approx(0.04 * np.diff([f.index for f in frames]))
+        with pytest.raises(VideoError, match="wants another user and password"):
+            open_input(f"rtsp://someone:wrong@127.0.0.1:{port}/live/one")

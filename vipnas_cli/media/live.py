@@ -1,0 +1,235 @@
+"""Pictures as they come: a thread takes them from a camera or a stream, and late ones give way to new ones.
+
+A connection that breaks is made again, later and later; time goes on as the clock on the wall does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from vipnas_cli.errors import VideoError, VipnasError
+from vipnas_cli.media.address import Origin, Stream
+from vipnas_cli.media.frames import Frame, VideoInfo
+from vipnas_cli.media.limits import check_span
+from vipnas_cli.media.reader import VideoReader
+
+# Seconds without a picture after which a stream is given up.
+PATIENCE_S = 60.0
+# Seconds before the first new try to connect, and the most between two.
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+# Between two looks at whether somebody wants to stop.
+LOOK_S = 0.2
+
+
+class LiveReader:
+    """Iterates over the pictures of a camera or a stream, once, until `end_s`, `stop` or its end.
+
+    A picture that nobody has taken gives way to the next. Pictures are numbered as they come, so that a gap in the
+    numbers tells of dropped ones. Times count from the first picture.
+    `damaged` counts pictures that came out corrupt, and a stream that was lost for good.
+    """
+
+    sound: None = None
+
+    def __init__(
+        self, origin: Origin, start_s: float | None = None, end_s: float | None = None, stride: int = 1
+    ) -> None:
+        check_span(start_s or 0.0, end_s)
+        self._origin, self._stride = origin, stride
+        self._start_s, self._end_s = start_s or 0.0, end_s
+        self._waiting: Frame | None = None
+        self._changed = threading.Condition()
+        self._ended = self._stopped = False
+        self._failure: VipnasError | None = None
+        self._described: VideoInfo | None = None
+        self._connections = self._late = self._damaged_before = 0
+        self._lost = False
+        self._reader: VideoReader | None = None
+        # A thread that waits for a stalled stream must not hold up the end of the program.
+        self._thread = threading.Thread(target=self._take_all, name="stream", daemon=True)
+        self._thread.start()
+        try:
+            with self._changed:
+                while self._waiting is None and not self._ended:
+                    self._changed.wait(LOOK_S)
+        except BaseException:
+            self.close()
+            raise
+        if self._waiting is None:
+            raise self._failure or VideoError(f"{origin} ended before its first picture", "Check what sends it.")
+
+    @property
+    def info(self) -> VideoInfo:
+        """Facts about the stream, with notes on what happened to it so far."""
+        assert self._described is not None  # the first picture has come
+        return replace(self._described, notes=(*self._described.notes, *self._events()))
+
+    @property
+    def damaged(self) -> int:
+        """Corrupt pictures so far, and one for a stream that was lost for good."""
+        now = self._reader.damaged if self._reader else 0
+        return self._damaged_before + now + self._lost
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self._next()) is not None:
+            yield frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def stop(self) -> None:
+        """Come to an end now."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
+
+    def close(self) -> None:
+        """Let go of the stream, at the latest when its next packet comes or fails to come."""
+        self.stop()
+        self._thread.join(LOOK_S)
+
+    def _next(self) -> Frame | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is not None or self._ended or self._stopped)
+            frame, self._waiting = self._waiting, None
+            if frame is None and self._failure is not None and not self._stopped:
+                raise self._failure
+            return None if self._stopped else frame
+
+    def _take_all(self) -> None:
+        """What the thread does: connections one after another, until one ends in a way that ends all."""
+        try:
+            self._take_connections()
+        except VipnasError as error:
+            self._failure = error
+        except BaseException:
+            self._failure = VideoError(f"reading {self._origin} failed", "Report this.")
+            raise
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _take_connections(self) -> None:
+        clock = _Clock()
+        deadline, wait_s = 0.0, FIRST_WAIT_S
+        while not self._stopped:
+            before = clock.pictures
+            try:
+                if self._take_one(clock):
+                    return
+            except VideoError:
+                if not clock.pictures:
+                    raise
+            if not isinstance(self._origin, Stream):
+                return
+            if clock.pictures > before:
+                deadline, wait_s = time.monotonic() + PATIENCE_S, FIRST_WAIT_S
+            if time.monotonic() + wait_s > deadline:
+                self._lost = True
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped, wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _take_one(self, clock: _Clock) -> bool:
+        """The pictures of one connection; whether no more are wanted."""
+        with VideoReader(self._origin) as reader:
+            self._connections += 1
+            # Nothing is wrong with a connection that begins between two key frames.
+            self._damaged_before -= reader.damaged
+            self._reader = reader
+            clock.connect()
+            if self._described is None:
+                self._described = self._describe(reader.info)
+            try:
+                for frame in reader:
+                    if self._stopped or self._offer(clock.timed(frame)):
+                        return True
+            finally:
+                self._reader = None
+                self._damaged_before += reader.damaged
+        return False
+
+    def _describe(self, info: VideoInfo) -> VideoInfo:
+        note = "the sound of a live stream is left out"
+        return replace(
+            info,
+            frames=None,
+            duration_s=None,
+            average_rate=info.average_rate / self._stride,
+            audio=(),
+            notes=(*info.notes, note) if info.audio else info.notes,
+        )
+
+    def _offer(self, frame: Frame) -> bool:
+        """Puts a picture in the queue if it is wanted; whether it lies behind the last one that is."""
+        if self._end_s is not None and frame.time_s >= self._end_s:
+            return True
+        if frame.time_s < self._start_s or frame.index % self._stride:
+            return False
+        assert self._described is not None
+        size = self._described.width, self._described.height
+        if (frame.image.shape[1], frame.image.shape[0]) != size:
+            image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            frame = replace(frame, image=image)
+        with self._changed:
+            self._late += self._waiting is not None
+            self._waiting = frame
+            self._changed.notify_all()
+        return False
+
+    def _events(self) -> tuple[str, ...]:
+        events = []
+        if self._late:
+            events.append(f"{self._late} pictures came too fast and were left out (--no-live holds the stream up)")
+        if self._connections > 1:
+            events.append(f"the connection broke and was made again {self._connections - 1} times")
+        if self._lost:
+            events.append(f"the stream was lost: no picture for {PATIENCE_S:g} s")
+        return tuple(events)
+
+
+class _Clock:
+    """Numbers and times of pictures over all connections: from 0, and on by the clock on the wall at each new one."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self._began_s = 0.0
+        self._shift: int | None = None
+        self._first: Frame | None = None
+        self._last_pts = -1
+
+    def connect(self) -> None:
+        """The next picture is the first of a connection."""
+        self._shift = None
+
+    def timed(self, frame: Frame) -> Frame:
+        """The next picture with its number and time."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began_s = frame, now
+        base = self._first.time_base
+        pts = round(frame.pts * frame.time_base / base)
+        if self._shift is None:
+            self._shift = round((now - self._began_s) / base) - pts
+        pts = max(pts + self._shift, self._last_pts + 1)
+        timed = replace(frame, index=self.pictures, pts=pts, time_base=base)
+        self._last_pts, self.pictures = pts, self.pictures + 1
+        return timed
