@@ -45,7 +45,7 @@ COMMANDS = {
     """,
     "import": """
         [FILE] --detector --into --detector-size --letterbox --person-class --threshold --out/-o --name --source=
-        --licence=not stated --overwrite --size --colour --mean --std --grid --json
+        --licence=not stated --overwrite --size --colour --mean --std --grid --list --json
     """,
     "bench": """
         --pipeline --threads --provider=auto --seconds=1.0 --weights --clip --csv --overwrite --json
@@ -72,8 +72,8 @@ COMMANDS = {
         --provider=auto --json --quiet/-q
     """,
     "eval selection": """
-        --stills --people --frames=8 --seed=0 --clips --held-back=0.1 --weights --pipeline --threads=0
-        --provider=auto --json --quiet/-q
+        --stills --people --frames=8 --seed=0 --clips --held-back=0.1 --clip-frames=16 --weights --record --pipeline
+        --threads=0 --provider=auto --json --quiet/-q
     """,
     "eval steadiness": """
         CLIP... --weights --budget/-b --smooth=off --threads=0 --provider=auto --json --quiet/-q

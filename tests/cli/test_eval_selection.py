@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from vipnas_cli.bundle.reader import open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.data.clips import is_held_back
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco
@@ -74,6 +76,22 @@ def test_all_pipelines_are_scored_on_both_and_a_second_run_repeats(
             assert 0 <= row[part]["PCK@0.05"] <= row[part]["PCK@0.1"] <= row[part]["PCK@0.2"] <= 100
     assert len(found["pipelines"][1]["walks"]["PCK@0.1_by_position"]) == 3
     assert document(*arguments) == found
+
+
+def test_ranks_are_recorded_in_the_bundle_and_choose(
+    tiny_bundle: Path, stills: Path, clips: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    arguments = ("--stills", stills, "--people", 2, "--frames", 3, "--clips", clips, "--held-back", 0.4)
+    found = document("--weights", bundle, *arguments, "--clip-frames", 2, "--record")
+    assert found["counted"]["clips"]["frames"] == 2 * found["counted"]["clips"]["clips"]
+    recorded = open_bundle(bundle)
+    for row, pipeline in zip(found["pipelines"], recorded.pipelines, strict=True):
+        assert pipeline.selection == pytest.approx((row["walks"]["PCK@0.1"] + row["clips"]["PCK@0.1"]) / 2, abs=0.01)
+        assert pipeline.selection_error == row["selection_error"] >= 0
+        assert row["selection_key"] == found["pipelines"][0]["selection"]
+    assert recorded.within(1e12).name == found["chosen"][-1]
+    assert isinstance(vipnas(*arguments, "--record").exception, UsageError)
 
 
 def test_the_table_shows_the_pipelines_asked_for(tiny_bundle: Path, stills: Path) -> None:

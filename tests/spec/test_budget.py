@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.spec import Budget
@@ -85,3 +87,16 @@ def test_the_best_within_a_budget_is_the_cheapest_of_the_highest_scores(limit: f
     costs = {"medium": 5.0, "cheap": 2.0, "cheap too": 2.0, "dear": 10.0}
     scores = {"medium": 60.0, "cheap": 60.0, "cheap too": 60.0, "dear": 61.0}
     assert best_within(costs, limit, costs.__getitem__, scores.__getitem__) == best
+
+
+def test_within_a_standard_error_the_cheaper_is_taken() -> None:
+    costs, scores = {"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 60.0, "b": 68.5, "c": 70.0}
+    for error, best in ((0.0, "c"), (1.4, "c"), (1.5, "b"), (10.0, "a")):
+        assert best_within(costs, 9, costs.__getitem__, scores.__getitem__, lambda _, e=error: e) == best
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=1, max_size=8))
+def test_a_higher_budget_never_gets_a_lower_score(rows: list[tuple[int, int, int]]) -> None:
+    found = [best_within(rows, limit, *(lambda row, i=i: row[i] for i in range(3))) for limit in range(21)]
+    scores = [row[1] for row in found if row is not None]
+    assert scores == sorted(scores)

@@ -26,6 +26,8 @@ from vipnas_cli.spec.budget import best_within
 FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFESTS = DocumentKind("a complete manifest of vipnas", WeightsError, "restore it or export again")
+# Scores of a pipeline: what ranks it, the standard error, and what its key network has by itself on every frame.
+SELECTION, SELECTION_ERROR, SELECTION_KEY = "selection", "selection_error", "selection_key"
 # The bounds of the format of networks, and of what anybody would call a cost.
 LARGEST_NETWORK, LARGEST_COST = 2_000_000_000, 10**15
 
@@ -122,7 +124,12 @@ class Pipeline:
     @property
     def selection(self) -> float:
         """The score by which the best within a budget is chosen; 0 without one."""
-        return self.scores.get("selection", 0.0)
+        return self.scores.get(SELECTION, 0.0)
+
+    @property
+    def selection_error(self) -> float:
+        """The standard error of that score: within it the cheaper pipeline is taken; 0 without one."""
+        return self.scores.get(SELECTION_ERROR, 0.0)
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,13 @@ class Bundle:
 
     def within(self, macs: float) -> Pipeline:
         """The best pipeline whose mean cost per person and frame is at most `macs`; BudgetError names the cheapest."""
-        best = best_within(self.pipelines, macs, lambda p: p.macs_per_person_frame, lambda p: p.selection)
+        best = best_within(
+            self.pipelines,
+            macs,
+            lambda pipeline: pipeline.macs_per_person_frame,
+            lambda pipeline: pipeline.selection,
+            lambda pipeline: pipeline.selection_error,
+        )
         if best is None:
             cheapest = self.by_cost[0]
             raise BudgetError(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from vipnas_cli.bundle.reader import Pipeline
 from vipnas_cli.cli.console import message_console, print_json, result_console
+from vipnas_cli.cli.import_authors import print_preset, read_authors
 from vipnas_cli.cli.import_network import ImportOptions
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.foreign.around import Normalisation
+from vipnas_cli.foreign.authors import SUFFIX
+from vipnas_cli.foreign.authors_importer import ImportedPreset
 from vipnas_cli.foreign.conventions import Given
 from vipnas_cli.foreign.detector_importer import (
     ForeignDetector,
@@ -27,30 +32,40 @@ from vipnas_cli.foreign.importer import Imported, Origin, about_imported, import
 def import_job(options: ImportOptions) -> None:
     """Imports what is named, and prints how it was read and what it costs."""
     options.check()
-    size = options.crop
-    _ = options.scaling
+    _ = options.crop, options.scaling
     if options.into is None:
         check_outputs([options.bundle], [p for p in (options.file, options.detector) if p], options.overwrite)
     elif not options.into.exists():
         raise WeightsError(f"{options.into} does not exist", "name a bundle, or a new one with --out")
     console, printer = message_console(options.json), result_console()
     detector = _detector(options, console)
-    imported = None
+    imported: Imported | ImportedPreset | None = None
     if options.file is not None:
-        console.print(f"Reading {options.file} and trying it on synthetic people …")
-        origin = Origin(options.network_name, options.source, options.licence)
-        imported = import_network(options.file, options.bundle, origin, size, _given(options))
+        imported = _network(options.file, options, console)
     if detector is not None:
         place = add_detector if imported is not None or options.into is not None else bundled_with
         place(detector, options.bundle)
     if options.json:
         print_json(_document(imported, detector))
         return
-    if imported is not None:
+    if isinstance(imported, ImportedPreset):
+        print_preset(imported, options, printer)
+    elif imported is not None:
         _print_network(imported, printer)
+    if imported is not None:
+        _print_pipelines(imported.pipelines, printer)
     if detector is not None:
         _print_detector(detector, printer)
     _print_next(options, imported, printer)
+
+
+def _network(file: Path, options: ImportOptions, console: Console) -> Imported | ImportedPreset:
+    """The pose network that is named, written to the bundle."""
+    if file.suffix == SUFFIX:
+        return read_authors(file, options, console)
+    console.print(f"Reading {file} and trying it on synthetic people …")
+    origin = Origin(options.network_name, options.source, options.licence)
+    return import_network(file, options.bundle, origin, options.crop, _given(options))
 
 
 def _given(options: ImportOptions) -> Given:
@@ -81,11 +96,12 @@ def _detector(options: ImportOptions, console: Console) -> ForeignDetector | Non
     return read_detector(options.detector, Origin(options.network_name, options.source, options.licence), given)
 
 
-def _document(imported: Imported | None, detector: ForeignDetector | None) -> dict[str, object]:
+def _document(imported: Imported | ImportedPreset | None, detector: ForeignDetector | None) -> dict[str, object]:
     """What was imported; of a detector alone its own facts."""
     if imported is None:
         return {} if detector is None else about_detector(detector)
-    return {**about_imported(imported), "detector": None if detector is None else about_detector(detector)}
+    about = imported.to_json() if isinstance(imported, ImportedPreset) else about_imported(imported)
+    return {**about, "detector": None if detector is None else about_detector(detector)}
 
 
 def _print_network(imported: Imported, printer: Console) -> None:
@@ -100,14 +116,19 @@ def _print_network(imported: Imported, printer: Console) -> None:
         f"read as {how.colour}, normalised {how.normalisation.name}, cells at the {grid}, heatmaps × {how.gain:.3g}: "
         f"finds {found.found:.0%} of the keypoints of synthetic people{nearest}\n"
     )
+
+
+def _print_pipelines(pipelines: tuple[Pipeline, ...], printer: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("pipeline", "cycle", "GFLOPs", "PCK@0.1 on synthetic clips"):
+    for column in ("pipeline", "cycle", "GFLOPs", "PCK@0.1"):
         table.add_column(column, justify="left" if column == "pipeline" else "right")
-    for pipeline in imported.pipelines:
+    for pipeline in pipelines:
         cost = f"{pipeline.macs_per_person_frame / 1e9:.3f}"
-        table.add_row(pipeline.name, str(len(pipeline.networks)), cost, f"{pipeline.scores['selection']:.1f}")
+        table.add_row(pipeline.name, str(len(pipeline.networks)), cost, f"{pipeline.selection:.1f}")
     printer.print(table)
-    printer.print("")
+    printer.print(
+        "PCK@0.1: the network's own on synthetic clips, less what the followers lose behind bundled networks\n"
+    )
 
 
 def _print_detector(found: ForeignDetector, printer: Console) -> None:
@@ -125,7 +146,7 @@ def _print_detector(found: ForeignDetector, printer: Console) -> None:
     )
 
 
-def _print_next(options: ImportOptions, imported: Imported | None, printer: Console) -> None:
+def _print_next(options: ImportOptions, imported: Imported | ImportedPreset | None, printer: Console) -> None:
     budget = ""
     if imported is not None:
         cheapest = min(pipeline.macs_per_person_frame for pipeline in imported.pipelines)

@@ -45,7 +45,11 @@ class ImportOptions:
 
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="An ONNX pose network for crops of one person.", show_default=False),
+        typer.Argument(
+            metavar="[FILE]",
+            help="An ONNX pose network for crops of one person, or a .pth checkpoint of the paper's authors.",
+            show_default=False,
+        ),
     ] = None
     detector: Annotated[
         Path | None,
@@ -161,6 +165,12 @@ class ImportOptions:
             rich_help_panel=READING,
         ),
     ] = None
+    known: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Print public networks: score, cost, licence, where they are offered. Nothing is downloaded."
+        ),
+    ] = False
     json: Annotated[
         bool, typer.Option("--json", help="Print what was found as one JSON document.", rich_help_panel="Output")
     ] = False
@@ -219,7 +229,7 @@ class ImportOptions:
 
 
 def _name_of(path: Path | None) -> str:
-    return "" if path is None else path.name.removesuffix(".onnx")
+    return "" if path is None else path.name.removesuffix(".onnx").removesuffix(".pth")
 
 
 def _triple(option: str, text: str) -> tuple[float, float, float]:
@@ -234,6 +244,7 @@ def _triple(option: str, text: str) -> tuple[float, float, float]:
 def import_network(options: ImportOptions) -> None:
     """Make any ONNX pose network a key network: a bundle that runs it alone and with the bundled followers behind it.
 
+    A checkpoint of the paper's authors (vipnas_mbv3, vipnas_res50 of mmpose) becomes a bundle and a checkpoint of ours.
     Heatmaps and SimCC are understood; the first 17 keypoints have to be COCO's. A person detector goes into the same
     bundle, or into one that is there.
 
@@ -241,6 +252,11 @@ def import_network(options: ImportOptions) -> None:
 
     Example: vipnas import --detector rtmdet.onnx --into mine.vipnas
     """
+    if options.known:
+        from vipnas_cli.cli.import_known import list_known
+
+        list_known(options.json)
+        return
     try:
         from vipnas_cli.cli.import_job import import_job
     except ImportError as error:

@@ -42,7 +42,12 @@ def is_held_back(sequence: str, share: float) -> bool:
 
     Decided by the beginning of its name alone, because clips cut from one video mostly begin alike and belong together.
     """
-    return zlib.crc32(sequence[:NAME_START].encode()) % 1000 < round(1000 * share)
+    return zlib.crc32(video_of(sequence).encode()) % 1000 < round(1000 * share)
+
+
+def video_of(sequence: str) -> str:
+    """What clips of one video have in common: the beginning of their names."""
+    return sequence[:NAME_START]
 
 
 def _clips(root: Path, path: Path) -> list[PersonClip]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.arrays import Points
 from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.files.coco import people_only, read_json
 from vipnas_cli.data.files.image_store import read_image
@@ -20,8 +21,8 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
-from vipnas_cli.metrics.pck import limb_pck
-from vipnas_cli.pose import HeatmapCodec
+from vipnas_cli.metrics.pck import limb_pck, limbs_of
+from vipnas_cli.pose import HeatmapCodec, Skeleton
 
 
 def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
@@ -33,12 +34,22 @@ def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapC
 
 
 @dataclass(frozen=True)
+class ClipCount:
+    """Of one clip of a sequence: how many limb joints are right at PCK@0.1, and how many are labelled."""
+
+    sequence: str
+    right: int
+    labelled: int
+
+
+@dataclass(frozen=True)
 class ClipScores:
-    """PCK in percent at 0.2, 0.1, 0.05 of the limb box, PCK@0.1 by position in the cycle, and the frames counted."""
+    """PCK in percent at 0.2, 0.1, 0.05 of the limb box, PCK@0.1 by position and by clip, and the frames counted."""
 
     pck: tuple[float, ...]
     pck_by_position: tuple[float, ...]
     frames: int
+    clips: tuple[ClipCount, ...] = ()
 
 
 def evaluate_clips(
@@ -65,4 +76,16 @@ def evaluate_clips(
         for p in range(len(estimator.schedule))
     ]
     total = limb_pck(true, predicted, seen, estimator.skeleton)
-    return ClipScores(tuple(float(v) for v in total), tuple(by_position), len(true))
+    ends: list[int] = np.cumsum([len(clip.frames) for clip in clips]).tolist()
+    by_clip = []
+    for clip, end in zip(clips, ends, strict=True):
+        own = slice(end - len(clip.frames), end)
+        by_clip.append(_count(clip.sequence, true[own], predicted[own], seen[own], estimator.skeleton))
+    return ClipScores(tuple(float(v) for v in total), tuple(by_position), len(true), tuple(by_clip))
+
+
+def _count(sequence: str, true: Points, predicted: Points, seen: NDArray[np.bool_], skeleton: Skeleton) -> ClipCount:
+    """What is right of one clip: points (T, K, 2), labelled ones (T, K)."""
+    labelled = int(seen[:, limbs_of(skeleton)].sum())
+    share = float(limb_pck(true, predicted, seen, skeleton, (0.1,))[0]) if labelled else 0.0
+    return ClipCount(sequence, round(labelled * share / 100), labelled)

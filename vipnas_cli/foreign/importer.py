@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.bundle.reader import (
     FORMAT,
     MANIFEST,
+    SELECTION,
+    SELECTION_ERROR,
+    SELECTION_KEY,
     NetworkFile,
     Pipeline,
     bundled_weights,
@@ -29,6 +33,7 @@ from vipnas_cli.bundle.reader import (
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSet, SetSizes, clip_sets
 from vipnas_cli.evaluation.pck import evaluate_clips
+from vipnas_cli.evaluation.ranking import Rank, rank_of
 from vipnas_cli.files import inside, make_folder, read_regular, write_bytes, write_json
 from vipnas_cli.foreign.conventions import NOTHING_GIVEN, Given, Understood, understand
 from vipnas_cli.foreign.graph_cost import graph_cost
@@ -139,6 +144,7 @@ def write_pipelines(folder: Path, name: str, key: NetworkFile, facts: dict[str, 
     """
     networks, rows, found = {key.path.stem: _row(key, facts)}, [], []
     clips = clip_sets(None, SetSizes(CLIPS, 1, FRAMES)).scored
+    alone = score_pipeline(Pipeline(name, (key,), {}), clips)
     for label, followers in follower_sets().items():
         for file in followers:
             if file.path.stem not in networks:
@@ -146,7 +152,7 @@ def write_pipelines(folder: Path, name: str, key: NetworkFile, facts: dict[str, 
                 networks[file.path.stem] = _row(file, {"origin": "bundled follower", "licence": "Apache-2.0"})
         own = tuple(NetworkFile(folder / f.path.name, f.sha256, f.macs, f.parameters, f.plan) for f in followers)
         pipeline = Pipeline(f"{name}{label}", (key, *own), {})
-        scores = {"selection": score_pipeline(pipeline, clips)}
+        scores = _expected(pipeline, alone, clips)
         found.append(Pipeline(pipeline.name, pipeline.networks, scores))
         rows.append(
             {"name": pipeline.name, "cycle": [key.path.stem, *(f.path.stem for f in followers)], "scores": scores}
@@ -193,13 +199,33 @@ def follower_sets() -> dict[str, tuple[NetworkFile, ...]]:
     return found
 
 
-def score_pipeline(pipeline: Pipeline, clips: ClipSet) -> float:
+def _expected(pipeline: Pipeline, alone: Rank, clips: ClipSet) -> dict[str, float]:
+    """The scores that rank a pipeline whose key network has the rank `alone` by itself.
+
+    What followers lose was measured on real clips behind bundled networks; where it was not, synthetic clips tell.
+    """
+    followers = tuple(network.sha256 for network in pipeline.networks[1:])
+    ranked = [p for p in open_bundle(bundled_weights()).pipelines if p.scores.get(SELECTION_KEY)]
+    same = [p for p in ranked if tuple(network.sha256 for network in p.networks[1:]) == followers]
+    rank = alone
+    if followers and same:
+        rank = Rank(alone.score * fmean(p.selection / p.scores[SELECTION_KEY] for p in same), alone.error)
+    elif followers:
+        rank = score_pipeline(pipeline, clips)
+    error = max((p.selection_error for p in ranked), default=rank.error)
+    return {
+        SELECTION: round(rank.score, 2),
+        SELECTION_ERROR: round(error, 2),
+        SELECTION_KEY: round(alone.score, 2),
+    }
+
+
+def score_pipeline(pipeline: Pipeline, clips: ClipSet) -> Rank:
     """PCK@0.1 in percent on clips with the boxes of the labels, to rank the pipelines of one bundle."""
     estimator = OnnxEstimator(pipeline, RuntimeOptions())
     # The cycle as stated, so that every pipeline costs what its name says.
     rules = TrackerOptions(early_keys=False)
-    found = evaluate_clips(estimator, clips.clips, rules, lambda path: clips.pictures[path])
-    return round(found.pck[1], 2)
+    return rank_of([evaluate_clips(estimator, clips.clips, rules, lambda path: clips.pictures[path]).clips])
 
 
 def about_imported(imported: Imported) -> dict[str, Any]:

@@ -21,8 +21,9 @@ class KnownNetwork:
     """A network as its publisher tells of it.
 
     `average_precision` is that on COCO val2017, of keypoints, or of person boxes for a detector. `gflops` are
-    multiply-accumulates, None where not published. `sha256` is that of the file that is imported, its first eight
-    digits where only they are published (mmpose: in the file's name), "" for none. `imported` tells in what form.
+    multiply-accumulates, None where not published. `sha256` is that of the file on offer, of archives that of the
+    network inside; its first eight digits where only they are published (mmpose: in the file's name), "" for none.
+    `imported` tells in what form it is imported.
     """
 
     name: str

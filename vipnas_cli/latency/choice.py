@@ -99,6 +99,14 @@ def default_budget(weights: Path | None) -> str:
     return f"{math.ceil(cheapest / 1e6) / 1e3:g}GFLOPs"
 
 
+def stated_budget(budget: str | None, weights: Path | None) -> Budget | None:
+    """The budget that a pipeline is chosen by; None for one network, which is taken as it is, without a budget."""
+    if budget is not None:
+        return Budget.parse(budget)
+    single = weights is not None and weights.is_file() and not is_archive(weights)
+    return None if single else Budget.parse(default_budget(weights))
+
+
 def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, workload: Workload | None = None) -> Choice:
     """The best pipeline within the budget; an exported network is taken as it is.
 

@@ -192,7 +192,13 @@ def best_measured(pipelines: Sequence[Pipeline], figures: Mapping[str, float], b
     at_most = budget.unit == "ms"
     slowness = {name: figure if at_most else -figure for name, figure in figures.items()}
     limit = budget.value if at_most else -budget.value
-    best = best_within(pipelines, limit, lambda pipeline: slowness[pipeline.name], lambda pipeline: pipeline.selection)
+    best = best_within(
+        pipelines,
+        limit,
+        lambda pipeline: slowness[pipeline.name],
+        lambda pipeline: pipeline.selection,
+        lambda pipeline: pipeline.selection_error,
+    )
     if best is None:
         fastest = min(slowness, key=lambda name: slowness[name])
         what = "takes at most {} per person and frame" if at_most else "reaches {} with one person"

@@ -54,13 +54,27 @@ class Budget:
             raise BudgetError(f"budget {text!r} is not a number above 0 that can be met", _HELP)
         return budget
 
+    def excess(self, macs: float) -> float:
+        """The share by which multiply-accumulates are above the budget; 0 within it, and for budgets in ms and fps."""
+        return max(macs / self.value - 1, 0.0) if self.unit == "macs" else 0.0
+
     def __str__(self) -> str:
         return f"{self.value / 1e9:g} GFLOPs" if self.unit == "macs" else f"{self.value:g} {self.unit}"
 
 
 def best_within(
-    entries: Iterable[Entry], limit: float, cost: Callable[[Entry], float], score: Callable[[Entry], float]
+    entries: Iterable[Entry],
+    limit: float,
+    cost: Callable[[Entry], float],
+    score: Callable[[Entry], float],
+    error: Callable[[Entry], float] = lambda _entry: 0.0,
 ) -> Entry | None:
-    """The best of those that cost at most `limit`: the highest score, then the lowest cost, then the first; or None."""
+    """The cheapest of those that cost at most `limit` and are as good as any of them; None if nothing is affordable.
+
+    As good is who scores no less than anybody's score minus its standard `error` (Breiman et al. 1984, section 3.4.3);
+    of equal costs the higher score, then the first. A higher limit never gives a lower score.
+    """
     affordable = [entry for entry in entries if cost(entry) <= limit]
-    return max(affordable, key=lambda entry: (score(entry), -cost(entry)), default=None)
+    needed = max((score(entry) - error(entry) for entry in affordable), default=0.0)
+    good = [entry for entry in affordable if score(entry) >= needed]
+    return min(good, key=lambda entry: (cost(entry), -score(entry)), default=None)

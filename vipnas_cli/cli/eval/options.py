@@ -318,7 +318,19 @@ class SelectionOptions:
         float,
         typer.Option(min=0.0, max=1.0, help="Share of the train clips that no training saw.", rich_help_panel="Data"),
     ] = 0.1
+    clip_frames: Annotated[
+        int, typer.Option(min=1, help="At most so many frames of each real clip.", rich_help_panel="Data")
+    ] = 16
     weights: Weights = None
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Write score and standard error into the bundle that --weights names, so that --budget chooses by "
+            "them.",
+            rich_help_panel="Model",
+        ),
+    ] = False
     pipelines: Annotated[
         tuple[str, ...],
         typer.Option(

@@ -43,7 +43,7 @@ from vipnas_cli.evaluation.posetrack import (
 from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, people_source
-from vipnas_cli.latency.choice import default_budget
+from vipnas_cli.latency.choice import default_budget, stated_budget
 from vipnas_cli.latency.model import Cost, Model, open_detector, open_model
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
@@ -208,10 +208,17 @@ def _document(
     if model:
         document["flip"] = options.flip
         document["early_keys"] = options.early_keys
+        document["over_budget"] = round(_over_budget(options, cost), 4)
         document["speed"] = _speed(outcome, options)
     else:
         document["predictions"] = str(options.predictions)
     return document
+
+
+def _over_budget(options: EvalOptions, cost: Cost) -> float:
+    """The share by which what ran is above the budget that chose the pipeline, 0 within it."""
+    budget = stated_budget(options.budget, options.weights)
+    return budget.excess(cost.macs_per_person_frame) if budget else 0.0
 
 
 def _speed(outcome: Outcome, options: EvalOptions) -> dict[str, Any]:
@@ -235,6 +242,9 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     print_scores(outcome.scores, results)
     if model:
         print_ablation(outcome.variants, model, results)
+        if document["over_budget"]:
+            why = "the flip test doubles the cost" if options.flip else "early key frames come on top of the cycle"
+            results.print(f"{100 * document['over_budget']:.0f} % above the budget: {why}.\n")
     print_sequences(document["sequences"], results)
     if options.chatty and model:
         speed = document["speed"]

@@ -15,7 +15,7 @@ from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outpu
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.pipeline import WAITING, Outputs, RunStatistics, process
-from vipnas_cli.latency.choice import Choice, Workload, default_budget
+from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
 from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.overlay import OverlaySink
 
@@ -61,7 +61,8 @@ def run_input(run: RunOptions, options: RunOptions, console: Console, label: str
             if not statistics.frames:
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs))
-        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes)
+        budget = stated_budget(options.budget, options.weights)
+        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes, budget)
         finish_pages(outputs, report.to_json())
         return report
 

@@ -15,6 +15,7 @@ from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
 from vipnas_cli.metrics.steadiness import Steadiness
+from vipnas_cli.spec import Budget
 
 LISTED_PEOPLE = 6
 DAMAGED, INTERRUPTED = 5, 130
@@ -22,7 +23,7 @@ DAMAGED, INTERRUPTED = 5, 130
 
 @dataclass(frozen=True)
 class RunReport:
-    """Counts, times and true costs of a run."""
+    """Counts, times and true costs of a run; `budget` is what the pipeline was chosen by, if it was."""
 
     statistics: RunStatistics
     choice: Choice
@@ -30,6 +31,7 @@ class RunReport:
     outputs: tuple[Path, ...]
     damaged: int
     notes: tuple[str, ...] = ()
+    budget: Budget | None = None
 
     @property
     def exit_code(self) -> int:
@@ -40,10 +42,15 @@ class RunReport:
 
     @property
     def macs_per_person_frame(self) -> float:
-        """What the networks really cost, with early key frames, per person and frame."""
-        crops = self.statistics.crops
+        """What the pose networks really cost per person and frame: early key frames and those not believed included."""
+        crops, seen = self.statistics.crops, self.statistics.people.total()
         total = sum(self.choice.pipeline.networks[position].macs * count for position, count in crops.items())
-        return total / max(crops.total(), 1)
+        return total / max(seen or crops.total(), 1)
+
+    @property
+    def over_budget(self) -> float:
+        """The share by which that is above the budget, 0 within it."""
+        return self.budget.excess(self.macs_per_person_frame) if self.budget else 0.0
 
     @property
     def detector_macs_per_frame(self) -> float:
@@ -81,6 +88,8 @@ class RunReport:
             "fps": round(self.fps, 2),
             "busy_s": {stage: round(seconds, 3) for stage, seconds in found.busy_s.items()},
             "macs_per_person_frame": round(self.macs_per_person_frame),
+            "budget": str(self.budget) if self.budget else None,
+            "over_budget": round(self.over_budget, 4),
             "stated_macs_per_person_frame": round(self.choice.pipeline.macs_per_person_frame),
             "detector_macs_per_frame": round(self.detector_macs_per_frame),
             "provider": self.tracker.provider,
@@ -104,6 +113,8 @@ def print_report(report: RunReport, console: Console) -> None:
     shares = ", ".join(f"{stage} {100 * busy[stage] / max(found.wall_s, 1e-9):.0f} %" for stage in busy)
     table.add_row("busy", f"{shares} of the time, side by side")
     table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
+    if report.over_budget:
+        table.add_row("", _over_budget(report))
     if report.tracker.detector is not None:
         table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
     table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
@@ -134,6 +145,15 @@ def _steadiness(found: Steadiness) -> str:
         return "nobody in two consecutive frames"
     rates = f"{found.jumps_per_100:.1f} jumps and {found.exchanges_per_100:.1f} exchanges of sides in 100 steps"
     return f"{rates}, median acceleration {found.acceleration:.2f} % of the height"
+
+
+def _over_budget(report: RunReport) -> str:
+    """A warning with the figures."""
+    stated = report.choice.pipeline.macs_per_person_frame / 1e9
+    return (
+        f"{100 * report.over_budget:.0f} % above the budget of {report.budget}: early key frames and people not "
+        f"believed came on top of the cycle's {stated:.3f}"
+    )
 
 
 def _threads(choice: Choice) -> str:

@@ -1,0 +1,59 @@
+"""What ranks the pipelines of a bundle: PCK@0.1 on real clips and on walks over stills, with its standard error.
+
+A standard error counts videos, not frames: frames of one video, and clips cut from it, err alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vipnas_cli.data.clips import video_of
+from vipnas_cli.evaluation.pck import ClipCount
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A score in percent and its standard error."""
+
+    score: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """On how many clips one pipeline is better than another, as good, and worse, by more than a margin."""
+
+    better: int
+    equal: int
+    worse: int
+
+
+def rank_of(parts: Sequence[Sequence[ClipCount]]) -> Rank:
+    """The mean over kinds of clips, each of which counts alike however many clips it has."""
+    ranks = [_share(part) for part in parts]
+    error = math.sqrt(sum(rank.error**2 for rank in ranks)) / len(ranks)
+    return Rank(sum(rank.score for rank in ranks) / len(ranks), error)
+
+
+def _share(clips: Sequence[ClipCount]) -> Rank:
+    """The percentage of all keypoints that are right; its error is a ratio's (Cochran 1977, chapter 6)."""
+    videos: dict[str, list[ClipCount]] = defaultdict(list)
+    for clip in clips:
+        videos[video_of(clip.sequence)].append(clip)
+    right = np.array([sum(clip.right for clip in video) for video in videos.values()], float)
+    labelled = np.array([sum(clip.labelled for clip in video) for video in videos.values()], float)
+    share, count = right.sum() / max(labelled.sum(), 1), len(videos)
+    spread = np.square(right - share * labelled).sum() * count / max(count - 1, 1)
+    return Rank(100 * float(share), 100 * math.sqrt(spread) / max(float(labelled.sum()), 1))
+
+
+def compared(one: Sequence[ClipCount], other: Sequence[ClipCount], margin: float = 5.0) -> Comparison:
+    """One pipeline against another on the same clips; `margin` in percent of a clip's keypoints."""
+    gains = [100 * (a.right - b.right) / a.labelled for a, b in zip(one, other, strict=True) if a.labelled]
+    better, worse = sum(gain > margin for gain in gains), sum(gain < -margin for gain in gains)
+    return Comparison(better, len(gains) - better - worse, worse)
