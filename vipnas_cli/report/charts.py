@@ -71,7 +71,8 @@ def line_chart(times: Floats, curves: Sequence[Curve], axis: Axis, width: int = 
         "unit": axis.unit,
         "curves": [[curve.name, _numbers(curve.values, 2 if axis.high <= 1 else 1)] for curve in curves],
     }
-    return f'<div class="chart">{_legend(curves)}{_svg(parts, width, height, "curves over time")}{_data(data)}</div>'
+    svg = _svg(parts, width, height, "curves over time")
+    return f'<div class="chart {"half" if width < WIDTH else "wider"}">{_legend(curves)}{svg}{_data(data)}</div>'
 
 
 def time_line(rows: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], start: float, end: float) -> str:
@@ -91,7 +92,7 @@ def time_line(rows: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], st
                 f'<rect x="{x(first):.1f}" y="{top + 2}" width="{wide:.1f}" height="{step - 5}" rx="3" '
                 f'style="fill:{color}"><title>{escape(told)}</title></rect>'
             )
-    return f'<div class="chart">{_svg(parts, WIDTH, height, "who is where in time")}</div>'
+    return f'<div class="chart wider">{_svg(parts, WIDTH, height, "who is where in time")}</div>'
 
 
 def ticks_of_time(start: float, end: float, count: int = 10) -> list[float]:
