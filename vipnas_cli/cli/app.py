@@ -14,7 +14,7 @@ from vipnas_cli.cli.commands import data_app, doctor, info, models
 from vipnas_cli.cli.console import bear_any_text
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
-from vipnas_cli.cli.failures import of_system, sentences
+from vipnas_cli.cli.failures import of_import, of_system, sentences
 from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.report.command import report
@@ -97,6 +97,12 @@ def main() -> None:
         if os.environ.get("VIPNAS_DEBUG"):
             raise
         failure = of_system(error)
+        print(f"vipnas: {sentences(failure)}", file=sys.stderr)
+        sys.exit(failure.exit_code)
+    except ImportError as error:
+        if os.environ.get("VIPNAS_DEBUG"):
+            raise
+        failure = of_import(error)
         print(f"vipnas: {sentences(failure)}", file=sys.stderr)
         sys.exit(failure.exit_code)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import platform
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,8 @@ import packaging.requirements
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from vipnas_cli.cli.failures import of_import
+
 State = Literal["ok", "warn", "fail"]
 _EXTRA = re.compile(r"extra == ['\"]([\w-]+)['\"]")
 EXTRAS = {
@@ -22,6 +24,10 @@ EXTRAS = {
     "eval": "COCO scores of vipnas eval, and pictures of scores",
 }
 MODULES = {"opencv-python": "cv2"}
+OTHER_BUILDS = {
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-silicon", "onnxruntime-directml"),
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python-headless", "opencv-contrib-python"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,27 +96,32 @@ def _package(requirement: Requirement) -> Finding:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        if requirement.name == "onnxruntime" and (other := _other_runtime()):
-            return Finding("ok", requirement.name, f"{other} in its place")
+        if not extra and (other := _other_build(requirement.name)):
+            return _fault(requirement.name) or Finding("ok", requirement.name, f"{other} in its place")
         return Finding("warn" if extra else "fail", requirement.name, f"not installed{use}", advice)
     if not extra and (fault := _fault(requirement.name)):
-        return Finding("fail", requirement.name, f"{version} cannot be loaded: {fault}", f"{advice} --force-reinstall")
+        return replace(fault, found=f"{version}: {fault.found}", advice=fault.advice or f"{advice} --force-reinstall")
     if requirement.allows(version):
         return Finding("ok", requirement.name, f"{version}{use}")
     return Finding("warn" if extra else "fail", requirement.name, f"{version}, needs {requirement.bounds}{use}", advice)
 
 
-def _fault(name: str) -> str:
-    """Why a package that is installed cannot be imported, "" if it can."""
+def _fault(name: str) -> Finding | None:
+    """Why a package that is installed cannot be imported, None if it can."""
     try:
         import_module(MODULES.get(name, name))
-    except (ImportError, OSError) as error:
-        return str(error)
-    return ""
+    except ImportError as error:
+        try:
+            told = of_import(error)
+        except ImportError:
+            return Finding("fail", name, f"cannot be loaded: {error}")
+        return Finding("fail", name, told.what, told.hint)
+    except OSError as error:
+        return Finding("fail", name, f"cannot be loaded: {error}")
+    return None
 
 
-def _other_runtime() -> str:
-    """A build of ONNX Runtime for other hardware, which has a name of its own."""
-    names = ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-silicon", "onnxruntime-directml")
+def _other_build(name: str) -> str:
+    """A build of a package for other hardware or without windows, which has a name of its own."""
     installed = {found.metadata["Name"] for found in metadata.distributions()}
-    return next((name for name in names if name in installed), "")
+    return next((other for other in OTHER_BUILDS.get(name, ()) if other in installed), "")

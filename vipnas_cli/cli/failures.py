@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import shown
+
+_LIBRARY = re.compile(r"(lib[^\s:]+\.so[^\s:]*): cannot open shared object file")
+# OpenCV's usual wheel wants the libraries of a desktop. Both wheels hold the same files, so the other one goes first.
+HEADLESS = (
+    "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless: OpenCV without "
+    "windows, which needs none of a desktop's libraries"
+)
 
 
 def sentences(error: VipnasError) -> str:
@@ -19,6 +27,18 @@ def of_system(error: OSError) -> VipnasError:
     if error.filename is None:
         raise error
     return VipnasError(f"{shown(str(error.filename))} cannot be used: {error.strerror}")
+
+
+def of_import(error: ImportError) -> VipnasError:
+    """What a package cannot be loaded for, if the system lacks a library; other failed imports are faults and go on."""
+    found = _LIBRARY.search(str(error))
+    if found is None:
+        raise error
+    package = (error.name or "a package").partition(".")[0]
+    what = f"{'OpenCV' if package == 'cv2' else package} cannot be loaded: this system has no {found[1]}"
+    return VipnasError(
+        what, HEADLESS if package == "cv2" else f"install the package of your system that has {found[1]}"
+    )
 
 
 def document_of(error: VipnasError) -> dict[str, Any]:
