@@ -52,6 +52,7 @@ def test_no_more_boxes_than_allowed_and_found_ones_first() -> None:
     asked = candidates(found(boxes_at(0, 200)), boxes_at(500), np.array([3]), 2)
     assert asked.followed.tolist() == [NOBODY, NOBODY]
     assert asked.newcomers.tolist() == [True, True]
+    assert asked.left_out == 1
 
 
 def test_the_same_body_in_another_box_is_the_same_person() -> None:

@@ -12,7 +12,7 @@ from vipnas_cli.errors import OutputError, VideoError
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
-from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.spec import FAST_BASE, Plan
 
@@ -51,6 +51,23 @@ def propagator() -> Propagator:
 
 
 def ignore(statistics: RunStatistics) -> None: ...
+
+
+class ThreePeople:
+    """Somebody at the left, in the middle and at the right."""
+
+    def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        left = np.array([0, 20, 40], np.float32)
+        return np.stack([left, 0 * left, left + 20, 0 * left + 60], 1), np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize(("most", "frames_told", "boxes_told"), [(1, 4, 2), (2, 4, 1), (3, 0, 0)])
+def test_people_beyond_the_most_are_counted(most: int, frames_told: int, boxes_told: int) -> None:
+    crowded = Propagator(
+        PaintedEstimator((Plan(FAST_BASE),)), ThreePeople(), options=PropagationOptions(max_people=most)
+    )
+    found = process(frames(4), crowded, Outputs([Listing()], []), ignore)
+    assert (found.crowded_frames, found.most_left_out) == (frames_told, boxes_told)
 
 
 def test_every_frame_arrives_in_order_with_its_time() -> None:

@@ -86,7 +86,7 @@ class DetectorSource:
     """A detector on pictures whose longer side has `side` pixels; by default those that it was trained on.
 
     A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
-    `verified` counts the boxes that a verifier has seen.
+    `verified` counts the boxes that a verifier has seen, which are at most `most_candidates` in a picture.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class DetectorSource:
         self.threshold = own if threshold is None else threshold
         self.overlap = overlap
         self.verified = 0
+        self.most_candidates = MOST_CANDIDATES
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
@@ -122,7 +123,7 @@ class DetectorSource:
 
     def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
         """Verify and nms: where the verifier finds the people of the boxes, with the scores of both, best first."""
-        boxes, scores = boxes[:MOST_CANDIDATES], scores[:MOST_CANDIDATES]
+        boxes, scores = boxes[: self.most_candidates], scores[: self.most_candidates]
         self.verified += len(boxes)
         own_scores, boxes = verify_boxes(verifier, image, boxes)
         together = np.sqrt(scores * own_scores)

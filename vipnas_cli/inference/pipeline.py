@@ -38,6 +38,8 @@ class RunStatistics:
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     interrupted: bool = False
+    crowded_frames: int = 0
+    most_left_out: int = 0
     steadiness: Steadiness | None = None
 
     @property
@@ -50,6 +52,8 @@ class RunStatistics:
         self.frames += 1
         self.crops[step.position] += step.crops
         self.looks += step.looked
+        self.crowded_frames += step.left_out > 0
+        self.most_left_out = max(self.most_left_out, step.left_out)
         if step.reason:
             self.reasons[step.reason] += 1
         self.people.update(step.people.ids.tolist())

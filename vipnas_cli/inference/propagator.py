@@ -63,14 +63,15 @@ class PropagationOptions:
 
 @dataclass(frozen=True)
 class Step:
-    """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, and
-    whether people were looked for."""
+    """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, whether
+    people were looked for, and how many boxes were left out because there were too many."""
 
     people: People
     position: int
     reason: KeyReason | None
     crops: int
     looked: bool = False
+    left_out: int = 0
 
 
 @dataclass
@@ -170,7 +171,7 @@ class Propagator:
         detected_s = time_s if looked or last is None else last.detected_s
         transforms = tuple(view.poses.transforms[i] for i in keep)
         self._last = _LastFrame(0, people, transforms, heatmaps, reference, small, detected_s)
-        return Step(people, 0, reason, seen.computed, looked)
+        return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _view(self, seen: FramePoses, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""

@@ -12,6 +12,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import (
+    MOST_CANDIDATES,
     CellDetector,
     DetectorSource,
     DistinctPeople,
@@ -30,6 +31,8 @@ DETECT_EVERY_S = 0.25
 DETECTED_EVIDENCE = 0.36
 # Average precision wants everything that a detector has seen, ranked; below this it sees people everywhere.
 SCORE_FLOOR = 0.05
+# Boxes that a verifier sees for each person that may be there.
+CANDIDATES_PER_PERSON = 3
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,10 @@ def detector_as_run(file: DetectorFile, options: TrackerOptions) -> DetectorFile
 def open_people_source(
     file: DetectorFile, estimator: PoseEstimator, runtime: RuntimeOptions, options: TrackerOptions = TrackerOptions()
 ) -> DistinctPeople:
-    """What finds people with a detector of a bundle; see people_source."""
-    return people_source(OnnxDetector(detector_as_run(file, options), runtime), estimator)
+    """What finds people with a detector of a bundle; see people_source. A crowd has as many candidates more."""
+    found = people_source(OnnxDetector(detector_as_run(file, options), runtime), estimator)
+    found.source.most_candidates = max(MOST_CANDIDATES, CANDIDATES_PER_PERSON * options.max_people)
+    return found
 
 
 def people_source(

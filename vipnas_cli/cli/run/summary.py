@@ -41,6 +41,15 @@ class RunReport:
         return DAMAGED if self.damaged else 0
 
     @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What was chosen or lost, in sentences."""
+        most, found = self.tracker.propagator.options.max_people, self.statistics
+        if not found.most_left_out:
+            return self.notes
+        told = f"on {found.crowded_frames} key frames up to {found.most_left_out} boxes beyond --max-people {most}"
+        return (*self.notes, f"{told} were left out; --max-people {most + found.most_left_out} takes them")
+
+    @property
     def macs_per_person_frame(self) -> float:
         """What the pose networks really cost per person and frame: early key frames and those not believed included."""
         crops, seen = self.statistics.crops, self.statistics.people.total()
@@ -75,7 +84,8 @@ class RunReport:
             "pipeline": self.choice.pipeline.name,
             "frames": found.frames,
             "damaged_frames": self.damaged,
-            "notes": list(self.notes),
+            "notes": list(self.all_notes),
+            "boxes_left_out": found.most_left_out,
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
@@ -120,7 +130,7 @@ def print_report(report: RunReport, console: Console) -> None:
     table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
     if report.damaged:
         table.add_row("damaged", f"{report.damaged} frames could not be decoded")
-    for note in report.notes:
+    for note in report.all_notes:
         table.add_row("note", note)
     table.add_row("written", ", ".join(str(path) for path in report.outputs))
     console.print(table, highlight=False)
