@@ -205,6 +205,12 @@ def test_a_log_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_link_into_a_missing_folder_names_it(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to("nowhere/x.csv")
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        write_text(tmp_path / "link.csv", "x")
+
+
 def test_a_log_has_one_writer(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     with LineLog(path) as log:

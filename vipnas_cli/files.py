@@ -243,7 +243,8 @@ def _target(path: Path) -> Path:
     if mode is not None and not stat.S_ISREG(mode):
         raise OutputError(f"{shown(path)} is a device or a pipe, not a file", "Name a file.")
     if not target.parent.is_dir():
-        raise OutputError(f"the folder {shown(path.parent)} does not exist", "Create it or choose another.")
+        folder = target.parent if path.is_symlink() else path.parent
+        raise OutputError(f"the folder {shown(folder)} does not exist", "Create it or choose another.")
     return target
 
 

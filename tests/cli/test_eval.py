@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vipnas_cli.cli.app import app
+from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.eval import data as eval_data
 from vipnas_cli.data.files.posetrack import read_truth
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
@@ -217,6 +218,20 @@ def test_data_from_the_environment_and_the_configuration(
     configuration.write_text("data = 5\n")
     monkeypatch.delenv("VIPNAS_DATA")
     assert "data is 5" in failure(UsageError, "coco", *arguments).what
+
+
+@pytest.mark.parametrize("content", [b"data =", b"\xff\xfe", b"data = '/x'\ndata = '/y'"])
+def test_a_damaged_configuration_is_left_aside_with_a_note(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "vipnas" / "config.toml"
+    monkeypatch.setattr("vipnas_cli.cli.configuration.configuration_file", lambda: path)
+    assert configured_data() is None
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert configured_data() is None
+    told = capsys.readouterr().err
+    assert told.count("the configuration is left aside") == 1
 
 
 def test_wrong_data_is_an_error_and_never_a_fallback(stills: Path, tiny_bundle: Path, tmp_path: Path) -> None:

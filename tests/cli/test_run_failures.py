@@ -1,5 +1,6 @@
 """Bad input to `vipnas run`: one clear sentence, the right exit code, no traceback, nothing lost."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,27 @@ def test_help_names_only_commands_that_work(tmp_path: Path) -> None:
 def test_a_detector_size_without_the_detector(tmp_path: Path, clip: Path) -> None:
     fails(vipnas("run", str(clip), "--boxes", "whole", "--detector-size", "416", cwd=tmp_path), 2, "--detector-size")
     fails(vipnas("run", str(clip), "--boxes", "whole", "--detect-every", "1", cwd=tmp_path), 2, "--detect-every")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [("info", "{clip}"), ("info", "{clip}", "--json"), ("--help",)])
+def test_a_stdout_that_takes_no_more_is_told(clip: Path, arguments: tuple[str, ...]) -> None:
+    words = [argument.format(clip=clip) for argument in arguments]
+    command = [sys.executable, "-c", "from vipnas_cli.cli.app import main; main()", *words]
+    reader, closed = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full, os.fdopen(closed, "w") as pipe:
+        for stdout, reason in ((full, "No space left on device"), (pipe, "What reads it has ended")):
+            result = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+            assert result.returncode == 1
+            assert "Traceback" not in result.stderr
+            assert result.stderr.splitlines()[-1].startswith("vipnas: stdout cannot be written")
+            assert reason in result.stderr
+
+
+def test_weights_that_are_read_are_not_written_over(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    for file in bundled_weights().iterdir():
+        (tmp_path / "weights" / file.name).symlink_to(file)
+    output = ["-o", "weights/manifest.json", "--overwrite"]
+    fails(vipnas("run", str(clip), "--weights", "weights", *output, cwd=tmp_path), 1, "is a file that is read")

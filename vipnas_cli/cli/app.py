@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +25,7 @@ from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals, ignore_signals
 from vipnas_cli.cli.train.command import train
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.files import cannot_write
 
 INTERRUPTED = 130
 
@@ -70,10 +73,29 @@ app.command()(info)
 app.command()(doctor)
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+def _because_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _run() -> None:
+    """The command that was typed, and all that it printed, also the last of it; OutputError if stdout takes no more."""
+    stdout = sys.stdout
+    try:
+        app()
+    except SystemExit as error:
+        if _because_of(error, BrokenPipeError):  # Typer and rich turn it into this
+            raise cannot_write(Path("stdout"), BrokenPipeError(errno.EPIPE, "Broken pipe")) from error
+        raise
+    finally:
+        try:
+            if stdout is not None:  # which it is without a stdout
+                stdout.flush()
+        except OSError as error:
+            # Python would try again at its end, and fail with a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+            raise cannot_write(Path("stdout"), error) from error
 
 
 def main() -> None:
@@ -81,11 +103,11 @@ def main() -> None:
     bear_any_text()
     heed_signals()
     try:
-        app()
+        _run()
     except SystemExit as error:
         if error.code == INTERRUPTED:
             ignore_signals()
-            if _was_interrupted(error):  # Typer turns an interrupt into this
+            if _because_of(error, KeyboardInterrupt):  # Typer turns an interrupt into this
                 print("vipnas: interrupted.", file=sys.stderr)
         raise
     except VipnasError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
+from pathlib import Path
 from typing import Any
 
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.files import shown
+from vipnas_cli.files import cannot_write, shown
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO)
 
 _LIBRARY = re.compile(r"(lib[^\s:]+\.so[^\s:]*): cannot open shared object file")
 # OpenCV's usual wheel wants the libraries of a desktop. Both wheels hold the same files, so the other one goes first.
@@ -23,7 +27,9 @@ def sentences(error: VipnasError) -> str:
 
 
 def of_system(error: OSError) -> VipnasError:
-    """What the system says of a file; other errors of the system are faults of the program and go on."""
+    """What the system says of a file or stdout; other errors of the system are faults of the program and go on."""
+    if error.errno in FULL and error.filename is None:  # files that are written have their own sentences
+        return cannot_write(Path("stdout"), error)
     if error.filename is None:
         raise error
     return VipnasError(f"{shown(str(error.filename))} cannot be used: {error.strerror}")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle.reader import Pipeline
+from vipnas_cli.bundle.reader import Pipeline, bundled_weights
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
@@ -63,8 +63,10 @@ def is_page(path: Path) -> bool:
 
 def _inputs(options: RunOptions) -> list[Path]:
     """The files that a run reads."""
-    boxes = None if options.boxes in (None, "whole") else options.boxes
-    return [path for path in (options.video, boxes and Path(boxes)) if isinstance(path, Path)]
+    boxes = [] if options.boxes in (None, "whole") else [Path(str(options.boxes))]
+    video = [options.video] if isinstance(options.video, Path) else []
+    weights = options.weights or bundled_weights()
+    return [*video, *boxes, weights, *(weights.iterdir() if weights.is_dir() else ())]
 
 
 def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
