@@ -30,14 +30,14 @@ from vipnas_cli.cli.info_job import describe
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.data.files.coco import read_images, read_people
 from vipnas_cli.data.files.detections import read_detections
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, read_truth
+from vipnas_cli.data.files.posetrack import read_truth
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
 from vipnas_cli.latency.machine import Machine, PipelineTimes, load_measurements, remember
 from vipnas_cli.latency.table import Correction, LatencyTable
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.pose.people import People
-from vipnas_cli.pose.skeletons import COCO17
+from vipnas_cli.pose.skeletons import COCO17, POSETRACK18_FILE
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.jsonl import JsonlSink
 from vipnas_cli.results.table import CsvSink
@@ -81,7 +81,7 @@ def _posetrack() -> dict[str, Any]:
     row = {**row, "keypoints": [10.0, 20.0, 1.0] * 17, "scores": [0.5] * 17}
     image = {"id": 7, "file_name": "images/val/w/0.png"}
     image = {**image, "ignore_regions_x": [[1, 2, 3]], "ignore_regions_y": [[1, 2, 1]]}
-    return {"images": [image], "annotations": [row], "categories": [{"id": 1, "keypoints": list(FILE_KEYPOINTS)}]}
+    return {"images": [image], "annotations": [row], "categories": [{"id": 1, "keypoints": list(POSETRACK18_FILE)}]}
 
 
 def _results(folder: Path, sink: type[CsvSink] | type[JsonlSink], name: str) -> bytes:

@@ -16,7 +16,7 @@ import vipnas_cli
 PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Row 0: what every module may use.
-GROUND = {"errors", "files", "arrays", "documents", "timing"}
+GROUND = {"errors", "files", "folders", "arrays", "documents", "timing"}
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),
@@ -116,7 +116,7 @@ def _is_function(node: ast.AST) -> bool:
 
 
 def test_spec_needs_the_standard_library_only(module: Path, tree: ast.Module) -> None:
-    if part_of(module) in ("spec", "errors", "files", "documents"):
+    if part_of(module) in ("spec", "errors", "files", "folders", "documents"):
         roots = {name.split(".")[0] for name in imports(tree)}
         assert roots <= {*sys.stdlib_module_names, "vipnas_cli"} | (
             {"msgspec"} if part_of(module) == "documents" else set()

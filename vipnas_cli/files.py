@@ -49,17 +49,17 @@ def shown(path: Path | str) -> str:
 
 def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
     """OutputError if an output exists and may not be overwritten, is named twice, or is a file that is read."""
-    read = {_resolved(path) for path in inputs}
+    read = {resolved(path) for path in inputs}
     seen: set[Path] = set()
     for path in paths:
-        resolved = _resolved(path)
-        if resolved in seen:
+        place = resolved(path)
+        if place in seen:
             raise OutputError(f"{shown(path)} is named for two outputs", "Give each its own name.")
-        if resolved in read:
+        if place in read:
             raise OutputError(f"{shown(path)} is a file that is read", "Choose another name for the output.")
-        if _mode(resolved) is not None and not overwrite:
+        if _mode(place) is not None and not overwrite:
             raise OutputError(f"{shown(path)} exists already", "Choose another name or allow it to be overwritten.")
-        seen.add(resolved)
+        seen.add(place)
 
 
 class PartialFile:
@@ -76,11 +76,11 @@ class PartialFile:
 
     def text(self) -> TextIO:
         """Opens the partial file to write UTF-8; signs that have none are replaced."""
-        return open(self.partial, "w", encoding="utf-8", errors="replace", newline="\n", opener=_no_link)
+        return open(self.partial, "w", encoding="utf-8", errors="replace", newline="\n", opener=no_link)
 
     def bytes(self) -> BinaryIO:
         """Opens the partial file to write bytes."""
-        return open(self.partial, "wb", opener=_no_link)
+        return open(self.partial, "wb", opener=no_link)
 
     def keep(self, durable: bool = False) -> None:
         """Gives the file its name, in place of one that may stand there; `durable` waits until the disk holds it."""
@@ -236,7 +236,7 @@ def read_regular(path: Path, largest: int) -> bytes:
 
 def _target(path: Path) -> Path:
     """What an output's name stands for: links are followed; OutputError for what no file can take the place of."""
-    target = _resolved(path)
+    target = resolved(path)
     mode = _mode(target)
     if mode is not None and stat.S_ISDIR(mode):
         raise OutputError(f"{shown(path)} is a folder, not a file", "Name a file in it.")
@@ -251,8 +251,7 @@ def _target(path: Path) -> Path:
 def _created(target: Path, path: Path, suffix: str | None) -> Path:
     """Creates the partial file of a target, hidden beside it, as no other process can."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    for attempt in range(_TRIES):
-        partial = _partial_name(target, os.urandom(4).hex() if attempt else "", suffix)
+    for partial in partial_names(target, suffix):
         try:
             os.close(os.open(partial, flags, 0o666))
         except FileExistsError:
@@ -264,6 +263,11 @@ def _created(target: Path, path: Path, suffix: str | None) -> Path:
             ) from error
         return partial
     raise OutputError(f"{shown(path)} cannot be written: its partial names are all taken", "Choose another folder.")
+
+
+def partial_names(target: Path, ending: str | None = None) -> Iterator[Path]:
+    """Hidden names beside a target to try one after the other, with its ending."""
+    return (_partial_name(target, os.urandom(4).hex() if attempt else "", ending) for attempt in range(_TRIES))
 
 
 def _partial_name(target: Path, token: str, ending: str | None) -> Path:
@@ -278,7 +282,8 @@ def _partial_name(target: Path, token: str, ending: str | None) -> Path:
     return target.with_name(f".{name}{mark}{ending}")
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
+    """Where a path leads, links followed; OutputError for a circle of links."""
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
@@ -296,7 +301,8 @@ def _mode(path: Path) -> int | None:
         raise cannot_write(path, error) from error
 
 
-def _no_link(path: str, flags: int) -> int:
+def no_link(path: str, flags: int) -> int:
+    """Opens a file, but follows no link in its place."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 

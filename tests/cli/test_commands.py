@@ -29,6 +29,9 @@ COMMANDS = {
     "report": """
         RESULT... --out/-o --pictures/--no-pictures=True --blur-faces --overwrite --quiet/-q
     """,
+    "convert": """
+        POSES --out/-o --overwrite --quiet/-q
+    """,
     "train": """
         RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0
         --compile/--no-compile=True --cache=cache --tensorboard

@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 
 import vipnas_cli
 from vipnas_cli.cli.app import app
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 DATA = os.environ.get("VIPNAS_TEST_DATA")
 CASES = sorted(Path(DATA).glob("clips/posetrack_oracle/*/expected.json")) if DATA else []
@@ -57,7 +57,7 @@ def sequence(people: list[tuple[int, int, float]], frames: int = 3) -> dict[str,
         for number, (frame, track, x) in enumerate(people)
     ]
     images = [{"id": frame, "file_name": f"images/val/walk/{frame}.jpg"} for frame in range(frames)]
-    categories = [{"id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}]
+    categories = [{"id": 1, "name": "person", "keypoints": list(POSETRACK18_FILE)}]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 

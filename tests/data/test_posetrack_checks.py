@@ -12,7 +12,7 @@ import pytest
 
 from vipnas_cli.data.checks.posetrack import label_release, prediction_problems, truth_problems
 from vipnas_cli.data.checks.problems import any_fatal
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 
 def person(image: int, track: int) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def document() -> dict[str, Any]:
     return {
         "images": [{"id": 7 + i, "file_name": f"images/val/walk/{i}.png", "width": 64, "height": 48} for i in range(3)],
         "annotations": [person(7, 0), person(7, 1), person(9, 0)],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(POSETRACK18_FILE)}],
     }
 
 

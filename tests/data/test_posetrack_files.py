@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, NO_SCORE, read_predictions, read_truth, write_predictions
+from vipnas_cli.data.files.posetrack import NO_SCORE, read_predictions, read_truth, write_predictions
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.metrics.posetrack import PredictedSequence, pose_scores
 from vipnas_cli.pose import POSETRACK15
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 
 def person(image: int, track: int, x: float) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def document() -> dict[str, Any]:
     return {
         "images": images,
         "annotations": [person(9, 1, 50.0), person(7, 0, 5.0), person(7, 1, 40.0)],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(POSETRACK18_FILE)}],
     }
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.pose import COCO17
 from vipnas_cli.pose.conversion import head_ends
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 HEIGHT, WIDTH = 160, 240
 # A body of 100 pixels, wide enough that no dot hides another: face, shoulders, elbows, wrists, hips, knees, ankles.
@@ -63,7 +63,7 @@ def save_picture(path: Path, image: NDArray[np.uint8]) -> None:
 def posetrack_person(points: NDArray[np.float64], track: int) -> dict[str, Any]:
     bottom, top = (ends[0] for ends in head_ends(points[None], np.ones((1, 17))))
     places = {**dict(zip(COCO17.keypoints, points, strict=True)), "head_bottom": bottom, "head_top": top}
-    triples = [(0, 0, 0) if "ear" in name else (*places[name], 1) for name in FILE_KEYPOINTS]
+    triples = [(0, 0, 0) if "ear" in name else (*places[name], 1) for name in POSETRACK18_FILE]
     return {
         "track_id": track,
         "bbox": box_of(points),
@@ -92,7 +92,7 @@ def walkers(tmp_path: Path) -> PaintedSet:
                 {"id": 10 * identity + track, "image_id": identity, **posetrack_person(points, track)}
                 for track, points in enumerate(people)
             ]
-        category = {"id": 1, "name": "person", "keypoints": list(FILE_KEYPOINTS)}
+        category = {"id": 1, "name": "person", "keypoints": list(POSETRACK18_FILE)}
         document = {"images": images, "annotations": annotations, "categories": [category]}
         path = tmp_path / "annotations" / "val" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)

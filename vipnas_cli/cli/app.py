@@ -14,6 +14,7 @@ from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
 from vipnas_cli.cli.commands import data_app, doctor, info, models
 from vipnas_cli.cli.console import bear_any_text
+from vipnas_cli.cli.convert.command import convert
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.failures import of_import, of_system, sentences
@@ -59,6 +60,7 @@ def main_options(
 
 
 app.command()(run)
+app.command()(convert)
 app.command()(report)
 app.command()(train)
 app.command()(search)

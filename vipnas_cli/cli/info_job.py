@@ -25,6 +25,7 @@ DESCRIBERS: dict[str, Callable[[Path], Description]] = {
     ".json": describe_json,
     ".csv": describe_results,
     ".jsonl": describe_results,
+    ".parquet": describe_results,
 }
 
 

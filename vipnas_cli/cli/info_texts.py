@@ -14,8 +14,7 @@ from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.results.facts import Results
-from vipnas_cli.results.jsonl import read_jsonl
-from vipnas_cli.results.table import read_table
+from vipnas_cli.results.kinds import CSV, Holds, output_named
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
 DOCUMENTS_READ = DocumentKind("a document that vipnas knows", DataError, "check the file", LARGEST_LABELS)
@@ -143,24 +142,27 @@ def describe_json(path: Path) -> Description:
 
 
 def describe_results(path: Path) -> Description:
-    """The facts of a table or of JSON Lines that `run` wrote."""
-    jsonl = path.suffix.lower() == ".jsonl"
-    found: Results = read_jsonl(path) if jsonl else read_table(path)
+    """The facts of poses that `run` wrote as a table, JSON Lines or Parquet."""
+    output = output_named(path)
+    kind = output.kind if output is not None and output.kind.read is not None else CSV
+    kind.check()
+    assert kind.read is not None
+    found: Results = kind.read(path)
     header, frames = found.header, found.frames
     people = {person for frame in frames for person in frame.people.ids.tolist()}
-    # A table has no rows for frames without people.
-    listed = f"{len(frames)}" if jsonl else f"{len(frames)} with people"
     facts = {
         "source": header.source,
         "size": f"{header.width}×{header.height}" if header.width else "",
         "pipeline": header.pipeline,
-        "smoothing": header.smoothing,
-        "frames": listed,
+        "smoothing": header.smoothing if header.pipeline else "",
+        # A table has no rows for frames without people.
+        "frames": f"{len(frames)}{'' if Holds.empty in kind.holds else ' with people'}",
         "time": f"{frames[0].time_s:.2f} to {frames[-1].time_s:.2f} s" if frames else "",
         "people": len(people),
         "keypoints": len(found.keypoints),
     }
-    return Description(f"keypoints of a video, as {'JSON Lines' if jsonl else 'a table'}", facts)
+    layout = {"jsonl": "JSON Lines", "parquet": "a Parquet table", "wide": "a wide table"}.get(kind.name, "a table")
+    return Description(f"keypoints of a video, as {layout}", facts)
 
 
 def describe_video(path: Path) -> Description:

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.files import make_parent, write_bytes, write_json
 from vipnas_cli.pose import COCO17
 from vipnas_cli.pose.conversion import head_ends
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.synthetic import ClipOptions, SyntheticFrame, render_clip, render_still
 
 # Side of a square head box in lengths of the head, as measured on labels of PoseTrack.
@@ -88,7 +88,7 @@ def write_synthetic_posetrack(
             ]
             on_image()
         _steady_heads(annotations)
-        category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(FILE_KEYPOINTS)}
+        category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(POSETRACK18_FILE)}
         document = {"images": images, "annotations": annotations, "categories": [category]}
         _write_json(labels / f"{name}.json", document)
     return labels
@@ -118,8 +118,8 @@ def _posetrack_person(frame: SyntheticFrame, row: int) -> dict[str, Any]:
     points, seen = frame.points_frame[row].astype(np.float64), frame.visibility[row] > 0
     bottom, top = (ends[0] for ends in head_ends(points[None], np.ones((1, len(points)))))
     height, width = frame.image.shape[:2]
-    triples = np.zeros((len(FILE_KEYPOINTS), 3))
-    for place, name in enumerate(FILE_KEYPOINTS):
+    triples = np.zeros((len(POSETRACK18_FILE), 3))
+    for place, name in enumerate(POSETRACK18_FILE):
         if name in COCO17.keypoints:
             keypoint = COCO17.index(name)
             point, given = points[keypoint], bool(seen[keypoint])

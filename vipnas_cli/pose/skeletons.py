@@ -73,3 +73,9 @@ def _posetrack15() -> Skeleton:
 
 COCO17 = _coco17()
 POSETRACK15 = _posetrack15()
+# The order of PoseTrack18's files: ears belong to it but are never labelled, and the neck is called head_bottom.
+POSETRACK18_FILE = (
+    *("nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
+    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
+    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
-from vipnas_cli.results.facts import ResultHeader, facts_of
-from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
+from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, skeleton_of
+from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
 # COCO's marks: labelled but hidden, and visible. A score below this counts as hidden.
 HIDDEN, VISIBLE = 1, 2
@@ -68,14 +68,12 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     """COCO's rows of the people of an image, their ids counted from `first`."""
     marks = np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN)
-    sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
-    boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
     columns = zip(
         people.ids.tolist(),
         rounded(people.points_frame),
         marks.tolist(),
         rounded_scores(people.scores),
-        boxes,
+        rounded_xywh(people.boxes_frame),
         people.person_scores,
         strict=True,
     )
@@ -95,3 +93,64 @@ def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
         }
         for row, (person, points, seen, peaks, box, score) in enumerate(columns)
     ]
+
+
+class _Image(TypedDict):
+    """A frame, as CocoSink writes it."""
+
+    id: int
+    frame_id: int
+    pts: int
+    time_s: float
+    key: NotRequired[bool]
+
+
+class _Row(TypedDict):
+    """A person in a frame, as CocoSink writes it."""
+
+    image_id: int
+    track_id: int
+    bbox: tuple[float, float, float, float]
+    keypoints: list[float]
+    keypoint_scores: list[float]
+
+
+class _Category(TypedDict):
+    """The keypoints."""
+
+    keypoints: list[str]
+    skeleton: list[tuple[int, int]]
+
+
+class _Document(TypedDict):
+    """A document of CocoSink."""
+
+    info: Facts
+    images: list[_Image]
+    annotations: list[_Row]
+    categories: tuple[_Category]
+
+
+def read_coco(path: Path | str) -> Results:
+    """What a CocoSink wrote; DataError if it is something else, such as labels without times and track ids."""
+    path = Path(path)
+    with POSES.told(path):
+        document = POSES.read(path, _Document)
+        (names,) = document["categories"]
+        skeleton = skeleton_of(names["keypoints"], [(start - 1, end - 1) for start, end in names["skeleton"]])
+        rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
+        for row in document["annotations"]:
+            rows[row["image_id"]].append(row)
+        frames = tuple(_frame(image, rows[image["id"]], skeleton) for image in document["images"])
+        return Results(header_of(document["info"]), skeleton, frames)
+
+
+def _frame(image: _Image, rows: list[_Row], skeleton: Skeleton) -> FrameResult:
+    count = len(skeleton.keypoints)
+    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    values = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), count, 3)
+    scores = np.array([row["keypoint_scores"] for row in rows], np.float32).reshape(len(rows), count)
+    ids = np.array([row["track_id"] for row in rows], np.int64)
+    people = People(ids, boxes.astype(np.float32), values[..., :2], scores)
+    return FrameResult(image["frame_id"], image["pts"], image["time_s"], people, image.get("key", False))

@@ -106,6 +106,11 @@ def time_base_of(text: str) -> Fraction:
     return Fraction(text)
 
 
+def ticks_of(time_s: str, time_base: Fraction) -> int:
+    """The pts of a time that is written in seconds."""
+    return round(Fraction(time_s) / time_base)
+
+
 def skeleton_of(keypoints: Sequence[str], limbs: Sequence[tuple[int, int]] = ()) -> Skeleton:
     """The known keypoint set with these names, or one of its own with no OKS constants."""
     names = tuple(keypoints)

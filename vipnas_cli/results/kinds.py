@@ -5,33 +5,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 
-from vipnas_cli.errors import OutputError
+from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.angles import AnglesSink
-from vipnas_cli.results.coco import CocoSink
+from vipnas_cli.results.coco import CocoSink, read_coco
+from vipnas_cli.results.deeplabcut import DlcCsvSink, DlcH5Sink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
+from vipnas_cli.results.mot import MotSink
+from vipnas_cli.results.openpose import OpenPoseSink
+from vipnas_cli.results.parquet import ParquetSink, read_parquet
+from vipnas_cli.results.posetrack import PoseTrackSink, read_posetrack
 from vipnas_cli.results.sink import STDOUT, ResultSink, facts_path
 from vipnas_cli.results.table import CsvSink, WideSink, read_table
+from vipnas_cli.results.trc import TrcSink
+
+
+class Holds(StrEnum):
+    """What a kind of file may hold besides the places of keypoints or boxes and the ids of people."""
+
+    facts = "what it came from and how"
+    times = "times"
+    keypoints = "all keypoints"
+    scores = "scores of keypoints"
+    boxes = "boxes"
+    keys = "key frames"
+    empty = "frames without people"
+
+
+ALL = frozenset(Holds)
+TABLE = ALL - {Holds.boxes, Holds.keys, Holds.empty}
+SCORED = frozenset({Holds.keypoints, Holds.scores, Holds.empty})
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of result file: what it is called, how names of it end, what writes it and what reads it.
 
-    `text` may go to stdout; `facts`: a file of facts stands beside it.
+    `text` may go to stdout; `facts`: a file of facts stands beside it; `needs`: packages of the extra `extra`.
     """
 
     name: str
     end: str
     sink: Callable[[Path | str, Skeleton, ResultHeader], ResultSink]
+    holds: frozenset[Holds]
     read: Callable[[Path], Results] | None = None
     text: bool = True
     facts: bool = False
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+
+    def check(self) -> None:
+        """OutputError, which says what to install, if a package is missing."""
+        missing = next((package for package in self.needs if find_spec(package) is None), None)
+        if missing is not None:
+            raise OutputError(f"{self.name} needs the package {missing}", f"pip install 'vipnas[{self.extra}]'")
 
 
 @dataclass(frozen=True)
@@ -53,13 +87,20 @@ class Output:
         return self.kind.sink(self.path, skeleton, header)
 
 
-CSV = Kind("csv", ".csv", CsvSink, read_table, facts=True)
+CSV = Kind("csv", ".csv", CsvSink, TABLE, read_table, facts=True)
 KINDS = (
     CSV,
-    Kind("wide", ".wide.csv", WideSink, read_table, facts=True),
-    Kind("jsonl", ".jsonl", JsonlSink, read_jsonl),
-    Kind("angles", ".angles.csv", AnglesSink, facts=True),
-    Kind("coco", ".json", CocoSink),
+    Kind("wide", ".wide.csv", WideSink, TABLE, read_table, facts=True),
+    Kind("jsonl", ".jsonl", JsonlSink, ALL, read_jsonl),
+    Kind("angles", ".angles.csv", AnglesSink, frozenset({Holds.facts, Holds.times}), facts=True),
+    Kind("coco", ".json", CocoSink, ALL, read_coco),
+    Kind("posetrack", ".posetrack.json", PoseTrackSink, ALL - {Holds.keypoints}, read_posetrack),
+    Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False),
+    Kind("trc", ".trc", TrcSink, frozenset({Holds.keypoints, Holds.times}), text=False),
+    Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED),
+    Kind("dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, needs=("pandas", "tables"), extra="deeplabcut"),
+    Kind("parquet", ".parquet", ParquetSink, TABLE, read_parquet, text=False, needs=("pyarrow",), extra="parquet"),
+    Kind("mot", ".mot.txt", MotSink, frozenset({Holds.boxes})),
 )
 
 
@@ -81,3 +122,10 @@ def output_named(name: Path | str) -> Output | None:
 def _by_end(path: Path) -> Kind | None:
     fitting = [kind for kind in KINDS if path.name.lower().endswith(kind.end)]
     return max(fitting, key=lambda kind: len(kind.end), default=None)
+
+
+def check_stdout(outputs: Iterable[Output], json: bool) -> None:
+    """UsageError if more than one thing wants stdout."""
+    wanting = [f"-o {output.kind.name}:-" for output in outputs if output.path == STDOUT] + ["--json"] * json
+    if len(wanting) > 1:
+        raise UsageError(f"{wanting[0]} and {wanting[1]} both want stdout", "give one of them a file")

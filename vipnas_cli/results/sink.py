@@ -122,10 +122,11 @@ class TextFile(ResultFile):
         self._any = True
         self._put(text)
 
-    def _put(self, text: str) -> None:
+    def _put(self, text: str, flush: bool = True) -> None:
         try:
             self._stream.write(text)
-            self._stream.flush()
+            if flush:
+                self._stream.flush()
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -163,3 +164,8 @@ def rounded_scores(scores: NDArray[np.float32]) -> list[Any]:
     """Scores as nested lists with three decimals."""
     result: list[Any] = np.round(scores.astype(np.float64), 3).tolist()
     return result
+
+
+def rounded_xywh(boxes_frame: NDArray[np.float32]) -> list[Any]:
+    """Boxes (P, 4) xyxy as lists of x, y, width and height with two decimals."""
+    return rounded(np.concatenate([boxes_frame[:, :2], boxes_frame[:, 2:] - boxes_frame[:, :2]], axis=1))

@@ -31,7 +31,16 @@ from vipnas_cli.results.csvw import (
     x_column,
     y_column,
 )
-from vipnas_cli.results.facts import POSES, ResultHeader, Results, facts_of, header_of, skeleton_of, time_base_of
+from vipnas_cli.results.facts import (
+    POSES,
+    ResultHeader,
+    Results,
+    facts_of,
+    header_of,
+    skeleton_of,
+    ticks_of,
+    time_base_of,
+)
 from vipnas_cli.results.sink import TextFile
 
 TIDY = (FRAME, TIME, PERSON, KEYPOINT, x_column("x"), y_column("y"), score_column("score"))
@@ -168,7 +177,7 @@ def _frame(poses: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...]) 
         raise ValueError(f"frame {brief(index)} holds a person twice")
     array = np.array([[[float(text) for text in place] for place in pose.values] for pose in poses], np.float32)
     people = People(np.array(ids, np.int64), around(array[..., :2]), array[..., :2], array[..., 2])
-    return FrameResult(int(index), round(Fraction(time_s) / time_base), float(time_s), people, False)
+    return FrameResult(int(index), ticks_of(time_s, time_base), float(time_s), people, False)
 
 
 def around(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from vipnas_cli.cli.run.job import run_input
 from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED, RunReport
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown
+from vipnas_cli.folders import remove
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ def attempt(run: RunOptions, options: RunOptions, console: Console, label: str =
 
     With --skip-existing results that are not whole go away: they would be taken for whole the next time.
     """
-    before = {path: _identity(path) for path in run.outputs}
+    before = {path: _identity(path) for path in run.files}
     done = _attempt(run, options, console, label)
     if options.skip_existing and done.exit_code not in (0, DAMAGED):
-        for path in run.outputs:
+        for path in run.files:
             if _identity(path) != before[path]:
-                path.unlink(missing_ok=True)
+                remove(path)
     return done
 
 

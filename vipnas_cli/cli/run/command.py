@@ -21,8 +21,20 @@ class RunOptions(PictureOptions, OutputOptions, PeopleOptions, ModelOptions, Inp
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """Where the results of one input go."""
-        return tuple(Path(text) for text in self.out)
+        """The results of one input, as they are told."""
+        return tuple(path for path, *_ in self._written())
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files and folders that are written for one input, those beside the results too; none for stdout."""
+        return tuple(path for paths in self._written() for path in paths if path != Path("-"))
+
+    def _written(self) -> list[tuple[Path, ...]]:
+        """What is written for each output, the result itself first."""
+        from vipnas_cli.results.kinds import output_named
+
+        named = [(text, output_named(text)) for text in self.out]
+        return [(output.path, *output.files[1:]) if output else (Path(text),) for text, output in named]
 
     @property
     def pictures(self) -> bool:

@@ -28,10 +28,11 @@ class OutputOptions:
             "--out",
             "-o",
             metavar="FILE|FOLDER/",
-            help="Where results go, several allowed: .mp4 .mov .mkv draws the poses; .csv, .jsonl and .json (COCO "
-            "keypoints) hold the numbers; .html is a page with pictures and curves; - writes CSV to stdout. {name} "
-            "stands for the name of the input, as in 'out/{name}.csv'. A folder gets NAME_pose.mp4 and NAME_pose.csv, "
-            "as the current folder does without -o.",
+            help="Where results go, several allowed; the ending says what: .mp4 .mov .mkv draws the poses; .csv "
+            ".wide.csv .jsonl .parquet .json (COCO) .posetrack.json .openpose .trc .dlc.csv .dlc.h5 .mot.txt "
+            ".angles.csv hold numbers; .html is a page with pictures and curves. KIND:NAME says it for any name "
+            "(jsonl:-); - is CSV on stdout. {name} stands for the name of the input, as in 'out/{name}.csv'. A folder "
+            "gets NAME_pose.mp4 and NAME_pose.csv, as the current folder does without -o.",
             rich_help_panel="Output",
         ),
     ] = ()

@@ -60,7 +60,7 @@ def planned(options: RunOptions) -> Plan:
     runs = runs[shard.part - 1 :: shard.count]
     if not options.skip_existing:
         return Plan(tuple(runs), several)
-    left = [replace(run, overwrite=True) for run in runs if not all(path.exists() for path in run.outputs)]
+    left = [replace(run, overwrite=True) for run in runs if not all(path.exists() for path in run.files)]
     return Plan(tuple(left), several, len(runs) - len(left))
 
 
@@ -138,7 +138,8 @@ def _results(out: tuple[str, ...], name: str) -> tuple[str, ...]:
     """Where the results of an input of this name go."""
     found: list[str] = []
     for text in out or (".",):
-        if text != "-" and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
+        # Some kinds of results are folders themselves.
+        if output_named(text) is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
             found += (str(Path(text) / f"{name}_pose{ending}") for ending in (".mp4", ".csv"))
         else:
             found.append(text.replace(NAME, name))

@@ -9,8 +9,8 @@ from typing import Any
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights
 from vipnas_cli.cli.run.command import RunOptions
-from vipnas_cli.errors import OutputError, UsageError
-from vipnas_cli.files import check_outputs
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
 from vipnas_cli.media.frames import FrameResult
@@ -21,8 +21,8 @@ from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
 from vipnas_cli.report.sink import PageSink
 from vipnas_cli.results.facts import ResultHeader
-from vipnas_cli.results.kinds import KINDS, output_named
-from vipnas_cli.results.sink import STDOUT, ResultSink
+from vipnas_cli.results.kinds import KINDS, check_stdout, output_named
+from vipnas_cli.results.sink import ResultSink
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 PAGE = ".html"
@@ -30,19 +30,16 @@ PAGE = ".html"
 
 def check_run_outputs(options: RunOptions) -> None:
     """OutputError before any work if a result cannot be written as named."""
-    named = [(path, None if is_video(path) else output_named(path)) for path in options.outputs]
-    for path, output in named:
-        if output is None and not is_video(path) and not is_page(path):
-            known = (*CONTAINERS, PAGE, *(kind.end for kind in KINDS))
-            raise OutputError(f"{path} names no kind of result that is known", f"use one of {' '.join(known)}")
-    on_stdout = sum(output is not None and output.path == STDOUT for _, output in named) + options.json
-    if on_stdout > 1:
-        both = "--json and -o -" if options.json else "two outputs"
-        raise UsageError(f"{both} both want stdout", "give one of them a file")
+    known = (*CONTAINERS, PAGE, *(kind.end for kind in KINDS))
+    named = {text: output_named(text) for text in options.out if not is_video(text) and not is_page(text)}
+    for text, output in named.items():
+        if output is None:
+            raise OutputError(f"{shown(text)} names no kind of result that is known", f"use one of {' '.join(known)}")
+        output.kind.check()
+    check_stdout([output for output in named.values() if output], options.json)
     Painter(OnnxEstimator.skeleton, options.picture_style)
-    files = [file for path, output in named for file in (output.files if output else (path,))]
     try:
-        check_outputs(files, _inputs(options), options.overwrite)
+        check_outputs(options.files, _inputs(options), options.overwrite)
     except OutputError as error:
         if "exists already" in error.what:
             raise OutputError(
@@ -51,14 +48,14 @@ def check_run_outputs(options: RunOptions) -> None:
         raise
 
 
-def is_video(path: Path) -> bool:
+def is_video(text: str) -> bool:
     """Whether a result is a video."""
-    return path.suffix.lower() in CONTAINERS
+    return Path(text).suffix.lower() in CONTAINERS
 
 
-def is_page(path: Path) -> bool:
+def is_page(text: str) -> bool:
     """Whether a result is a page about the run."""
-    return path.suffix.lower() == PAGE
+    return Path(text).suffix.lower() == PAGE
 
 
 def _inputs(options: RunOptions) -> list[Path]:
@@ -78,14 +75,14 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     )
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
-    for path in options.outputs:
-        output = None if is_video(path) or is_page(path) else output_named(path)
-        if is_page(path):
-            numbers.append(stack.enter_context(_page(path, options, pipeline)))
+    for text in options.out:
+        output = None if is_video(text) or is_page(text) else output_named(text)
+        if is_page(text):
+            numbers.append(stack.enter_context(_page(Path(text), options, pipeline)))
         elif output is None:
             sound = reader.sound if options.audio and info.audio else None
             painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
-            writer = VideoWriter(path, painter.info(info), sound, options.start, options.end)
+            writer = VideoWriter(text, painter.info(info), sound, options.start, options.end)
             pictures.append(stack.enter_context(OverlaySink(writer, painter)))
         else:
             numbers.append(stack.enter_context(output.open(skeleton, header)))

@@ -14,9 +14,9 @@ from vipnas_cli.data.checks import posetrack as posetrack_checks
 from vipnas_cli.data.checks.labels import label_problems, picture_problems
 from vipnas_cli.data.checks.problems import Problem
 from vipnas_cli.data.files.coco import read_json
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS
 from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 PARTS = ("images", "annotations", "categories")
 # A label and a number of steps; gives a function to call after each step.
@@ -90,7 +90,7 @@ def _names(document: Any) -> Sequence[str]:
 
 
 def _is_posetrack(document: Any) -> bool:
-    return set(FILE_KEYPOINTS[1:3]) <= set(_names(document))
+    return set(POSETRACK18_FILE[1:3]) <= set(_names(document))
 
 
 def _flags_of(keypoints: object) -> list[Any]:

@@ -10,9 +10,10 @@ from typing import Any
 from vipnas_cli.data.checks.problems import Problem, far_outside, finite_numbers
 from vipnas_cli.data.files.coco import inside, read_json, whole
 from vipnas_cli.data.files.image_store import read_image
-from vipnas_cli.data.files.posetrack import FILE_KEYPOINTS, sequence_files, sequence_name
+from vipnas_cli.data.files.posetrack import sequence_files, sequence_name
 from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 Rows = Sequence[Mapping[str, Any]]
 # poseval packs track ids into four digits.
@@ -98,7 +99,7 @@ def _document(file: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     names = content["categories"][0].get("keypoints") if len(content["categories"]) == 1 else None
     if not isinstance(names, list):
         return None, [Problem(file, "categories", "one category with the names of the keypoints is needed")]
-    lacking = [name for name in FILE_KEYPOINTS if name not in EARS and name not in names]
+    lacking = [name for name in POSETRACK18_FILE if name not in EARS and name not in names]
     return (None if lacking else content), [Problem(file, "categories", f"no keypoint {name!r}") for name in lacking]
 
 

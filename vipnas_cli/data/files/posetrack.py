@@ -19,15 +19,10 @@ from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.files import make_parent, shown, write_json
 from vipnas_cli.metrics.posetrack import PredictedSequence, TruthSequence
 from vipnas_cli.pose import POSETRACK15
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 
 Floats = NDArray[np.float64]
 
-# The order of the files: ears belong to it but are never labelled, and the neck is called head_bottom.
-FILE_KEYPOINTS = (
-    *("nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
-    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
-    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-)
 # What poseval takes for the score of a joint that has none.
 NO_SCORE = -9999.0
 
@@ -293,10 +288,10 @@ def _document(predicted: PredictedSequence, labelled: LabelledSequence) -> dict[
         )
     names = [*POSETRACK15.keypoints]
     names[names.index("neck")] = "head_bottom"
-    columns = [FILE_KEYPOINTS.index(name) for name in names]
+    columns = [POSETRACK18_FILE.index(name) for name in names]
     people = len(predicted.frames)
-    keypoints = np.zeros((people, len(FILE_KEYPOINTS), 3))
-    scores = np.zeros((people, len(FILE_KEYPOINTS)))
+    keypoints = np.zeros((people, len(POSETRACK18_FILE), 3))
+    scores = np.zeros((people, len(POSETRACK18_FILE)))
     keypoints[:, columns, :2] = predicted.points_frame
     keypoints[:, columns, 2] = 1
     keypoints[:, columns] *= predicted.present[..., None]
@@ -316,7 +311,7 @@ def _document(predicted: PredictedSequence, labelled: LabelledSequence) -> dict[
         {"id": image_id, "frame_id": image_id, "file_name": name}
         for image_id, name in zip(labelled.image_ids, labelled.image_names, strict=True)
     ]
-    category = {"supercategory": "person", "name": "person", "id": 1, "keypoints": list(FILE_KEYPOINTS)}
+    category = {"supercategory": "person", "name": "person", "id": 1, "keypoints": list(POSETRACK18_FILE)}
     return {"images": images, "annotations": annotations, "categories": [category]}
 
 

@@ -1,0 +1,216 @@
+"""Laws of all kinds of result files: which one a name means, whole or not there, nothing lost between them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import vipnas_cli.results.kinds as all_kinds
+from vipnas_cli.cli.app import app
+from vipnas_cli.errors import DataError, InputError, OutputError, UsageError
+from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import COCO17
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.kinds import KINDS, Holds, Kind, check_stdout, output_named
+
+HEADER = ResultHeader("a clip, ü #1.mp4", 640, 480, Fraction(1, 90_000), "fast-60fps", "low")
+READABLE = [kind for kind in KINDS if kind.read]
+
+
+@pytest.fixture(autouse=True)
+def _extras(request: pytest.FixtureRequest) -> None:
+    """Skips what needs a package that is not there."""
+    for kind in getattr(request.node, "callspec", SimpleNamespace(params={})).params.values():
+        for package in kind.needs if isinstance(kind, Kind) else ():
+            pytest.importorskip(package)
+
+
+def frames(counts: tuple[int, ...] = (2, 0, 1, 3)) -> list[FrameResult]:
+    found = []
+    for index, count in enumerate(counts):
+        rng = np.random.default_rng(index)
+        points = rng.uniform(-20, 640, (count, 17, 2)).astype(np.float32)
+        boxes = np.concatenate([points.min(axis=1) - 3.3, points.max(axis=1) + 4.4], axis=1)
+        people = People(np.arange(count) + 5, boxes, points, rng.uniform(0, 1, (count, 17)).astype(np.float32))
+        pts = 3003 * index
+        found.append(FrameResult(index, pts, float(pts * HEADER.time_base), people, index % 4 == 0))
+    return found
+
+
+def written(path: Path, counts: tuple[int, ...] = (2, 0, 1, 3)) -> Path:
+    output = output_named(path)
+    assert output is not None
+    with output.open(COCO17, HEADER) as sink:
+        for frame in frames(counts):
+            sink.write(frame, None)
+    return path
+
+
+def convert(*arguments: Path | str) -> str:
+    result = CliRunner().invoke(app, ["convert", *map(str, arguments)])
+    assert result.exit_code == 0, (result.exception, result.output)
+    return result.stderr
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """The files of a result by name, also of those in a folder."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return {file.name: file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_names_say_the_kind(kind: Kind) -> None:
+    for name, path in ((f"a.b{kind.end}", f"a.b{kind.end}"), (f"{kind.name}:c:x.csv", "c:x.csv")):
+        output = output_named(name)
+        assert output is not None
+        assert (output.kind, output.path) == (kind, Path(path))
+    if kind.text:
+        assert output_named(f"{kind.name}:-") == all_kinds.Output(kind, Path("-"))
+    else:
+        with pytest.raises(OutputError, match="cannot go to stdout"):
+            output_named(f"{kind.name}:-")
+
+
+def test_other_names_say_nothing() -> None:
+    assert [output_named(name) for name in ("clip.gif", "c:\\clip", "csv", "x/")] == [None] * 4
+    dash = output_named("-")
+    assert dash is not None
+    assert dash.kind.name == "csv"
+    with pytest.raises(UsageError, match="both want stdout"):
+        check_stdout([dash, dash], json=False)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_whole_after_an_interruption_and_nothing_before_the_first_frame(tmp_path: Path, kind: Kind) -> None:
+    path = tmp_path / f"clip{kind.end}"
+    output = output_named(path)
+    assert output is not None
+    with pytest.raises(KeyboardInterrupt), output.open(COCO17, HEADER):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+    def interrupted() -> None:
+        with output.open(COCO17, HEADER) as sink:
+            for frame in frames((2, 0)):
+                sink.write(frame, None)
+            assert not path.exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert sorted(tmp_path.iterdir()) == sorted(output.files)
+    after = content(path)
+    if kind.name == "dlc-h5":  # holds the time of its writing
+        return
+    (tmp_path / "other").mkdir()
+    assert content(written(tmp_path / "other" / path.name, (2, 0))) == after
+
+
+@pytest.mark.parametrize("to", READABLE, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", READABLE, ids=lambda kind: kind.name)
+def test_there_and_back_loses_nothing_that_both_hold(tmp_path: Path, kind: Kind, to: Kind) -> None:
+    first = written(tmp_path / f"first{kind.end}")
+    if kind.name == "parquet":  # has more digits than any other
+        first = tmp_path / "again.parquet"
+        convert(written(tmp_path / "text.csv"), "-o", first)
+    told = convert(first, "-o", tmp_path / f"middle{to.end}")
+    lost = kind.holds - to.holds
+    assert ("does not hold" in told) == bool(lost)
+    assert all(what in told for what in lost)
+    convert(tmp_path / f"middle{to.end}", "-o", tmp_path / f"last{kind.end}")
+    if not lost:
+        assert content(tmp_path / f"last{kind.end}") == {f"last{kind.end}": first.read_bytes()}
+    elif Holds.keypoints not in lost:
+        assert kind.read is not None
+        before, after = kind.read(first), kind.read(tmp_path / f"last{kind.end}")
+        seen = [frame for frame in before.frames if len(frame.people)]
+        assert (after.header, after.skeleton) == (before.header, before.skeleton)
+        for one, two in zip(seen, [frame for frame in after.frames if len(frame.people)], strict=True):
+            assert (one.frame_index, one.pts, one.people.ids.tolist()) == (
+                *(two.frame_index, two.pts, two.people.ids.tolist()),
+            )
+            np.testing.assert_array_equal(one.people.points_frame, two.people.points_frame)
+            np.testing.assert_array_equal(one.people.scores, two.people.scores)
+
+
+def test_every_kind_comes_out_of_json_lines_as_out_of_a_run(tmp_path: Path) -> None:
+    for package in {package for kind in KINDS for package in kind.needs}:
+        pytest.importorskip(package)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "made").mkdir()
+    rounded = written(tmp_path / "clip.jsonl")
+    convert(rounded, *(word for kind in KINDS for word in ("-o", tmp_path / "run" / f"clip{kind.end}")))
+    convert(rounded, "-o", tmp_path / "run.json")
+    convert(tmp_path / "run.json", *(w for kind in KINDS for w in ("-o", tmp_path / "made" / f"clip{kind.end}")))
+    for kind in KINDS:
+        if kind.name != "dlc-h5":
+            name = f"clip{kind.end}"
+            assert content(tmp_path / "run" / name) == content(tmp_path / "made" / name)
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    bare = written(tmp_path / "bare.csv")
+    (tmp_path / "bare.csv-metadata.json").unlink()
+    told = convert(bare, "-o", tmp_path / "out.jsonl")
+    assert "boxes are those around the keypoints" in told
+    assert "size, source and pipeline are not known" in told
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["width"] is None
+    result = CliRunner().invoke(app, ["convert", str(bare), "-o", str(tmp_path / "out.trc")])
+    assert isinstance(result.exception, OutputError)
+    assert "whose size is not known" in result.exception.what
+    assert not (tmp_path / "out.trc").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["clip.mot.txt", "-o", "a.csv"], InputError, "no file of poses that can be read back"),
+        (["clip.gif", "-o", "a.csv"], InputError, "no file of poses that can be read back"),
+        (["gone.jsonl", "-o", "a.csv"], DataError, "gone.jsonl"),
+        (["clip.jsonl", "-o", "a.gif"], OutputError, "no kind of poses"),
+        (["clip.jsonl", "-o", "clip.jsonl"], OutputError, "is a file that is read"),
+        (["clip.jsonl", "-o", "there.csv"], OutputError, "there.csv-metadata.json exists"),
+        (["clip.jsonl", "-o", "-", "-o", "jsonl:-"], UsageError, "both want stdout"),
+    ],
+)
+def test_one_sentence_for_what_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: type[Exception], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(Path("clip.jsonl"))
+    Path("there.csv-metadata.json").write_text("precious")
+    result = CliRunner().invoke(app, ["convert", *arguments])
+    assert isinstance(result.exception, error)
+    assert words in str(result.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.jsonl", "there.csv-metadata.json"]
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_kinds, "find_spec", lambda _: None)
+    for name, extra in (("a.parquet", "parquet"), ("a.dlc.h5", "deeplabcut")):
+        output = output_named(name)
+        assert output is not None
+        with pytest.raises(OutputError, match="needs the package") as caught:
+            output.kind.check()
+        assert caught.value.hint == f"pip install 'vipnas[{extra}]'"
+
+
+def test_a_folder_takes_the_place_of_one_of_its_kind_only(tmp_path: Path) -> None:
+    folder = written(tmp_path / "clip.openpose", (1, 1, 1))
+    written(folder, (1,))
+    assert len(list(folder.iterdir())) == 1
+    (folder / "notes.txt").write_text("precious")
+    with pytest.raises(OutputError, match="holds other files"):
+        written(folder, (1,))
+    assert (folder / "notes.txt").read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.openpose"]
+    (tmp_path / "file.trc").write_text("precious")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        written(tmp_path / "file.trc", (1,))

@@ -1,0 +1,1 @@
+"""`vipnas convert`."""

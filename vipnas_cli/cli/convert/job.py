@@ -1,0 +1,71 @@
+"""What `vipnas convert` does: read poses, hand them frame by frame to the sinks of a run, tell what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.convert.command import ConvertOptions
+from vipnas_cli.errors import InputError, OutputError
+from vipnas_cli.files import check_outputs, shown
+from vipnas_cli.results.facts import ResultHeader, Results
+from vipnas_cli.results.kinds import KINDS, Holds, Output, check_stdout, output_named
+from vipnas_cli.results.sink import STDOUT
+
+READ = " ".join(kind.end for kind in KINDS if kind.read)
+WRITTEN = " ".join(kind.end for kind in KINDS)
+# What is written in place of what the poses read do not have.
+INSTEAD = {
+    Holds.boxes: "boxes are those around the keypoints",
+    Holds.keys: "no frame is marked as a key frame",
+    Holds.empty: "frames without people are not listed",
+    Holds.facts: "size, source and pipeline are not known",
+}
+
+
+def convert_job(options: ConvertOptions) -> None:
+    """Writes the poses of a file as files of other kinds."""
+    source = output_named(options.poses)
+    if source is None or source.kind.read is None or source.path == STDOUT:
+        raise InputError(f"{shown(options.poses)} is no file of poses that can be read back", f"known are {READ}")
+    outputs = [_checked(text) for text in options.out]
+    check_stdout(outputs, json=False)
+    written = [path for output in outputs for path in output.files]
+    check_outputs(written, source.files, options.overwrite)
+    source.kind.check()
+    results = source.kind.read(source.path)
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(output.open(results.skeleton, results.header)) for output in outputs]
+        for frame in results.frames:
+            for sink in sinks:
+                sink.write(frame, None)
+    console = message_console(options.quiet)
+    for note in notes(source, results, outputs):
+        console.print(note, soft_wrap=True)
+
+
+def _checked(text: str) -> Output:
+    output = output_named(text)
+    if output is None:
+        raise OutputError(f"{shown(text)} names no kind of poses that is known", f"use one of {WRITTEN}")
+    output.kind.check()
+    return output
+
+
+def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[str]:
+    """What the outputs cannot hold of what was read, and what was written in place of what was not there."""
+    known = source.kind.holds - ({Holds.facts} if results.header == ResultHeader() else set())
+    found = []
+    for output in outputs:
+        lost = [what.value for what in Holds if what in known - output.kind.holds]
+        if lost:
+            found.append(f"{shown(output.path)} does not hold {_listed(lost)}.")
+        made = [INSTEAD[what] for what in INSTEAD if what in output.kind.holds - known]
+        if made:
+            found.append(f"{shown(output.path)}: {_listed(made)}, as {shown(source.path)} does not say.")
+    return found
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

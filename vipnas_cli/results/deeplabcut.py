@@ -1,0 +1,110 @@
+"""Poses in DeepLabCut's layout for several animals: four header rows, or levels, and a row per frame.
+
+Individuals are person0, person1 and so on; a person who is not there is blank. As their columns must be known first,
+frames wait on disk until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import PartialFile
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.sink import ResultFile, TextFile
+from vipnas_cli.results.spool import Spool
+
+LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+COORDINATES = ("x", "y", "likelihood")
+# The name under which DeepLabCut looks for its table.
+KEY = "df_with_missing"
+Names = tuple[str, str, str, str]
+
+
+def _columns(scorer: str, ids: Iterable[int], keypoints: tuple[str, ...]) -> list[Names]:
+    """The four names of each column."""
+    return [(scorer, f"person{one}", name, kind) for one in ids for name in keypoints for kind in COORDINATES]
+
+
+def _scorer(header: ResultHeader) -> str:
+    """Who found the points, as a name without commas."""
+    return f"vipnas_{header.pipeline}".replace(",", "_").rstrip("_")
+
+
+class DlcCsvSink(TextFile):
+    """DeepLabCut's CSV, written when it is closed."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        self._keypoints, self._scorer = skeleton.keypoints, _scorer(header)
+        self._spool = Spool(Path(path), len(self._keypoints))
+        super().__init__(path)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add a frame; the picture is not needed."""
+        self._any = True
+        self._spool.add(result)
+
+    def _complete(self, keep: bool) -> None:
+        for line in self._lines() if keep else ():
+            self._put(line, flush=False)
+        self._spool.close()
+        super()._complete(keep)
+
+    def _lines(self) -> Iterator[str]:
+        names = _columns(self._scorer, self._spool.ids, self._keypoints)
+        for level, name in enumerate(LEVELS):
+            yield ",".join([name, *(column[level] for column in names)]) + "\n"
+        blank = "," * (len(self._keypoints) * len(COORDINATES))
+        for row in self._spool.rows():
+            cells = {
+                person: "".join(f",{x:.2f},{y:.2f},{score:.3f}" for x, y, score in pose)
+                for person, pose in zip(row.ids.tolist(), row.values.tolist(), strict=True)
+            }
+            yield f"{row.index}{''.join(cells.get(person, blank) for person in self._spool.ids)}\n"
+
+
+class DlcH5Sink(ResultFile):
+    """DeepLabCut's HDF5 file, written when it is closed."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        super().__init__(path)
+        self._keypoints, self._scorer = skeleton.keypoints, _scorer(header)
+        self._spool = Spool(self.path, len(self._keypoints))
+        self._file = PartialFile(self.path)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add a frame; the picture is not needed."""
+        self._any = True
+        self._spool.add(result)
+
+    def _complete(self, keep: bool) -> None:
+        if keep:
+            self._write_table()
+        self._spool.close()
+
+    def _write_table(self) -> None:
+        import pandas as pd
+
+        places = {person: place for place, person in enumerate(self._spool.ids)}
+        rows = list(self._spool.rows())
+        table = np.full((len(rows), len(places), len(self._keypoints), len(COORDINATES)), np.nan)
+        for number, row in enumerate(rows):
+            table[number, [places[person] for person in row.ids.tolist()]] = row.values
+        names = pd.MultiIndex.from_tuples(_columns(self._scorer, self._spool.ids, self._keypoints), names=LEVELS)
+        frame = pd.DataFrame(table.reshape(len(rows), -1), index=[row.index for row in rows], columns=names)
+        try:
+            frame.to_hdf(self._file.partial, key=KEY, mode="w", format="fixed")
+        except (ValueError, RuntimeError) as error:  # PyTables' own errors are RuntimeErrors
+            raise OutputError(f"{self.path} cannot be written: {error}", "check the space on the disk") from error
+
+    def _keep(self) -> None:
+        self._file.keep()
+
+    def _discard(self) -> None:
+        self._spool.close()
+        self._file.discard()

@@ -1,0 +1,33 @@
+"""Boxes of people as MOTChallenge text: frame from 1, id, left, top, width, height, score, and three values of no use.
+
+Ids are those of the run, from 0. `vipnas run --boxes` takes the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.sink import TextFile
+
+
+class MotSink(TextFile):
+    """One row per frame and person; frames without people have none."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        super().__init__(path)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the rows of a frame; the picture is not needed."""
+        people = result.people
+        self._add_frame(
+            "".join(
+                f"{result.frame_index + 1},{person},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},"
+                f"{score:.3f},-1,-1,-1\n"
+                for person, (left, top, right, bottom), score in zip(
+                    people.ids.tolist(), people.boxes_frame.tolist(), people.person_scores.tolist(), strict=True
+                )
+            )
+        )

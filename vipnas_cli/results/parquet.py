@@ -1,0 +1,135 @@
+"""Poses as a Parquet file: the tidy table in columns, with exact numbers, and the facts in its metadata.
+
+It is read only when it is closed: after a run that was killed the rows so far are lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.files import PartialFile, cannot_write
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.csvw import KEYPOINT
+from vipnas_cli.results.facts import (
+    POSES,
+    Facts,
+    ResultHeader,
+    Results,
+    facts_of,
+    header_of,
+    skeleton_of,
+    ticks_of,
+)
+from vipnas_cli.results.sink import ResultFile
+from vipnas_cli.results.table import COLUMNS, ROW, around
+
+# Poses that are written together, and the name of the facts in the metadata.
+GROUP = 4096
+FACTS = b"vipnas"
+
+
+class ParquetSink(ResultFile):
+    """One row per frame, person and keypoint, as in the CSV; frames without people have none."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        super().__init__(path)
+        self._names = list(skeleton.keypoints)
+        types = (pa.int64(), pa.float64(), pa.int64(), pa.string(), *[pa.float32()] * 3)
+        facts = {FACTS: json.dumps(facts_of(header, skeleton)).encode()}
+        self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata=facts)
+        self._frames: list[FrameResult] = []
+        self._waiting = 0
+        self._file = PartialFile(self.path)
+        self._stream = self._file.bytes()
+        self._writer = ParquetWriter(self._stream, self._schema)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the rows of a frame; the picture is not needed."""
+        self._any = True
+        self._frames.append(result)
+        self._waiting += len(result.people)
+        if self._waiting >= GROUP:
+            try:
+                self._write_group()
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        frames, self._frames, self._waiting = self._frames, [], 0
+        counts, keypoints = [len(frame.people) for frame in frames], len(self._names)
+        people = [frame.people for frame in frames]
+        points = np.concatenate([one.points_frame for one in people]).reshape(-1, 2)
+        columns: list[Any] = [
+            np.repeat([frame.frame_index for frame in frames], counts).repeat(keypoints),
+            np.repeat([round(frame.time_s, 6) for frame in frames], counts).repeat(keypoints),
+            np.concatenate([one.ids for one in people]).repeat(keypoints),
+            self._names * sum(counts),
+            points[:, 0],
+            points[:, 1],
+            np.concatenate([one.scores for one in people]).reshape(-1),
+        ]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+    def _complete(self, keep: bool) -> None:
+        if keep and self._waiting:
+            self._write_group()
+        self._writer.close()
+        self._stream.close()
+
+    def _keep(self) -> None:
+        self._file.keep()
+
+    def _discard(self) -> None:
+        self._file.discard()
+
+
+def read_parquet(path: Path | str) -> Results:
+    """What a ParquetSink wrote; DataError if it is something else.
+
+    Boxes are those around the keypoints, `key` is False.
+    """
+    import pyarrow as pa
+    from pyarrow.parquet import read_table
+
+    path = Path(path)
+    POSES.read_bytes(path)  # tells what is no file to read
+    with POSES.told(path):
+        try:
+            table = read_table(path, columns=list(COLUMNS))
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(str(error).split("\n")[0]) from error
+        facts = POSES.parse((table.schema.metadata or {}).get(FACTS, b""), path, Facts)
+        header, skeleton = header_of(facts), skeleton_of(facts["keypoints"])
+        count = len(skeleton.keypoints)
+        if table[KEYPOINT.name].to_pylist() != list(skeleton.keypoints) * (table.num_rows // max(count, 1)):
+            raise ValueError("it does not hold each keypoint once")
+        poses = {name: table[name].to_numpy()[::count] for name in ROW}
+        values = np.stack([table[name].to_numpy() for name in ("x", "y", "score")], axis=1).astype(np.float32)
+        return Results(header, skeleton, tuple(_frames(poses, values.reshape(-1, count, 3), header.time_base)))
+
+
+def _frames(poses: dict[str, NDArray[Any]], values: NDArray[np.float32], time_base: Fraction) -> Iterator[FrameResult]:
+    """The frames of poses (N,) with their x, y, score (N, K, 3), which are in the order of the frames."""
+    frames, times, ids = (poses[name] for name in ROW)
+    if len(frames) and (np.diff(frames) < 0).any():
+        raise ValueError("its rows are not in the order of the frames")
+    for index, start, count in zip(*np.unique(frames, return_index=True, return_counts=True), strict=True):
+        here = slice(start, start + count)
+        points = values[here, :, :2]
+        people = People(ids[here].astype(np.int64), around(points), points, values[here, :, 2])
+        time_s = float(times[start])
+        yield FrameResult(int(index), ticks_of(f"{time_s:.6f}", time_base), time_s, people, False)

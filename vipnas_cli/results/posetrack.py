@@ -1,0 +1,141 @@
+"""Poses as a PoseTrack18 file: one sequence, 15 joints of which head ends follow from shoulders and face.
+
+The layout has places for ears that its labels never fill; neither does this. Eyes have none.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import shown
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.conversion import posetrack15_from_coco17
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE, Skeleton
+from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of
+from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
+
+PERSON = 1
+# The place of each joint of POSETRACK15 in the file.
+PLACES = [POSETRACK18_FILE.index("head_bottom" if name == "neck" else name) for name in POSETRACK15.keypoints]
+
+
+class PoseTrackSink(TextFile):
+    """One PoseTrack18 document; people are written as they come, the list of images when it is closed.
+
+    An image has the number of its frame as id. Scores are those of the joints; the third value of a joint is 1.
+    """
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        if skeleton not in (COCO17, POSETRACK15):
+            raise OutputError(
+                f"{shown(path)} cannot hold the keypoints {shown(' '.join(skeleton.keypoints))[:80]}",
+                "choose another kind of file",
+            )
+        self._skeleton = skeleton
+        self._images: list[str] = []
+        self._people = 0
+        facts = facts_of(header, POSETRACK15)
+        category = {"id": PERSON, "name": "person", "supercategory": "person", "keypoints": list(POSETRACK18_FILE)}
+        opening = f'{{"info": {json.dumps(facts)},\n"categories": [{json.dumps(category)}],\n"annotations": ['
+        super().__init__(path, opening)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the people of a frame; the picture is not needed."""
+        image = result.frame_index
+        facts = {"id": image, "frame_id": image, "file_name": f"{image:06d}.jpg", "pts": result.pts}
+        self._images.append(json.dumps({**facts, "time_s": round(result.time_s, 6), "key": result.key}))
+        rows = self._rows(result.people, image)
+        text = "".join(f"{',' if self._people + row else ''}\n{json.dumps(each)}" for row, each in enumerate(rows))
+        self._people += len(rows)
+        self._add_frame(text)
+
+    def _rows(self, people: People, image: int) -> list[dict[str, object]]:
+        if not len(people):
+            return []
+        points, sure = people.points_frame, people.scores
+        if self._skeleton == COCO17:
+            exact, sure_exact = posetrack15_from_coco17(points, sure)
+            points, sure = exact.astype(np.float32), sure_exact.astype(np.float32)
+        count = len(people), len(POSETRACK18_FILE)
+        keypoints, scores = np.zeros((*count, 3)), np.zeros(count)
+        keypoints[:, PLACES, :2], keypoints[:, PLACES, 2] = rounded(points), 1
+        scores[:, PLACES] = rounded_scores(sure)
+        sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
+        boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
+        columns = zip(
+            people.ids.tolist(), boxes, keypoints.reshape(count[0], -1).tolist(), scores.tolist(), strict=True
+        )
+        return [
+            {
+                "image_id": image,
+                "id": self._people + row + 1,
+                "track_id": person,
+                "category_id": PERSON,
+                "bbox": box,
+                "keypoints": values,
+                "scores": peaks,
+            }
+            for row, (person, box, values, peaks) in enumerate(columns)
+        ]
+
+    def _ending(self) -> str:
+        return '\n],\n"images": [\n' + ",\n".join(self._images) + "\n]}\n"
+
+
+class _Image(TypedDict):
+    """A frame, as PoseTrackSink writes it."""
+
+    id: int
+    pts: int
+    time_s: float
+    key: bool
+
+
+class _Row(TypedDict):
+    """A person in a frame, as PoseTrackSink writes it."""
+
+    image_id: int
+    track_id: int
+    bbox: tuple[float, float, float, float]
+    keypoints: list[float]
+    scores: list[float]
+
+
+class _Document(TypedDict):
+    """A document of PoseTrackSink."""
+
+    info: Facts
+    images: list[_Image]
+    annotations: list[_Row]
+
+
+def read_posetrack(path: Path | str) -> Results:
+    """What a PoseTrackSink wrote, with the joints of POSETRACK15; DataError if it is something else."""
+    path = Path(path)
+    with POSES.told(path):
+        document = POSES.read(path, _Document)
+        rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
+        for row in document["annotations"]:
+            rows[row["image_id"]].append(row)
+        frames = tuple(
+            FrameResult(image["id"], image["pts"], image["time_s"], _people(rows[image["id"]]), image["key"])
+            for image in document["images"]
+        )
+        return Results(header_of(document["info"]), POSETRACK15, frames)
+
+
+def _people(rows: list[_Row]) -> People:
+    count = len(rows), len(POSETRACK18_FILE)
+    boxes: NDArray[np.float64] = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    values = np.array([row["keypoints"] for row in rows], np.float32).reshape(*count, 3)[:, PLACES]
+    scores = np.array([row["scores"] for row in rows], np.float32).reshape(*count)[:, PLACES]
+    ids = np.array([row["track_id"] for row in rows], np.int64)
+    return People(ids, boxes.astype(np.float32), values[..., :2], scores)

@@ -1,0 +1,111 @@
+"""Poses as marker files of OpenSim (TRC): a folder with one file per person.
+
+Markers are the keypoints, in pixels: x to the right, y UP from the centre of the bottom-left pixel, z 0. A file goes
+from the first to the last frame of its person; what is unknown or unsure (score below LEAST_VISIBLE) is NaN.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vipnas_cli.errors import OutputError
+from vipnas_cli.files import cannot_write, shown
+from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.coco import LEAST_VISIBLE
+from vipnas_cli.results.facts import ResultHeader
+from vipnas_cli.results.folder import FolderFile
+
+ENDING = ".trc"
+UNITS = "px"
+# A marker that is not known; OpenSim refuses rows that end in empty cells.
+BLANK = "\tNaN\tNaN\tNaN"
+# What the rows of a person are called until they have a header.
+ROWS = ".rows"
+
+
+@dataclass
+class _Track:
+    """The rows of a person so far, which lie in a file of their own until the header can be written."""
+
+    name: str
+    first: int
+    rows: int = 0
+
+
+class TrcSink(FolderFile):
+    """One file per person, NAME_person0.trc and so on; rows are written as they come, headers when it is closed."""
+
+    def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
+        if header.height is None:
+            raise OutputError(
+                f"{shown(path)} counts y from the bottom of the picture, whose size is not known",
+                "keep tables beside their -metadata.json",
+            )
+        self._names, self._bottom = skeleton.keypoints, header.height - 1
+        self._blank = BLANK * len(self._names)
+        self._times: list[float] = []
+        self._first = 0
+        self._tracks: dict[int, _Track] = {}
+        super().__init__(path, ENDING)
+
+    def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
+        """Add the rows of a frame; the picture is not needed."""
+        if not self._times:
+            self._first = result.frame_index
+        # Tables have no frames without people: their times lie evenly between those that are known.
+        missing = result.frame_index - self._first - len(self._times)
+        before = self._times[-1] if self._times else result.time_s
+        self._times += np.linspace(before, result.time_s, missing + 2)[1:].tolist()
+        self._any = True
+        people = result.people
+        for person, pose, scores in zip(
+            people.ids.tolist(), people.points_frame.tolist(), people.scores.tolist(), strict=True
+        ):
+            cells = [
+                f"\t{x:.3f}\t{self._bottom - y:.3f}\t0.000" if score >= LEAST_VISIBLE else BLANK
+                for (x, y), score in zip(pose, scores, strict=True)
+            ]
+            self._add(person, len(self._times) - 1, "".join(cells))
+
+    def _add(self, person: int, place: int, cells: str) -> None:
+        """Adds a row to those of a person, and blank ones for the frames since the last."""
+        track = self._tracks.setdefault(person, _Track(f"{self._stem}_person{person}{ENDING}", place))
+        lines = []
+        for missed in range(track.first + track.rows, place + 1):
+            start = f"{self._first + missed + 1}\t{self._times[missed]:.6f}"
+            lines.append(f"{start}{cells if missed == place else self._blank}\n")
+        track.rows += len(lines)
+        try:
+            with self._folder.text(track.name + ROWS, "a") as file:
+                file.writelines(lines)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def _complete(self, keep: bool) -> None:
+        for track in self._tracks.values() if keep else ():
+            rows = self._folder.partial / (track.name + ROWS)
+            with self._folder.text(track.name) as file, rows.open(encoding="utf-8") as lines:
+                file.write(self._header(track))
+                shutil.copyfileobj(lines, file)
+            rows.unlink()
+
+    def _header(self, track: _Track) -> str:
+        length = self._times[-1] - self._times[0]
+        rate = f"{(len(self._times) - 1) / length if length > 0 else 1:.6g}"
+        count = len(self._names)
+        facts = (rate, rate, track.rows, count, UNITS, rate, self._first + track.first + 1, track.rows)
+        marks = "".join(f"\tX{number}\tY{number}\tZ{number}" for number in range(1, count + 1))
+        lines = [
+            f"PathFileType\t4\t(X/Y/Z)\t{track.name}",
+            "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+            "\t".join(map(str, facts)),
+            "Frame#\tTime\t" + "\t\t\t".join(self._names) + "\t\t",
+            f"\t{marks}",
+            "",
+        ]
+        return "\n".join(lines) + "\n"
