@@ -24,7 +24,8 @@ COMMANDS = {
         INPUT --start --end --stride=1 --picture-rate=25.0 --live/--no-live --jobs/-j=1 --skip-existing --shard
         --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
         --verify/--no-verify --max-people=20 --out/-o --angles --smooth=auto --overwrite --audio/--no-audio=True
-        --steadiness --json --quiet/-q --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
+        --steadiness --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
+        --json --quiet/-q --verbose/-v --progress=auto --log-file
     """,
     "report": """
         RESULT... --out/-o --pictures/--no-pictures=True --blur-faces --overwrite --quiet/-q
@@ -37,7 +38,7 @@ COMMANDS = {
         --compile/--no-compile=True --cache=cache --tensorboard
     """,
     "search": """
-        MODE=temporal --frames=4 --budget/-b=0.2GFLOPs --evaluations/-n=240 --alike --method=evolution
+        MODE=temporal --frames=4 --budget/-b=0.2GFLOPs --evaluations/-n=144 --alike --method=evolution
         --predictor/--no-predictor=True --baselines --seed=0 --weights --space --key --compare --data --clips=96
         --check-clips=0 --latency-table --measure --out/-o --resume --workers=0 --threads=1 --json --quiet/-q
     """,

@@ -1,17 +1,22 @@
-"""The one progress bar: seen on a terminal, silent elsewhere."""
+"""The one progress bar: seen on a terminal, lines elsewhere; messages, and their log."""
 
 from __future__ import annotations
 
 import io
+import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, progress_bar
+from vipnas_cli.cli import console as consoles
+from vipnas_cli.cli.console import ProgressKind, counted, message_console, progress_bar
+from vipnas_cli.files import LineLog
 
 
 @pytest.mark.parametrize(("terminal", "quiet"), [(False, False), (True, True)])
-def test_without_a_terminal_or_when_quiet_nothing_is_shown(terminal: bool, quiet: bool) -> None:
+def test_without_a_terminal_or_when_quiet_no_bar_is_shown(terminal: bool, quiet: bool) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, quiet=quiet)
     with progress_bar(console, "steps", 3) as bar, counted(console, "images", 2) as on_image:
@@ -31,3 +36,48 @@ def test_a_terminal_shows_how_much_is_done_and_the_facts_beside() -> None:
     assert "steps" in last
     assert "3/3" in last
     assert "loss 0.5" in last
+
+
+def lines_of(kind: ProgressKind, monkeypatch: pytest.MonkeyPatch, steps: int = 3) -> list[str]:
+    """What is told of two seconds per step."""
+    now = iter(range(0, 1000, 2))
+    monkeypatch.setattr(consoles.time, "monotonic", lambda: float(next(now)))
+    stream = io.StringIO()
+    with progress_bar(Console(file=stream, width=200), "frames", 10, kind=kind) as bar:
+        for step in range(1, steps + 1):
+            bar.move(step, "7 fps")
+    return stream.getvalue().splitlines()
+
+
+def test_without_a_terminal_a_line_comes_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = lines_of(ProgressKind.auto, monkeypatch)
+    assert len(lines) == 1
+    assert re.fullmatch(r"frames 3 of 10, 7 fps, 0:00:\d\d left", lines[0])
+    assert lines_of(ProgressKind.off, monkeypatch) == []
+
+
+def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [json.loads(line) for line in lines_of(ProgressKind.json, monkeypatch)]
+    assert [row["done"] for row in rows] == [1, 2, 3]
+    assert {"progress": "frames", "total": 10}.items() <= rows[0].items()
+    assert all(row["per_second"] > 0 and row["seconds_left"] > 0 for row in rows)
+
+
+def test_messages_are_cut_nowhere_but_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "word " * 60
+    message_console().print(text)
+    assert capsys.readouterr().err == text + "\n"
+
+
+def test_the_log_has_what_is_quiet_and_what_is_detail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.log"
+    with LineLog(path) as log:
+        console = message_console(quiet=True, log=log)
+        console.print("first [x]")
+        console.detail("second")
+    assert capsys.readouterr().err == ""
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 "
+    assert re.fullmatch(f"{stamp}first \\[x\\]\n{stamp}second\n", path.read_text())
+    message_console(verbose=True).detail("third")
+    message_console().detail("fourth")
+    assert capsys.readouterr().err == "third\n"

@@ -13,11 +13,11 @@ import typer
 from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
 from vipnas_cli.cli.commands import data_app, doctor, info, models
-from vipnas_cli.cli.console import bear_any_text
+from vipnas_cli.cli.console import bear_any_text, print_json
 from vipnas_cli.cli.convert.command import convert
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
-from vipnas_cli.cli.failures import of_import, of_system, sentences
+from vipnas_cli.cli.failures import document_of, sentences, told
 from vipnas_cli.cli.import_network import import_network
 from vipnas_cli.cli.latency_table import latency_table
 from vipnas_cli.cli.report.command import report
@@ -25,10 +25,14 @@ from vipnas_cli.cli.run.command import run
 from vipnas_cli.cli.search.command import search
 from vipnas_cli.cli.signals import heed_signals, ignore_signals
 from vipnas_cli.cli.train.command import train
-from vipnas_cli.errors import VipnasError
+from vipnas_cli.errors import UsageError, VipnasError
 from vipnas_cli.files import cannot_write
 
 INTERRUPTED = 130
+INTERRUPTION = {
+    "schema": 1,
+    "error": {"code": "Interrupted", "what": "interrupted", "hint": "", "exit_code": INTERRUPTED},
+}
 
 app = typer.Typer(
     name="vipnas",
@@ -101,7 +105,7 @@ def _run() -> None:
 
 
 def main() -> None:
-    """Runs the command line; a failure becomes one sentence on stderr and an exit code."""
+    """Runs the command line; a failure becomes one sentence on stderr, a document with --json, and an exit code."""
     bear_any_text()
     heed_signals()
     try:
@@ -110,25 +114,29 @@ def main() -> None:
         if error.code == INTERRUPTED:
             ignore_signals()
             if _because_of(error, KeyboardInterrupt):  # Typer turns an interrupt into this
-                print("vipnas: interrupted.", file=sys.stderr)
+                _tell_interrupt()
+        wrong = getattr(error.__context__, "format_message", None)
+        if wrong is not None and _wants_json():  # Typer has told it on stderr
+            print_json(document_of(UsageError(wrong(), "see --help")))
         raise
-    except VipnasError as error:
+    except (VipnasError, OSError, ImportError) as error:
         if os.environ.get("VIPNAS_DEBUG"):
             raise
-        print(f"vipnas: {sentences(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if os.environ.get("VIPNAS_DEBUG"):
-            raise
-        failure = of_system(error)
+        failure = told(error)
         print(f"vipnas: {sentences(failure)}", file=sys.stderr)
-        sys.exit(failure.exit_code)
-    except ImportError as error:
-        if os.environ.get("VIPNAS_DEBUG"):
-            raise
-        failure = of_import(error)
-        print(f"vipnas: {sentences(failure)}", file=sys.stderr)
+        if _wants_json():
+            print_json(document_of(failure))
         sys.exit(failure.exit_code)
     except KeyboardInterrupt:
-        print("vipnas: interrupted.", file=sys.stderr)
+        _tell_interrupt()
         sys.exit(INTERRUPTED)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv[1:]
+
+
+def _tell_interrupt() -> None:
+    print("vipnas: interrupted.", file=sys.stderr)
+    if _wants_json():
+        print_json(INTERRUPTION)

@@ -5,20 +5,29 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from vipnas_cli.files import LineLog, shown
+
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from vipnas_cli.inference.pipeline import RunStatistics
 
 # Wide enough for a long name where stdout is no terminal.
 WIDTH = 140
+# Nothing is cut in messages that go elsewhere.
+PIPED_WIDTH = 1000
+# Seconds between two lines of progress where there is no bar, and between two for programs.
+LINE_EVERY_S, JSON_EVERY_S = 5.0, 1.0
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -26,9 +35,46 @@ def print_json(document: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def message_console(quiet: bool = False) -> Console:
-    """Where progress and messages go: stderr. Texts are printed as they are, whatever names of files hold."""
-    return Console(stderr=True, quiet=quiet, highlight=False, markup=False)
+class Messages(Console):
+    """Where progress and messages go: stderr, and with time stamps a log, which gets what is quiet or detail, too."""
+
+    def __init__(self, *, verbose: bool = False, log: LineLog | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._verbose, self._log = verbose, log
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Tells something."""
+        super().print(*objects, **options)
+        self.note(*objects)
+
+    def detail(self, text: str) -> None:
+        """Tells something that few want to know."""
+        if self._verbose:
+            super().print(text, soft_wrap=True)
+        self.note(text)
+
+    def note(self, *objects: Any) -> None:
+        """Writes something to the log only."""
+        if self._log is None:
+            return
+        page = io.StringIO()
+        Console(file=page, width=PIPED_WIDTH, highlight=False, markup=False, no_color=True).print(*objects)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        for line in page.getvalue().splitlines():
+            if line.strip():
+                self._log.append(f"{now} {shown(line.rstrip())}")
+
+
+def message_console(quiet: bool = False, verbose: bool = False, log: LineLog | None = None) -> Messages:
+    """Where progress and messages go. Texts are printed as they are, whatever names of files hold.
+
+    Only a terminal has lines that end at its edge.
+    """
+    settings: dict[str, Any] = {"stderr": True, "quiet": quiet, "highlight": False, "markup": False}
+    console = Messages(verbose=verbose, log=log, **settings)
+    if console.is_terminal:
+        return console
+    return Messages(verbose=verbose, log=log, width=PIPED_WIDTH, soft_wrap=True, **settings)
 
 
 def bear_any_text() -> None:
@@ -44,39 +90,112 @@ def result_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=WIDTH)
 
 
-@dataclass(frozen=True)
+class ProgressKind(StrEnum):
+    """How progress is told; auto: a bar on a terminal, lines elsewhere."""
+
+    auto = "auto"
+    lines = "lines"
+    json = "json"
+    off = "off"
+
+
 class Bar:
-    """A progress bar; without a terminal it shows nothing."""
+    """Progress that nobody sees."""
 
-    progress: Progress | None = None
-    task: TaskID | None = None
-
-    @property
-    def shown(self) -> bool:
-        """Whether anybody sees it."""
-        return self.progress is not None
-
-    @property
-    def speed(self) -> float | None:
-        """Steps per second, once they are known."""
-        return self.progress.tasks[0].speed if self.progress else None
+    shown = False
+    # Steps per second, once they are known.
+    speed: float | None = None
 
     def advance(self) -> None:
         """One step more; from any thread."""
-        if self.progress is not None and self.task is not None:
-            self.progress.advance(self.task)
 
     def move(self, done: int, facts: str = "") -> None:
         """So many steps are done; `facts` stand beside the bar."""
-        if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, facts=facts)
+
+
+class TerminalBar(Bar):
+    """A bar with the time left."""
+
+    shown = True
+
+    def __init__(self, progress: Progress, label: str, total: int | None) -> None:
+        self._progress, self._task = progress, progress.add_task(label, total=total, facts="")
+
+    @property
+    def speed(self) -> float | None:  # type: ignore[override]
+        """Steps per second, once they are known."""
+        return self._progress.tasks[0].speed
+
+    def advance(self) -> None:
+        """One step more; from any thread."""
+        self._progress.advance(self._task)
+
+    def move(self, done: int, facts: str = "") -> None:
+        """So many steps are done."""
+        self._progress.update(self._task, completed=done, facts=facts)
+
+
+class LineBar(Bar):
+    """A line every few seconds, for people or as JSON."""
+
+    def __init__(self, console: Console, label: str, total: int | None, kind: ProgressKind) -> None:
+        self._console, self._label, self._total = console, label, total
+        self._json = kind == ProgressKind.json
+        self._every_s = JSON_EVERY_S if self._json else LINE_EVERY_S
+        self._began_s = self._told_s = time.monotonic()
+        self._done = 0
+        self._lock = threading.Lock()
+
+    @property
+    def speed(self) -> float | None:  # type: ignore[override]
+        """Steps per second over the whole time, once there is one."""
+        return self._done / max(time.monotonic() - self._began_s, 1e-9) if self._done else None
+
+    def advance(self) -> None:
+        """One step more; from any thread."""
+        with self._lock:
+            self._move(self._done + 1, "")
+
+    def move(self, done: int, facts: str = "") -> None:
+        """So many steps are done; `facts` stand behind them."""
+        with self._lock:
+            self._move(done, facts)
+
+    def _move(self, done: int, facts: str) -> None:
+        self._done = done
+        now = time.monotonic()
+        if now - self._told_s >= self._every_s or (self._json and done == self._total):
+            self._told_s = now
+            self._console.print(self._as_json() if self._json else self._line(facts), soft_wrap=True)
+
+    @property
+    def _left_s(self) -> float | None:
+        return (self._total - self._done) / self.speed if self._total and self.speed else None
+
+    def _line(self, facts: str) -> str:
+        amount = f"{self._label} {self._done}" + (f" of {self._total}" if self._total else "")
+        left = "" if self._left_s is None else f"{timedelta(seconds=round(self._left_s))} left"
+        return ", ".join(part for part in (amount, facts, left) if part)
+
+    def _as_json(self) -> str:
+        row = {"progress": self._label, "done": self._done, "total": self._total, "per_second": self.speed}
+        return json.dumps({**row, "seconds_left": self._left_s})
 
 
 @contextmanager
-def progress_bar(console: Console, label: str, total: int | None, transient: bool = True) -> Iterator[Bar]:
-    """A bar with the time left on a terminal, nothing elsewhere; a transient one is gone at the end."""
-    if console.quiet or not console.is_terminal:
+def progress_bar(
+    console: Console,
+    label: str,
+    total: int | None,
+    transient: bool = True,
+    kind: ProgressKind = ProgressKind.auto,
+) -> Iterator[Bar]:
+    """How far something is: by default a bar on a terminal, gone at the end if transient, and lines elsewhere."""
+    if console.quiet or kind == ProgressKind.off:
         yield Bar()
+        return
+    if kind != ProgressKind.auto or not console.is_terminal:
+        yield LineBar(console, label, total, kind)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -89,7 +208,7 @@ def progress_bar(console: Console, label: str, total: int | None, transient: boo
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=transient) as progress:
-        yield Bar(progress, progress.add_task(label, total=total, facts=""))
+        yield TerminalBar(progress, label, total)
 
 
 @contextmanager
@@ -101,8 +220,8 @@ def counted(console: Console, label: str, total: int) -> Iterator[Callable[[], N
 
 @contextmanager
 def frame_progress(
-    console: Console, frames: int | None, label: str = "frames"
+    console: Console, frames: int | None, label: str = "frames", kind: ProgressKind = ProgressKind.auto
 ) -> Iterator[Callable[[RunStatistics], None]]:
-    """A function to call after each frame; it moves a bar with frames per second and the time left."""
-    with progress_bar(console, label, frames) as bar:
+    """A function to call after each frame; it tells frames per second and the time left."""
+    with progress_bar(console, label, frames, kind=kind) as bar:
         yield lambda statistics: bar.move(statistics.frames, f"{bar.speed:.0f} fps" if bar.speed else "")

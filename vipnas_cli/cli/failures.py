@@ -47,6 +47,13 @@ def of_import(error: ImportError) -> VipnasError:
     )
 
 
+def told(error: VipnasError | OSError | ImportError) -> VipnasError:
+    """The error to tell; faults of the program go on."""
+    if isinstance(error, VipnasError):
+        return error
+    return of_import(error) if isinstance(error, ImportError) else of_system(error)
+
+
 def document_of(error: VipnasError) -> dict[str, Any]:
     """What --json prints of a failure."""
     about = {"code": type(error).__name__, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}

@@ -71,6 +71,12 @@ class Stream:
         return f"camera {self.address}" if self.camera else shown(f"{self.scheme}://{self._bare}")
 
 
+def hidden(word: str) -> str:
+    """A word of a command line without the credentials that the address of a stream may hold."""
+    before, equals, after = word.partition("=") if word.startswith("--") else ("", "", word)
+    return before + equals + (str(Stream(after)) if _URL.match(after) else after)
+
+
 Origin: TypeAlias = Path | Stream
 
 

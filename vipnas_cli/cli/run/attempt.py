@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from vipnas_cli.cli.console import Messages
 from vipnas_cli.cli.failures import document_of, of_system, sentences
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.job import run_input
@@ -36,7 +35,7 @@ class Done:
         return f"{self.name}: {counted(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
 
 
-def attempt(run: RunOptions, options: RunOptions, console: Console, label: str = "frames") -> Done:
+def attempt(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> Done:
     """Runs one input and tells how it ended; errors that hold for all inputs are raised.
 
     With --skip-existing results that are not whole go away: they would be taken for whole the next time.
@@ -50,7 +49,7 @@ def attempt(run: RunOptions, options: RunOptions, console: Console, label: str =
     return done
 
 
-def _attempt(run: RunOptions, options: RunOptions, console: Console, label: str) -> Done:
+def _attempt(run: RunOptions, options: RunOptions, console: Messages, label: str) -> Done:
     name = shown(str(run.video))
     try:
         return _done(name, run_input(run, options, console, label))
@@ -69,8 +68,7 @@ def _done(name: str, report: RunReport) -> Done:
     trouble = "interrupted" if found.interrupted else ""
     if report.damaged and not trouble:
         trouble = f"{counted(report.damaged, 'frame')} damaged"
-    document = {"input": name, **report.to_json()}
-    return Done(name, report.exit_code, document, found.frames, len(found.people), report.fps, trouble)
+    return Done(name, report.exit_code, report.to_json(), found.frames, len(found.people), report.fps, trouble)
 
 
 def failed(name: str, error: VipnasError) -> Done:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import message_console, print_json, progress_bar
+from vipnas_cli.cli.console import Messages, print_json, progress_bar
 from vipnas_cli.cli.run.attempt import Done, attempt, counted
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.plan import Plan
@@ -23,9 +23,8 @@ from vipnas_cli.inference.threads import usable_cores
 SCHEMA = 1
 
 
-def run_batch(plan: Plan, options: RunOptions) -> int:
+def run_batch(plan: Plan, options: RunOptions, console: Messages) -> int:
     """Runs the inputs of a plan, tells how each ended, and returns the exit code of all."""
-    console = message_console(options.quiet)
     started = time.perf_counter()
     ended = _some_at_a_time(plan, options, console) if options.jobs > 1 else _one_by_one(plan, options, console)
     done = list(ended)
@@ -45,7 +44,7 @@ def exit_code(codes: list[int]) -> int:
     return failed[0] if failed else max(codes, default=0)
 
 
-def _one_by_one(plan: Plan, options: RunOptions, console: Console) -> Iterator[Done]:
+def _one_by_one(plan: Plan, options: RunOptions, console: Messages) -> Iterator[Done]:
     """The inputs in this process; an interrupt ends with the one that runs."""
     count = len(plan.runs)
     told = options
@@ -68,7 +67,7 @@ def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[D
         with (
             suppress(KeyboardInterrupt),
             crew.interrupted_by_errors(),
-            progress_bar(console, "inputs", len(runs)) as bar,
+            progress_bar(console, "inputs", len(runs), kind=options.progress) as bar,
         ):
             for number, future in enumerate(as_completed(futures), 1):
                 console.print(f"{number}/{len(runs)} {future.result()}", soft_wrap=True)

@@ -13,10 +13,11 @@ from vipnas_cli.cli.run.model import ModelOptions
 from vipnas_cli.cli.run.outputs import OutputOptions
 from vipnas_cli.cli.run.people import PeopleOptions
 from vipnas_cli.cli.run.picture import PictureOptions
+from vipnas_cli.cli.run.telling import TellingOptions
 
 
 @dataclass(frozen=True)
-class RunOptions(PictureOptions, OutputOptions, PeopleOptions, ModelOptions, InputOptions):
+class RunOptions(TellingOptions, PictureOptions, OutputOptions, PeopleOptions, ModelOptions, InputOptions):
     """What to run, and where results go."""
 
     @property

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from rich.console import Console
 
 from vipnas_cli.api import PoseTracker, read_video
-from vipnas_cli.cli.console import frame_progress, message_console
+from vipnas_cli.cli.console import Messages, frame_progress
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.plan import make_folders, planned
 from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outputs
-from vipnas_cli.cli.run.summary import RunReport, print_report
+from vipnas_cli.cli.run.summary import Made, RunReport, details, print_report, typed_words
+from vipnas_cli.cli.run.telling import messages
 from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.pipeline import WAITING, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
@@ -22,6 +23,11 @@ from vipnas_cli.media.overlay import OverlaySink
 
 def run_job(options: RunOptions) -> int:
     """Runs all inputs through a pipeline; returns the exit code."""
+    with messages(options) as console:
+        return _run_all(options, console)
+
+
+def _run_all(options: RunOptions, console: Messages) -> int:
     _check_boxes(options)
     plan = planned(options)
     for run in plan.runs:
@@ -29,8 +35,7 @@ def run_job(options: RunOptions) -> int:
     if plan.several:
         from vipnas_cli.cli.run.batch import run_batch
 
-        return run_batch(plan, options)
-    console = message_console(options.quiet)
+        return run_batch(plan, options, console)
     if not plan.runs:
         console.print("Nothing to do: the results are there.")
         return 0
@@ -39,13 +44,15 @@ def run_job(options: RunOptions) -> int:
     return report.exit_code
 
 
-def run_input(run: RunOptions, options: RunOptions, console: Console, label: str = "frames") -> RunReport:
+def run_input(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> RunReport:
     """Runs one input of those that were typed; `label` stands before its progress."""
     with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
         found = _tracker(run)
         choice = found.choice
-        if not options.quiet and not options.json:
+        if not options.json:
             console.print(_introduction(run, choice))
+        for line in details(reader.info, found):
+            console.detail(line)
         make_folders(run, options)
         # What is decoded ahead of a live stream is late already.
         ahead = 1 if isinstance(reader, LiveReader) else WAITING
@@ -53,7 +60,7 @@ def run_input(run: RunOptions, options: RunOptions, console: Console, label: str
         try:
             with ExitStack() as stack:
                 outputs = open_outputs(run, reader, choice.pipeline, stack)
-                with frame_progress(console, reader.info.frames, label) as on_frame:
+                with frame_progress(console, reader.info.frames, label, options.progress) as on_frame:
                     statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop, ahead)
                 if statistics.interrupted:
                     raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
@@ -62,7 +69,8 @@ def run_input(run: RunOptions, options: RunOptions, console: Console, label: str
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs))
         budget = stated_budget(options.budget, options.weights)
-        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, notes, budget)
+        made = Made(reader.info, run.budget is None, typed_words())
+        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)
         finish_pages(outputs, report.to_json())
         return report
 
@@ -108,5 +116,5 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
 def _tell(options: RunOptions, report: RunReport, console: Console) -> None:
     if options.json:
         print(json.dumps(report.to_json(), indent=2))
-    elif not options.quiet:
+    else:
         print_report(report, console)

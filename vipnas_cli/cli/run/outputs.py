@@ -20,7 +20,7 @@ class Smooth(StrEnum):
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go, and what is told."""
+    """Where results go."""
 
     out: Annotated[
         tuple[str, ...],
@@ -62,9 +62,3 @@ class OutputOptions:
             rich_help_panel="Output",
         ),
     ] = False
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON document.", rich_help_panel="Output")
-    ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel="Output")] = (
-        False
-    )

@@ -2,23 +2,75 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from vipnas_cli import __version__
+from vipnas_cli.api import PoseTracker
+from vipnas_cli.files import shown
 from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
+from vipnas_cli.media.address import hidden
+from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.metrics.steadiness import Steadiness
 from vipnas_cli.spec import Budget
 
 LISTED_PEOPLE = 6
 DAMAGED, INTERRUPTED = 5, 130
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run was made from: its input, whether its budget is the default, and the words that were typed."""
+
+    info: VideoInfo
+    by_default: bool
+    command: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entries of the summary's JSON document."""
+        info = self.info
+        return {
+            "version": __version__,
+            "command": list(self.command),
+            "input": shown(str(info.path)),
+            "width": info.width,
+            "height": info.height,
+            "codec": info.codec,
+            "average_fps": round(float(info.average_rate), 3),
+            "duration_s": info.duration_s and round(info.duration_s, 3),
+            "budget_by_default": self.by_default,
+        }
+
+
+def typed_words() -> tuple[str, ...]:
+    """The command line without credentials."""
+    return ("vipnas", *(shown(hidden(word)) for word in sys.argv[1:]))
+
+
+def details(info: VideoInfo, tracker: PoseTracker) -> Iterator[str]:
+    """What few want to know before a run: the input, the networks, versions."""
+    length = "of unknown length" if info.duration_s is None else f"{info.duration_s:.2f} s"
+    sound = f", sound {' '.join(info.audio)}" if info.audio else ""
+    picture = f"{info.codec} {info.width} x {info.height}, {float(info.average_rate):.2f} fps"
+    yield f"Input {info.path}: {picture}, {length}{sound}"
+    choice = tracker.choice
+    for position, network in enumerate(choice.pipeline.networks):
+        yield f"Network {position}: {network.path.name}, {network.macs / 1e9:.3f} GFLOPs"
+    yield f"Runs on {tracker.tracker.provider} with {_threads(choice)}"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "av", "numpy"))
+    yield f"vipnas {__version__}, Python {platform.python_version()}, {packages}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +82,7 @@ class RunReport:
     tracker: Tracker
     outputs: tuple[Path, ...]
     damaged: int
+    made: Made
     notes: tuple[str, ...] = ()
     budget: Budget | None = None
 
@@ -80,6 +133,7 @@ class RunReport:
         found = self.statistics
         return {
             "schema": 1,
+            **self.made.to_json(),
             "outputs": [str(path) for path in self.outputs],
             "pipeline": self.choice.pipeline.name,
             "frames": found.frames,

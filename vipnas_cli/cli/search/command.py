@@ -59,7 +59,7 @@ class SearchOptions:
     ] = "0.2GFLOPs"
     evaluations: Annotated[
         int, typer.Option("--evaluations", "-n", min=1, help="Candidates to score.", rich_help_panel="Search")
-    ] = 240
+    ] = 144
     alike: Annotated[
         bool,
         typer.Option(

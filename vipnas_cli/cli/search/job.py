@@ -43,8 +43,6 @@ from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measure
 from vipnas_cli.spec import Budget, CycleSpace, Plan, SearchSpace
 from vipnas_cli.spec.cost import plan_cost
 
-# Without a terminal a line tells of so many candidates.
-LINE_EVERY = 24
 LOG, MEASURED, SUMMARY, PICTURE = "candidates.jsonl", "measured.jsonl", "summary.json", "pareto.png"
 CALIBRATION = 32
 
@@ -233,16 +231,15 @@ def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Co
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], None]]:
-    """A function to call after each candidate: a bar with the best score so far on a terminal, lines elsewhere."""
+    """A function to call after each candidate: the best score so far, seconds per candidate and the time left."""
     best, count = 0.0, 0
     with progress_bar(console, "candidates", total) as bar:
 
         def on_evaluation(evaluation: Evaluation) -> None:
             nonlocal best, count
             best, count = max(best, evaluation.score.mean), count + 1
-            bar.move(count, f"best {best:.2f}")
-            if not bar.shown and count % LINE_EVERY == 0:
-                console.print(f"{count} of {total} candidates, best score {best:.2f}")
+            pace = f", {1 / bar.speed:.1f} s each" if bar.speed else ""
+            bar.move(count, f"best {best:.2f}{pace}")
 
         yield on_evaluation
 

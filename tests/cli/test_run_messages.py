@@ -1,0 +1,90 @@
+"""What `vipnas run` says to programs: one document whatever happens, and a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vipnas_cli import __version__
+from vipnas_cli.cli.app import main
+from vipnas_cli.media.address import hidden
+
+CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+FAST = ["--threads", "1", "-b", "0.07GFLOPs", "--boxes", "whole"]
+
+
+class Told(NamedTuple):
+    """How a command ended, and what went to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vipnas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
+    """Runs a command line in a folder of its own, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vipnas_cli.cli.app.heed_signals", lambda: None)
+
+    def run(*arguments: str) -> Told:
+        monkeypatch.setattr("sys.argv", ["vipnas", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Told(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["run", "nothing.mp4", "--json"], 3, "VideoError"),
+        (["run", "nothing.mp4", "--json", "--shard", "x"], 2, "UsageError"),
+        (["run", "--json", "--nonsense"], 2, "UsageError"),
+        (["info", "nothing", "--json"], 3, "InputError"),
+    ],
+)
+def test_a_failure_is_a_document_and_a_sentence(
+    vipnas: Callable[..., Told], arguments: list[str], code: int, kind: str
+) -> None:
+    found = vipnas(*arguments)
+    error = json.loads(found.out)["error"]
+    assert found.code == error["exit_code"] == code
+    assert error["code"] == kind
+    assert error["what"]
+    assert found.err
+
+
+def test_the_document_says_what_was_run_and_the_log_all_that_was_told(
+    vipnas: Callable[..., Told], tmp_path: Path
+) -> None:
+    arguments = [str(CLIP), *FAST, "--end", "0.2", "-o", "out.csv"]
+    arguments += ["--json", "--progress", "json", "--log-file", "run.log"]
+    found = vipnas("run", *arguments)
+    document = json.loads(found.out)
+    assert document["command"] == ["vipnas", "run", *arguments]
+    assert document["input"] == str(CLIP)
+    assert (document["width"], document["height"], document["duration_s"]) == (640, 360, 7.0)
+    assert document["version"] == __version__
+    assert (document["budget"], document["budget_by_default"]) == ("0.07 GFLOPs", False)
+    assert document["macs_per_person_frame"] > 0
+    assert [json.loads(line)["done"] for line in found.err.splitlines()][-1] == document["frames"]
+    log = (tmp_path / "run.log").read_text()
+    for word in ("two_people.mp4: h264", "onnxruntime", "Network 0"):
+        assert word in log
+    vipnas("run", "nothing.mp4", "--log-file", "run.log")
+    assert "nothing.mp4 does not exist. Check the path." in (tmp_path / "run.log").read_text().removeprefix(log)
+    before = (tmp_path / "out.csv").read_text()
+    wrong = vipnas("run", "nothing.mp4", "--log-file", "out.csv")
+    assert "is no log" in wrong.err
+    assert (tmp_path / "out.csv").read_text() == before
+
+
+def test_words_of_the_command_line_keep_no_credentials() -> None:
+    words = ["rtsp://a:secret@cam/x", "--input=rtsp://a:secret@cam/x", "clip.mp4", "-o", "a=b.csv"]
+    assert [hidden(word) for word in words] == ["rtsp://cam/x", "--input=rtsp://cam/x", "clip.mp4", "-o", "a=b.csv"]
