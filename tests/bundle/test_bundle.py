@@ -35,7 +35,9 @@ def test_at_least_three_pipelines_lie_between_a_tenth_and_seven_tenths_of_a_gflo
 
 def test_a_budget_takes_the_best_pipeline_within_it(bundle: Bundle) -> None:
     best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
-    assert bundle.within(1e12) == best
+    found = bundle.within(1e12)
+    assert found.selection >= best.selection - best.selection_error
+    assert found.macs_per_person_frame <= best.macs_per_person_frame
     cheapest = bundle.by_cost[0]
     assert bundle.within(cheapest.macs_per_person_frame) == cheapest
     with pytest.raises(BudgetError) as caught:

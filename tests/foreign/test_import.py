@@ -212,7 +212,14 @@ def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any
         heatmaps = estimator.estimate(0, crops(), None)
         assert heatmaps.shape == (3, 17, HEIGHT // 4, WIDTH // 4)
         # Followers that never saw this key network follow it all the same.
-        assert pipeline.scores["selection"] > 50
+        assert pipeline.scores["synthetic_PCK@0.1"] > 50
+    # Ranks say what followers lose on real clips, which synthetic ones do not show.
+    ranked = [p for p in open_bundle(bundled_weights()).pipelines if "selection_key" in p.scores]
+    kept = {p.networks[1:]: p.selection / p.scores["selection_key"] for p in ranked}
+    shares = {tuple(network.sha256 for network in followers): share for followers, share in kept.items()}
+    for pipeline in bundle.pipelines[1:]:
+        share = pipeline.selection / bundle.pipelines[0].selection
+        assert share == pytest.approx(shares[tuple(network.sha256 for network in pipeline.networks[1:])], abs=0.02)
 
 
 def test_the_cost_of_a_graph_is_that_of_its_layers(own: Any) -> None:

@@ -11,7 +11,7 @@ from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_wei
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
-from vipnas_cli.latency.choice import Workload, choose
+from vipnas_cli.latency.choice import DEFAULT_BUDGET, Workload, choose
 from vipnas_cli.latency.machine import PipelineTimes, measurements_file, pipeline_key, remember, this_machine
 from vipnas_cli.spec import Budget
 
@@ -126,3 +126,7 @@ def test_whole_runs_are_remembered_for_the_detector_as_it_comes_and_measured_for
     choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False))
     choose(None, Budget(1000, "ms"), OPEN, Workload(CLIP, None, False, detects=False))
     assert not measured
+
+
+def test_the_default_budget_takes_a_pipeline_that_propagates() -> None:
+    assert len(choose(None, Budget.parse(DEFAULT_BUDGET), OPEN).pipeline.networks) > 1

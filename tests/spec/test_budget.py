@@ -89,6 +89,11 @@ def test_the_best_within_a_budget_is_the_cheapest_of_the_highest_scores(limit: f
     assert best_within(costs, limit, costs.__getitem__, scores.__getitem__) == best
 
 
+def test_what_is_above_a_budget_is_told_as_its_share() -> None:
+    assert Budget.parse("0.2GFLOPs").excess(0.23e9) == pytest.approx(0.15)
+    assert Budget.parse("0.2GFLOPs").excess(0.19e9) == Budget.parse("6ms").excess(1e12) == 0
+
+
 def test_within_a_standard_error_the_cheaper_is_taken() -> None:
     costs, scores = {"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 60.0, "b": 68.5, "c": 70.0}
     for error, best in ((0.0, "c"), (1.4, "c"), (1.5, "b"), (10.0, "a")):

@@ -26,7 +26,7 @@ from vipnas_cli.foreign.detector_importer import (
     read_detector,
 )
 from vipnas_cli.foreign.detector_trials import DetectorGiven
-from vipnas_cli.foreign.importer import Imported, Origin, about_imported, import_network
+from vipnas_cli.foreign.importer import SYNTHETIC, Imported, Origin, about_imported, import_network
 
 
 def import_job(options: ImportOptions) -> None:
@@ -120,14 +120,21 @@ def _print_network(imported: Imported, printer: Console) -> None:
 
 def _print_pipelines(pipelines: tuple[Pipeline, ...], printer: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("pipeline", "cycle", "GFLOPs", "PCK@0.1"):
+    for column in ("pipeline", "cycle", "GFLOPs", "PCK@0.1", "ranked by"):
         table.add_column(column, justify="left" if column == "pipeline" else "right")
     for pipeline in pipelines:
         cost = f"{pipeline.macs_per_person_frame / 1e9:.3f}"
-        table.add_row(pipeline.name, str(len(pipeline.networks)), cost, f"{pipeline.selection:.1f}")
+        table.add_row(
+            pipeline.name,
+            str(len(pipeline.networks)),
+            cost,
+            f"{pipeline.scores[SYNTHETIC]:.1f}",
+            f"{pipeline.selection:.1f}",
+        )
     printer.print(table)
     printer.print(
-        "PCK@0.1: the network's own on synthetic clips, less what the followers lose behind bundled networks\n"
+        "PCK@0.1 on synthetic clips; --budget ranks by the network's own, less what the followers lose on real clips "
+        "behind bundled networks\n"
     )
 
 

@@ -37,13 +37,14 @@ class SetSize:
 
     @property
     def clips(self) -> tuple[ClipOptions, ...]:
-        """Two people who pass each other, one who does sports, and three side by side."""
+        """Two people who pass each other, one who does sports, whose limbs move far from frame to frame, and three who
+        pass each other."""
         passing = ClipOptions(self.height, self.width, self.frames, people=2)
         apart = replace(passing, crossing=False, occluder=False)
         return (
             passing,
-            replace(apart, people=1, motions=("jumping_jack",)),
-            replace(apart, people=3, motions=("wave", "squat", "kick")),
+            replace(apart, people=1, rate=16.0, motions=("jumping_jack",)),
+            replace(passing, people=3, motions=("wave", "squat", "kick")),
         )
 
 

@@ -48,6 +48,8 @@ LARGEST_FILE = 1_000_000_000
 # Clips of synthetic people that rank the pipelines of a bundle.
 CLIPS, FRAMES = 24, 8
 UNKNOWN_LICENCE = "not stated"
+# The score of a pipeline on those clips.
+SYNTHETIC = "synthetic_PCK@0.1"
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def write_pipelines(folder: Path, name: str, key: NetworkFile, facts: dict[str, 
                 networks[file.path.stem] = _row(file, {"origin": "bundled follower", "licence": "Apache-2.0"})
         own = tuple(NetworkFile(folder / f.path.name, f.sha256, f.macs, f.parameters, f.plan) for f in followers)
         pipeline = Pipeline(f"{name}{label}", (key, *own), {})
-        scores = _expected(pipeline, alone, clips)
+        scores = _scores(pipeline, alone, clips)
         found.append(Pipeline(pipeline.name, pipeline.networks, scores))
         rows.append(
             {"name": pipeline.name, "cycle": [key.path.stem, *(f.path.stem for f in followers)], "scores": scores}
@@ -199,23 +201,21 @@ def follower_sets() -> dict[str, tuple[NetworkFile, ...]]:
     return found
 
 
-def _expected(pipeline: Pipeline, alone: Rank, clips: ClipSet) -> dict[str, float]:
-    """The scores that rank a pipeline whose key network has the rank `alone` by itself.
+def _scores(pipeline: Pipeline, alone: Rank, clips: ClipSet) -> dict[str, float]:
+    """What a pipeline scores on synthetic clips, and what ranks it; its key network has the score `alone` by itself.
 
-    What followers lose was measured on real clips behind bundled networks; where it was not, synthetic clips tell.
+    Synthetic people are easier to follow than real ones. So the rank is that of the key network, less the share that
+    these followers lose on real clips behind bundled networks, with the standard error that ranks have there.
     """
+    measured = score_pipeline(pipeline, clips) if len(pipeline.networks) > 1 else alone
     followers = tuple(network.sha256 for network in pipeline.networks[1:])
     ranked = [p for p in open_bundle(bundled_weights()).pipelines if p.scores.get(SELECTION_KEY)]
     same = [p for p in ranked if tuple(network.sha256 for network in p.networks[1:]) == followers]
-    rank = alone
-    if followers and same:
-        rank = Rank(alone.score * fmean(p.selection / p.scores[SELECTION_KEY] for p in same), alone.error)
-    elif followers:
-        rank = score_pipeline(pipeline, clips)
-    error = max((p.selection_error for p in ranked), default=rank.error)
+    kept = fmean(p.selection / p.scores[SELECTION_KEY] for p in same) if followers and same else None
     return {
-        SELECTION: round(rank.score, 2),
-        SELECTION_ERROR: round(error, 2),
+        SYNTHETIC: round(measured.score, 2),
+        SELECTION: round(measured.score if kept is None else alone.score * kept, 2),
+        SELECTION_ERROR: round(max((p.selection_error for p in ranked), default=measured.error), 2),
         SELECTION_KEY: round(alone.score, 2),
     }
 
