@@ -35,6 +35,9 @@ DOCUMENT = {
         ("b.csv", "\ufeffframe,x,y,width,height,score\n0,10,20,30,60,0.5\n2,1,2,3,4,1\n"),
         ("b.csv", "frame;x;y;width;height;score\n0;10,0;20;30;60;0,5\n2;1;2;3;4;1\n"),
         ("b.csv", "frame, x, y, width, height, score\n0.0,10,20,30,60,0.5\n2.0,1,2,3,4,\n"),
+        ("b.csv", "Frame,X,Y,Width,Height,Score\n0,10,20,30,60,0.5\n2,1,2,3,4,1\n"),
+        ("b.txt", "1 7 10 20 30 60 0.5 -1 -1 -1\n3\t7\t1\t2\t3\t4\t1\n"),
+        ("b.txt", "1;7;10,0;20;30;60;0,5\n3;7;1;2;3;4;1\n"),
         ("b.txt", "\ufeff1,7,10,20,30,60,0.5,-1,-1,-1\r\n3,7,1,2,3,4,1,-1,-1,-1\r\n"),
         ("b.json", "\ufeff" + json.dumps([{"frame": 0.0, "bbox": [10, 20, 30, 60], "score": 0.5}, LAST])),
         ("b.json", json.dumps([{**LAST, "category_id": 3}, {**FIRST, "category_id": 1}, LAST])),
@@ -89,6 +92,13 @@ def test_a_table_without_rows_says_that_there_is_nobody(tmp_path: Path) -> None:
 def test_what_is_no_boxes_file_is_refused_by_name(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=name):
+        read_boxes(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("b.csv", "frame,x,y,width,height\n0,1,2\n"), ("b.txt", "1,1,2,3\n")])
+def test_rows_that_are_too_short_are_told_as_such(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=r"has fewer values than the first|has 4 of at least 6 numbers"):
         read_boxes(tmp_path / name)
 
 

@@ -155,7 +155,7 @@ def test_a_change_of_size_on_the_way_is_evened_out(make_clip: Callable[..., Path
 
 def test_a_still_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     picture = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 90, np.uint8))
-    picture.save(tmp_path / "still.png")
+    picture.save(str(tmp_path / "still.png"))
     frames, damaged = read(tmp_path / "still.png")
     assert len(frames) == 1
     assert damaged == 0

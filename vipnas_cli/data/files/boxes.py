@@ -32,6 +32,8 @@ BOXES = DocumentKind("a boxes file", DataError, _HINT, LARGEST_LABELS)
 LAST_FRAME = 1 << 31
 # MOT ground truth has nine columns, with a flag that is 0 for what is to be ignored, and a class: 1 is a pedestrian.
 TRUTH_COLUMNS, PEDESTRIAN = 9, 1
+# MOT text: frame, id, x, y, width, height.
+LEAST_COLUMNS = 6
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ def _csv_rows(path: Path) -> Iterator[BoxRow]:
     head = next(lines, "")
     # Spreadsheets separate by semicolons where the comma marks decimals.
     sign = next((sign for sign in (",", ";", "\t") if sign in head), ",")
-    missing = {"frame", "x", "y", "width", "height"} - {name.strip() for name in head.split(sign)}
+    missing = {"frame", "x", "y", "width", "height"} - {name.strip().lower() for name in head.split(sign)}
     if missing:
         raise ValueError(f"it has no column {', '.join(sorted(missing))}")
     try:
         for row in csv.DictReader(chain([head], lines), delimiter=sign, skipinitialspace=True, strict=True):
-            values = {str(name).strip(): value for name, value in row.items()}
+            values = {str(name).strip().lower(): value for name, value in row.items()}
             x, y, width, height = (_number(values[name]) for name in ("x", "y", "width", "height"))
             yield BoxRow(_frame(_number(values["frame"])), x, y, width, height, _number(values.get("score") or "1"))
     except csv.Error as error:
@@ -129,7 +131,9 @@ def _mot_rows(path: Path) -> Iterator[BoxRow]:
     for line in BOXES.read_text(path).splitlines():
         if not line.strip():
             continue
-        parts = [_number(part) for part in line.replace(";", ",").split(",")]
+        parts = [_number(part) for part in (line.split(";") if ";" in line else line.replace(",", " ").split())]
+        if len(parts) < LEAST_COLUMNS:
+            raise ValueError(f"line {brief(line.strip())} has {len(parts)} of at least {LEAST_COLUMNS} numbers")
         if len(parts) == TRUTH_COLUMNS and parts[7] > 0 and (parts[7] != PEDESTRIAN or not parts[6]):
             classes.add(int(parts[7]))
             continue
@@ -140,7 +144,9 @@ def _mot_rows(path: Path) -> Iterator[BoxRow]:
         raise no_person_boxes(path, classes, {PEDESTRIAN})
 
 
-def _number(text: str) -> float:
+def _number(text: str | None) -> float:
+    if text is None:
+        raise ValueError("a row has fewer values than the first")
     try:
         return float(text)
     except ValueError:
