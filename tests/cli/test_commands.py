@@ -63,6 +63,9 @@ COMMANDS = {
     "info": """
         FILE|DIR --json
     """,
+    "config show": """
+        --origin --json
+    """,
     "doctor": """
         --json
     """,

@@ -12,9 +12,10 @@ import typer
 
 from vipnas_cli import __version__
 from vipnas_cli.cli.bench import bench
-from vipnas_cli.cli.commands import data_app, doctor, info, models
+from vipnas_cli.cli.commands import config_app, data_app, doctor, info, models
 from vipnas_cli.cli.console import bear_any_text, print_json
 from vipnas_cli.cli.convert.command import convert
+from vipnas_cli.cli.defaults import defaults_of
 from vipnas_cli.cli.eval.commands import eval_app
 from vipnas_cli.cli.export import export
 from vipnas_cli.cli.failures import document_of, sentences, told
@@ -53,7 +54,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main_options(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
@@ -61,6 +63,7 @@ def main_options(
 
     Every few frames a key network looks carefully; in between, light networks carry the pose on.
     """
+    context.default_map = defaults_of(context.command)
 
 
 app.command()(run)
@@ -70,6 +73,7 @@ app.command()(train)
 app.command()(search)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
 app.command()(export)
 app.command("import")(import_network)
 app.command()(bench)

@@ -1,4 +1,4 @@
-"""The commands of few options: `data check`, `models`, `info` and `doctor`; the work is in their *_job modules."""
+"""The commands of few options, `data check`, `config show`, `models`, `info` and `doctor`; their work is in *_job."""
 
 from __future__ import annotations
 
@@ -78,6 +78,29 @@ def info(options: InfoOptions) -> None:
     from vipnas_cli.cli.info_job import info_job
 
     info_job(options)
+
+
+config_app = typer.Typer(no_args_is_help=True, help="What is set by configuration files and the environment.")
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """How settings are told."""
+
+    origin: Annotated[bool, typer.Option("--origin", help="Also tell the file or variable of each.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print them as one JSON document.")] = False
+
+
+@config_app.command()
+@command
+def show(options: ConfigOptions) -> None:
+    """List what files and the environment set; all else is as --help of each command says.
+
+    Example: vipnas config show --origin
+    """
+    from vipnas_cli.cli.config_job import config_job
+
+    config_job(options)
 
 
 @dataclass(frozen=True)

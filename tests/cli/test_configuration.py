@@ -1,0 +1,102 @@
+"""Settings by file and environment: what comes first, what is refused, what `config show` tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from vipnas_cli.cli.app import app
+from vipnas_cli.cli.configuration import configured_data, variable
+from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.errors import UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder, with an empty folder for the user's file below it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIPNAS_DATA", raising=False)
+    monkeypatch.setattr("vipnas_cli.cli.configuration.configuration_file", lambda: tmp_path / "user" / "config.toml")
+    (tmp_path / "user").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunOptions]:
+    """The options that a command line of run comes to."""
+    got: list[RunOptions] = []
+    monkeypatch.setattr("vipnas_cli.cli.run.job.run_job", lambda options: got.append(options) or 0)
+
+    def run(*words: str, **environment: str) -> RunOptions:
+        found = CliRunner().invoke(app, ["run", "clip.mp4", *words], env=environment)
+        if isinstance(found.exception, UsageError):
+            raise found.exception
+        assert found.exit_code == 0, found.output
+        return got.pop()
+
+    return run
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def test_what_is_typed_comes_first_then_environment_project_and_user(
+    folder: Path, asked: Callable[..., RunOptions]
+) -> None:
+    assert asked().threads == 0
+    write(folder / "user" / "config.toml", "[run]\nthreads = 1\nbudget = '5ms'\nmax-people = 9\naudio = false\n")
+    assert asked() == RunOptions(("clip.mp4",), threads=1, budget="5ms", max_people=9, audio=False)
+    write(folder / "vipnas.toml", "[run]\nthreads = 2\nout = ['a.csv', 'b.mp4']\nmax_people = 8\n")
+    assert asked() == RunOptions(
+        ("clip.mp4",), threads=2, budget="5ms", max_people=8, audio=False, out=("a.csv", "b.mp4")
+    )
+    found = asked(VIPNAS_RUN_THREADS="3", VIPNAS_RUN_OUT="c.csv", VIPNAS_RUN_AUDIO="1")
+    assert (found.threads, found.out, found.audio) == (3, ("c.csv",), True)
+    assert asked("--threads", "4", "-o", "d.csv", VIPNAS_RUN_THREADS="3").threads == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[run]\nbudgt = '5ms'\n", "budget"),
+        ("[run]\noverwrite = true\n", "run.overwrite"),
+        ("[ruin]\nbudget = '5ms'\n", "run"),
+        ("budget = '5ms'\n", "budget"),
+        ("[run]\nbudget = 2020-01-01\n", "budget"),
+    ],
+)
+def test_what_cannot_be_set(folder: Path, asked: Callable[..., RunOptions], text: str, words: str) -> None:
+    write(folder / "vipnas.toml", text)
+    with pytest.raises(UsageError) as caught:
+        asked()
+    assert "vipnas.toml" in caught.value.what
+    assert words in f"{caught.value.what} {caught.value.hint}"
+
+
+def test_the_data_folder_of_the_project_comes_before_that_of_the_user(folder: Path) -> None:
+    assert configured_data() is None
+    write(folder / "user" / "config.toml", 'data = "/user"\n')
+    assert configured_data() == Path("/user")
+    write(folder / "vipnas.toml", 'data = "/project"\n[run]\nthreads = 1\n')
+    assert configured_data() == Path("/project")
+
+
+def test_show_tells_what_is_set_and_where(folder: Path) -> None:
+    write(folder / "user" / "config.toml", "[eval.posetrack]\nsplit = 'train'\n[run]\nthreads = 1\n")
+    write(folder / "vipnas.toml", "[run]\nthreads = 2\n")
+    runner, environment = CliRunner(), {variable("run", "max-people"): "5", "VIPNAS_CACHE": "/cache"}
+    rows = json.loads(runner.invoke(app, ["config", "show", "--json"], env=environment).stdout)["settings"]
+    found: dict[str, Any] = {row["name"]: (row["value"], row["origin"]) for row in rows}
+    assert found["run.threads"] == ("2", "vipnas.toml")
+    assert found["run.max-people"] == ("5", "VIPNAS_RUN_MAX_PEOPLE")
+    assert found["eval.posetrack.split"] == ("train", str(folder / "user" / "config.toml"))
+    assert found["VIPNAS_CACHE"] == ("/cache", "environment")
+    text = runner.invoke(app, ["config", "show", "--origin"], env=environment).stdout
+    assert "VIPNAS_RUN_MAX_PEOPLE" in text
+    assert "Looked at" in text
