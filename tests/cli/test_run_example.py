@@ -12,6 +12,7 @@ import pytest
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
 from vipnas_cli.inference.people import VIEWS
+from vipnas_cli.spec import Budget
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIP = EXAMPLES / "two_people.mp4"
@@ -73,6 +74,10 @@ def test_the_summary_counts_the_frames_and_stays_within_the_budget(folder: Path,
     assert summary["schema"] == 1
     assert summary["frames"] == len(truth)
     assert 0 < summary["stated_macs_per_person_frame"] <= 0.5e9
+    # What is really spent comes on top of the cycle, and is told where that is above the budget.
+    spent, budget = summary["macs_per_person_frame"], Budget.parse(summary["budget"])
+    assert summary["stated_macs_per_person_frame"] <= 1.01 * spent
+    assert summary["over_budget"] == pytest.approx(max(0.0, spent / budget.value - 1), abs=1e-3)
 
 
 def errors_by_person(folder: Path, truth: list[dict]) -> dict[int, list[tuple[int, np.ndarray]]]:

@@ -178,6 +178,34 @@ def test_simcc_gives_the_same_places(own: Any) -> None:
     np.testing.assert_allclose(drawn.max((2, 3))[alone], peak[alone], rtol=0.05)
 
 
+def test_simcc_is_drawn_as_the_gaussians_that_its_bins_mean() -> None:
+    """A network as RTMPose is, two bins for each pixel, that says of any crop where each keypoint is and how surely."""
+    generator = np.random.default_rng(8)
+    sizes = {"simcc_x": WIDTH, "simcc_y": HEIGHT}
+    bins = {name: generator.integers(0, 2 * size, 17) for name, size in sizes.items()}
+    heights = {name: generator.uniform(0.2, 1, 17).astype(np.float32) for name in sizes}
+    constants, nodes = [], [helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1, 2, 3], keepdims=0)]
+    nodes.append(helper.make_node("Sub", ["mean", "mean"], ["nothing"]))
+    nodes.append(helper.make_node("Unsqueeze", ["nothing", "axes"], ["zero"]))
+    constants.append(numpy_helper.from_array(np.array([1, 2], np.int64), "axes"))
+    for name, size in sizes.items():
+        table = np.zeros((1, 17, 2 * size), np.float32)
+        table[0, np.arange(17), bins[name]] = heights[name]
+        constants.append(numpy_helper.from_array(table, f"{name}_table"))
+        nodes.append(helper.make_node("Add", ["zero", f"{name}_table"], [name]))
+    shapes = {"input": ["people", 3, HEIGHT, WIDTH], **{n: ["people", 17, 2 * size] for n, size in sizes.items()}}
+    values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes.items()}
+    graph = helper.make_graph(nodes, "simcc", [values["input"]], [values[n] for n in sizes], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    drawn = heatmaps_of(wrapped(model, read_signature(model, "simcc"), Conventions("rgb", IMAGENET, "corner")), crops())
+    sides = []
+    for name, size in sizes.items():
+        places, centres = bins[name] / 2, 4 * np.arange(size // 4) + 1.5
+        bumps = np.exp(-((centres - places[:, None]) ** 2) / (2 * (HEIGHT / 32) ** 2))
+        sides.append(bumps / bumps.max(1, keepdims=True) * np.sqrt(heights[name])[:, None])
+    np.testing.assert_allclose(drawn, np.broadcast_to(sides[1][:, :, None] * sides[0][:, None], drawn.shape), atol=1e-4)
+
+
 def test_more_keypoints_than_coco_has_are_left_out(own: Any) -> None:
     model = dressed(own, extra=17)
     signature = read_signature(model, "whole body")
