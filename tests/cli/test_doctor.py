@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -125,3 +128,50 @@ def test_folders_that_cannot_be_written_warn(monkeypatch: pytest.MonkeyPatch, tm
     here, cache, _ = folder_findings()
     assert (here.state, cache.state) == ("ok", "warn")
     assert "VIPNAS_CACHE" in cache.advice
+
+
+LIB_GL = ImportError("libGL.so.1: cannot open shared object file: No such file or directory", name="cv2")
+
+
+def test_a_slim_container_is_told_the_build_of_opencv_that_it_can_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(name: str) -> None:
+        if name == "cv2":
+            raise LIB_GL
+
+    monkeypatch.setattr(doctor_packages, "import_module", loaded)
+    (finding,) = [finding for finding in package_findings() if finding.what == "opencv-python"]
+    assert finding.state == "fail"
+    assert "no libGL.so.1" in finding.found
+    assert "opencv-python-headless" in finding.advice
+
+
+def test_a_command_that_cannot_load_opencv_says_the_same_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text(f"raise ImportError({LIB_GL.msg!r}, name='cv2')\n")
+    search = os.pathsep.join((str(tmp_path), *sys.path))
+    told = subprocess.run(
+        [sys.executable, "-m", "vipnas_cli", "run", "clip.mp4"],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert told.returncode == 1
+    assert told.stderr.startswith(
+        "vipnas: OpenCV cannot be loaded: this system has no libGL.so.1. Use its build without"
+    )
+    assert "pip install --force-reinstall --no-deps opencv-python-headless" in told.stderr
+
+
+def test_the_headless_build_of_opencv_does_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == "opencv-python":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(doctor_packages, "_other_build", lambda _: "opencv-python-headless")
+    (finding,) = [finding for finding in package_findings() if finding.what == "opencv-python"]
+    assert (finding.state, finding.found) == ("ok", "opencv-python-headless in its place")

@@ -190,8 +190,8 @@ def test_the_normalisation_is_found_and_people_followed(tmp_path: Path) -> None:
     bundled_with(found, out)
     first = open_bundle(out)
     assert first.detector is not None
-    facts = json.loads(onnx.load_from_string(first.detector.read()).metadata_props[0].value)
-    assert (facts["licence"], facts["imported"]["source"]) == ("CC0-1.0", "a test")
+    facts = {entry.key: entry.value for entry in onnx.load_from_string(first.detector.read()).metadata_props}
+    assert (facts["vipnas.licence"], json.loads(facts["vipnas.imported"])["source"]) == ("CC0-1.0", "a test")
     # Another one takes its place, and nothing of it stays.
     add_detector(read_detector(tmp_path / "d.onnx", Origin("again"), DetectorGiven("bgr", IMAGENET)), out)
     second = open_bundle(out).detector

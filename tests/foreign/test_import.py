@@ -233,8 +233,8 @@ def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any
     key = bundle.pipelines[0].networks[0]
     assert isinstance(key.plan.arch, ImportedSpec)
     assert key.macs == plan_cost(key.plan).macs == imported.spec.macs
-    facts = json.loads(onnx.load_from_string(key.read()).metadata_props[0].value)
-    assert (facts["licence"], facts["imported"]["source"]) == ("CC0-1.0", "a test")
+    facts = {entry.key: entry.value for entry in onnx.load_from_string(key.read()).metadata_props}
+    assert (facts["vipnas.licence"], json.loads(facts["vipnas.imported"])["source"]) == ("CC0-1.0", "a test")
     for pipeline in bundle.pipelines:
         estimator = OnnxEstimator(pipeline, RuntimeOptions(1))
         heatmaps = estimator.estimate(0, crops(), None)

@@ -15,8 +15,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO)
 _LIBRARY = re.compile(r"(lib[^\s:]+\.so[^\s:]*): cannot open shared object file")
 # OpenCV's usual wheel wants the libraries of a desktop. Both wheels hold the same files, so the other one goes first.
 HEADLESS = (
-    "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless: OpenCV without "
-    "windows, which needs none of a desktop's libraries"
+    "use its build without windows: pip uninstall -y opencv-python && pip install --force-reinstall --no-deps "
+    "opencv-python-headless (in this order)"
 )
 
 
@@ -42,9 +42,7 @@ def of_import(error: ImportError) -> VipnasError:
         raise error
     package = (error.name or "a package").partition(".")[0]
     what = f"{'OpenCV' if package == 'cv2' else package} cannot be loaded: this system has no {found[1]}"
-    return VipnasError(
-        what, HEADLESS if package == "cv2" else f"install the package of your system that has {found[1]}"
-    )
+    return VipnasError(what, HEADLESS if package == "cv2" else f"install what has {found[1]} on your system")
 
 
 def told(error: VipnasError | OSError | ImportError) -> VipnasError:

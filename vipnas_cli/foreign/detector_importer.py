@@ -6,7 +6,6 @@ The bundle's manifest and the ONNX file say where the detector came from, and ho
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from vipnas_cli.foreign.detector_trials import (
 from vipnas_cli.foreign.graph_cost import GraphCost, graph_cost
 from vipnas_cli.foreign.importer import Origin, read_foreign
 from vipnas_cli.foreign.signature import load_foreign
-from vipnas_cli.inference.onnx import METADATA
+from vipnas_cli.inference.metadata import to_metadata
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ def _place(found: ForeignDetector, folder: Path) -> None:
     manifest = read_manifest(folder)
     before = manifest["detector"] or {}
     facts = _facts(found)
-    found.graph.metadata_props.add(key=METADATA, value=json.dumps({**facts, "format": 1}, sort_keys=True))
+    for key, value in to_metadata({**facts, "format": 1}).items():
+        found.graph.metadata_props.add(key=key, value=value)
     data = found.graph.SerializeToString()
     write_bytes(inside(folder, found.file, WeightsError), data)
     letterbox = found.understood.conventions.letterbox

@@ -6,7 +6,6 @@ The bundle's manifest and its ONNX file say where the network came from, and how
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -39,7 +38,8 @@ from vipnas_cli.foreign.conventions import NOTHING_GIVEN, Given, Understood, und
 from vipnas_cli.foreign.graph_cost import graph_cost
 from vipnas_cli.foreign.pose_graph import Signature, wrapped
 from vipnas_cli.foreign.signature import load_foreign, read_signature
-from vipnas_cli.inference.onnx import METADATA, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.metadata import to_metadata
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.pose import COCO17
 from vipnas_cli.spec import ImportedSpec, Plan
@@ -88,7 +88,8 @@ def import_network(
     spec = ImportedSpec(origin.name, *side, cost.macs, cost.parameters, hashlib.sha256(data).hexdigest())
     facts = _facts(spec, signature, understood, origin)
     graph = wrapped(model, signature, understood.conventions)
-    graph.metadata_props.add(key=METADATA, value=json.dumps(facts, sort_keys=True))
+    for key, value in to_metadata(facts).items():
+        graph.metadata_props.add(key=key, value=value)
     with bundle_folder(out) as folder:
         make_folder(folder)
         pipelines = _written(folder, graph.SerializeToString(), spec, facts)

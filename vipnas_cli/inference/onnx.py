@@ -22,12 +22,12 @@ from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import read_regular, shown
 from vipnas_cli.inference.estimator import Crops, Heatmaps
+from vipnas_cli.inference.metadata import from_metadata
 from vipnas_cli.inference.onnx_file import has_external_data
 from vipnas_cli.inference.threads import MOST_THREADS, usable_cores
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
-METADATA = "vipnas"
 FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipnas export`")
 # Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
 # stay in the cache, and eight people take a sixth longer.
@@ -112,12 +112,13 @@ def _provider(name: str) -> str:
 def read_metadata(session: ort.InferenceSession, name: str) -> dict[str, Any]:
     """What the network says of itself; WeightsError if it was not exported by vipnas."""
     try:
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA)
+        entries = session.get_modelmeta().custom_metadata_map
     except UnicodeDecodeError as error:
         raise WeightsError(f"{shown(name)} is damaged: what it says of itself is no text", FACTS.hint) from error
-    if text is None:
+    facts = from_metadata(entries, name, FACTS)
+    if facts is None:
         raise WeightsError(f"{name} was not exported by vipnas", "use `vipnas export`")
-    return FACTS.parse(text, name, dict[str, Any])
+    return facts
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from torch import nn
 
 from vipnas_cli import __version__
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.inference.onnx import METADATA, RuntimeOptions, open_session
+from vipnas_cli.inference.metadata import to_metadata
+from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.onnx.exporter import OPSET, to_onnx
 from vipnas_cli.onnx.parity import POINT_TOLERANCE, Floats, Parity, run_torch
@@ -104,7 +104,8 @@ def described(model: Any, facts: dict[str, Any]) -> bytes:
         **facts,
     }
     del model.metadata_props[:]
-    model.metadata_props.add(key=METADATA, value=json.dumps(about, sort_keys=True))
+    for key, value in to_metadata(about).items():
+        model.metadata_props.add(key=key, value=value)
     data: bytes = model.SerializeToString()
     return data
 

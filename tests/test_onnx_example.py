@@ -1,0 +1,82 @@
+"""The example that runs a bundle with onnxruntime, numpy and cv2 only gives the poses of `vipnas run`."""
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import av
+import numpy as np
+import pytest
+
+from vipnas_cli.api import read_video, track
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PROGRAM = EXAMPLES / "onnx_pipeline.py"
+FRAMES, RATE, START_S = 10, 25, 4
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("onnx_pipeline", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames of the bundled clip on which nothing asks for an early key frame, and the boxes of one person."""
+    path = tmp_path_factory.mktemp("clip")
+    with (
+        read_video(EXAMPLES / "two_people.mp4", START_S, START_S + FRAMES / RATE) as video,
+        av.open(str(path / "clip.mp4"), "w") as container,
+    ):
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = video.info.width, video.info.height, "yuv420p"
+        for frame in video:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, "rgb24")))
+        container.mux(stream.encode(None))
+    truth = (EXAMPLES / "two_people_truth.jsonl").read_text().splitlines()[START_S * RATE :][:FRAMES]
+    rows = ["frame,x,y,width,height"]
+    for number, line in enumerate(truth):
+        x0, y0, x1, y1 = json.loads(line)["people"][1]["box"]
+        rows.append(f"{number},{x0},{y0},{x1 - x0},{y1 - y0}")
+    (path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_it_needs_nothing_else() -> None:
+    tree = ast.parse(PROGRAM.read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported - set(sys.stdlib_module_names) == {"cv2", "numpy", "onnxruntime"}
+
+
+@pytest.mark.parametrize("pipeline", ["pyramid-256-cycle2", "fast-192-cycle4"])
+def test_its_poses_are_those_of_run(example: ModuleType, folder: Path, pipeline: str) -> None:
+    (found,) = (each for each in open_bundle(bundled_weights()).pipelines if each.name == pipeline)
+    budget = f"{found.macs_per_person_frame / 1e6 + 0.1}MMACs"
+    cycle, boxes = example.Cycle(bundled_weights(), pipeline), example.boxes_of(folder / "boxes.csv")
+    compared = 0
+    for number, (frame, _, people) in enumerate(track(folder / "clip.mp4", budget, boxes=folder / "boxes.csv")):
+        pose = cycle.pose(frame, boxes[number])
+        np.testing.assert_allclose(pose.points, people.points_frame[0], atol=0.1)
+        np.testing.assert_allclose(pose.scores, people.scores[0], atol=0.01)
+        compared += 1
+    assert compared == FRAMES
+
+
+def test_the_program_writes_the_same_table(folder: Path) -> None:
+    outputs = [sys.executable, str(PROGRAM), str(bundled_weights()), "pyramid-256-cycle2"]
+    subprocess.run([*outputs, "clip.mp4", "boxes.csv", "-o", "poses.csv"], cwd=folder, check=True, timeout=60)
+    rows = (folder / "poses.csv").read_text().splitlines()
+    assert rows[0] == "frame,keypoint,x,y,score"
+    assert len(rows) == 1 + FRAMES * 17
