@@ -5,13 +5,13 @@ Shapes: P people, K keypoints, h, w heatmap cells, N boxes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     CropPoses,
@@ -22,11 +22,13 @@ from vipnas_cli.inference.crops import (
     estimate_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.joining import joined, mean_moves
 from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource
 from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.boxes import areas_of
 from vipnas_cli.pose.oks import oks_nms
+from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.sides import SideVote
@@ -44,7 +46,8 @@ class PropagationOptions:
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them. `detect_every_s`: seconds that pass at least between two looks for people, as long as
-    everyone is followed well; 0 looks at every key frame.
+    everyone is followed well; 0 looks at every key frame. `key_memory`: how far the key frame of a cycle believes its
+    heatmaps only where the follower before saw the joint, 0: not at all.
     """
 
     max_people: int = 20
@@ -58,6 +61,7 @@ class PropagationOptions:
     fusion: bool = True
     steady_sides: bool = True
     detect_every_s: float = 0.0
+    key_memory: float = 0.8
     changes: ChangeOptions = ChangeOptions()
 
 
@@ -76,7 +80,8 @@ class Step:
 
 @dataclass
 class _LastFrame:
-    """What the next frame needs of this one; `next_key` is set when this frame already asks for a key frame."""
+    """What the next frame needs of this one; `moves` (P, 2) are those since the frame before, None on key frames;
+    `next_key` is set when this frame already asks for a key frame."""
 
     position: int
     people: People
@@ -86,6 +91,7 @@ class _LastFrame:
     thumbnail: Thumbnail
     detected_s: float
     next_key: KeyReason | None = None
+    moves: Points | None = None
 
 
 @dataclass(frozen=True)
@@ -165,13 +171,28 @@ class Propagator:
         known = view.again[keep]
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
-        people, heatmaps = self._settled(people, view.poses.heatmaps[keep], key=True)
+        poses = view.poses[keep]
+        if last is not None and reason == "cycle":
+            poses = self._remembered(poses, ids, last)
+            people = replace(people, points_frame=poses.points_frame)
+        people, heatmaps = self._settled(people, poses.heatmaps, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
         detected_s = time_s if looked or last is None else last.detected_s
-        transforms = tuple(view.poses.transforms[i] for i in keep)
-        self._last = _LastFrame(0, people, transforms, heatmaps, reference, small, detected_s)
+        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, detected_s)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
+
+    def _remembered(self, poses: CropPoses, ids: Ids, last: _LastFrame) -> CropPoses:
+        """Poses of a key frame with ids (P,), joined with what the follower before saw of the same people."""
+        place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
+        rows = np.array([row for row, identity in enumerate(ids.tolist()) if identity in place_of], np.int64)
+        if not self.options.key_memory or last.moves is None or len(rows) == 0:
+            return poses
+        places = [place_of[identity] for identity in ids[rows].tolist()]
+        # As the person moved, so it goes on.
+        sources = [last.transforms[place].moved(last.moves[place]) for place in places]
+        targets = [poses.transforms[row] for row in rows]
+        return joined(poses, realign(last.heatmaps[places], sources, targets), rows, self.options.key_memory)
 
     def _view(self, seen: FramePoses, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
@@ -231,7 +252,9 @@ class Propagator:
         people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], key=False)
         self.tracker.observe(people, time_s)
         kept = tuple(poses.transforms[i] for i in keep)
-        self._last = _LastFrame(position, people, kept, heatmaps, last.key_people, small, last.detected_s, next_key)
+        moves = mean_moves(last.people[keep], people, self.options.point_score)
+        looks = (last.key_people, small, last.detected_s)
+        self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
         return Step(people, position, None, len(scores))
 
     def _settled(self, people: People, heatmaps: Heatmaps, key: bool) -> tuple[People, Heatmaps]:

@@ -6,7 +6,7 @@ Shapes: N points or boxes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -56,6 +56,11 @@ class CropTransform:
         x, y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
         rows = ((side, 0.0, (width - 1) / 2 - side * x), (0.0, down, (height - 1) / 2 - down * y))
         return CropTransform(np.array(rows), height, width)
+
+    def moved(self, by: Floats) -> CropTransform:
+        """The crop of what has moved by (2,) frame pixels."""
+        offset = self.matrix[:, 2] - self.matrix[:, :2] @ by
+        return replace(self, matrix=np.column_stack([self.matrix[:, :2], offset]))
 
     @property
     def inverse(self) -> NDArray[np.float64]:
