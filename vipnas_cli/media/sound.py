@@ -19,6 +19,7 @@ from av.packet import Packet
 from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
+from vipnas_cli.media.clock import JOINED_S, JUMP_S
 from vipnas_cli.media.decoding import Damage, read_packets
 from vipnas_cli.media.source import clock_rules, clock_start, has_index, open_container, picture_stream
 
@@ -30,9 +31,6 @@ PROBED_PIPE_S, PROBED_PIPE_BYTES = 10, 1 << 24
 WAITING_SOUND = 1 << 27
 # Sound and pictures of the same time may stand so far apart in a pipe.
 APART_S = 2
-# Time stamps of one track that differ by more from what is due come from another recording, joined to the first.
-JOINED_S = 10
-
 AudioPacket: TypeAlias = "Packet[AudioStream]"
 
 
@@ -299,11 +297,12 @@ class Seams:
 
     def close(self, packet: AudioPacket) -> None:
         """Moves the time stamps of the next packet."""
-        if packet.pts is None or not self._jumps:
+        if packet.pts is None:
             return
         track = packet.stream.index
         due, offset = self._due.get(track), self._offset.get(track, 0)
-        if due is not None and abs(packet.pts + offset - due) * packet.time_base > JOINED_S:
+        ahead_s = Fraction(0) if due is None else (packet.pts + offset - due) * packet.time_base
+        if due is not None and (ahead_s < -JOINED_S or (self._jumps and ahead_s > JUMP_S)):
             offset = self._offset[track] = due - packet.pts
         packet.pts += offset
         if packet.dts is not None:
