@@ -78,6 +78,11 @@ class PartialFile:
         """Opens the partial file to write UTF-8; signs that have none are replaced."""
         return open(self.partial, "w", encoding="utf-8", errors="replace", newline="\n", opener=no_link)
 
+    def text_after(self, size: int) -> TextIO:
+        """Cuts the partial file off after so many bytes and opens it to write on."""
+        os.truncate(self.partial, size)
+        return open(self.partial, "a", encoding="utf-8", errors="replace", newline="\n", opener=no_link)
+
     def bytes(self) -> BinaryIO:
         """Opens the partial file to write bytes."""
         return open(self.partial, "wb", opener=no_link)
@@ -303,7 +308,7 @@ def _mode(path: Path) -> int | None:
 
 def no_link(path: str, flags: int) -> int:
     """Opens a file, but follows no link in its place."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _synced(path: Path) -> None:

@@ -19,6 +19,7 @@ from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.kinds import KINDS, Holds, Kind, check_stdout, output_named
+from vipnas_cli.results.sink import FACTS_END
 
 HEADER = ResultHeader("a clip, ü #1.mp4", 640, 480, Fraction(1, 90_000), "fast-60fps", "low")
 READABLE = [kind for kind in KINDS if kind.read]
@@ -214,3 +215,25 @@ def test_a_folder_takes_the_place_of_one_of_its_kind_only(tmp_path: Path) -> Non
     (tmp_path / "file.trc").write_text("precious")
     with pytest.raises(OutputError, match="is a file, not a folder"):
         written(tmp_path / "file.trc", (1,))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_full_disk_is_told_and_leaves_whole_frames_or_nothing(tmp_path: Path, kind: Kind) -> None:
+    resource = pytest.importorskip("resource")
+    whole = content(written(tmp_path / f"whole{kind.end}", (3,) * 40))
+    path = tmp_path / f"cut{kind.end}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, whole.values())) - 200, before[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            written(path, (3,) * 40)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    left = {file.name for file in tmp_path.iterdir()} - {"whole" + end for end in (kind.end, kind.end + FACTS_END)}
+    if not left:
+        return
+    assert left == {file.name for file in all_kinds.Output(kind, path).files}
+    if kind.read is not None:
+        assert 30 < len(kind.read(path).frames) < 40
+    else:
+        assert all(text.endswith((b"\n", b"}")) for text in content(path).values())

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import PartialFile
+from vipnas_cli.files import PartialFile, shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import ResultHeader
@@ -99,8 +99,13 @@ class DlcH5Sink(ResultFile):
         frame = pd.DataFrame(table.reshape(len(rows), -1), index=[row.index for row in rows], columns=names)
         try:
             frame.to_hdf(self._file.partial, key=KEY, mode="w", format="fixed")
-        except (ValueError, RuntimeError) as error:  # PyTables' own errors are RuntimeErrors
-            raise OutputError(f"{self.path} cannot be written: {error}", "check the space on the disk") from error
+            # HDF5 is silent about what found no room when it closes a file.
+            if not pd.read_hdf(self._file.partial, key=KEY).equals(frame):
+                raise ValueError("it does not come back")
+        except (ValueError, KeyError, RuntimeError) as error:  # PyTables' own errors are RuntimeErrors
+            raise OutputError(
+                f"{shown(self.path)} cannot be written: {error}", "Check the space on the disk."
+            ) from error
 
     def _keep(self) -> None:
         self._file.keep()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.files import cannot_write
+from vipnas_cli.folders import remove
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
@@ -49,8 +50,11 @@ class OpenPoseSink(FolderFile):
         try:
             with self._folder.text(name) as file:
                 file.write(json.dumps(document, separators=(",", ":")))
-        except OSError as error:
-            raise cannot_write(self.path / name, error) from error
+        except BaseException as error:
+            remove(self._folder.partial / name)  # the frames before it are whole
+            if isinstance(error, OSError):
+                raise cannot_write(self.path / name, error) from error
+            raise
         self._any = True
 
 

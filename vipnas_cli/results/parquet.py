@@ -69,7 +69,7 @@ class ParquetSink(ResultFile):
     def _write_group(self) -> None:
         import pyarrow as pa
 
-        frames, self._frames, self._waiting = self._frames, [], 0
+        frames = self._frames
         counts, keypoints = [len(frame.people) for frame in frames], len(self._names)
         people = [frame.people for frame in frames]
         points = np.concatenate([one.points_frame for one in people]).reshape(-1, 2)
@@ -82,7 +82,9 @@ class ParquetSink(ResultFile):
             points[:, 1],
             np.concatenate([one.scores for one in people]).reshape(-1),
         ]
-        self._writer.write_table(pa.table(columns, schema=self._schema))
+        table = pa.table(columns, schema=self._schema)
+        self._frames, self._waiting = [], 0
+        self._writer.write_table(table)
 
     def _complete(self, keep: bool) -> None:
         if keep and self._waiting:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
@@ -119,8 +121,17 @@ class TextFile(ResultFile):
         return file
 
     def _add_frame(self, text: str) -> None:
+        """Adds the text of a frame; what of it found no room is cut off, so that the frames before it stay whole."""
+        size = os.fstat(self._stream.fileno()).st_size if self._files else 0
+        try:
+            self._put(text)
+        except OutputError:
+            if self._files:
+                with suppress(OSError):
+                    self._stream.close()
+                self._stream = self._files[-1].text_after(size)
+            raise
         self._any = True
-        self._put(text)
 
     def _put(self, text: str, flush: bool = True) -> None:
         try:
@@ -145,6 +156,9 @@ class TextFile(ResultFile):
             file.keep()
 
     def _discard(self) -> None:
+        if self._files:
+            with suppress(OSError):  # what found no room before
+                self._stream.close()
         for file in self._files:
             file.discard()
 

@@ -6,6 +6,7 @@ Shapes: P people, K keypoints.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,5 +61,6 @@ class Spool:
             following = index + 1
 
     def close(self) -> None:
-        """Lets go of the file."""
-        self._file.close()
+        """Lets go of the file, also if it holds what found no room."""
+        with suppress(OSError):
+            self._file.close()

@@ -6,8 +6,8 @@ from the first to the last frame of its person; what is unknown or unsure (score
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -89,16 +89,20 @@ class TrcSink(FolderFile):
     def _complete(self, keep: bool) -> None:
         for track in self._tracks.values() if keep else ():
             rows = self._folder.partial / (track.name + ROWS)
-            with self._folder.text(track.name) as file, rows.open(encoding="utf-8") as lines:
-                file.write(self._header(track))
-                shutil.copyfileobj(lines, file)
+            with rows.open(encoding="utf-8") as lines:
+                # The last one may have been cut off.
+                count = sum(line.endswith("\n") for line in lines)
+                lines.seek(0)
+                with self._folder.text(track.name) as file:
+                    file.write(self._header(track, count))
+                    file.writelines(islice(lines, count))
             rows.unlink()
 
-    def _header(self, track: _Track) -> str:
+    def _header(self, track: _Track, rows: int) -> str:
         length = self._times[-1] - self._times[0]
         rate = f"{(len(self._times) - 1) / length if length > 0 else 1:.6g}"
         count = len(self._names)
-        facts = (rate, rate, track.rows, count, UNITS, rate, self._first + track.first + 1, track.rows)
+        facts = (rate, rate, rows, count, UNITS, rate, self._first + track.first + 1, rows)
         marks = "".join(f"\tX{number}\tY{number}\tZ{number}" for number in range(1, count + 1))
         lines = [
             f"PathFileType\t4\t(X/Y/Z)\t{track.name}",

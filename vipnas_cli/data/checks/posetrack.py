@@ -10,7 +10,7 @@ from typing import Any
 from vipnas_cli.data.checks.problems import Problem, far_outside, finite_numbers
 from vipnas_cli.data.files.coco import inside, read_json, whole
 from vipnas_cli.data.files.image_store import read_image
-from vipnas_cli.data.files.posetrack import sequence_files, sequence_name
+from vipnas_cli.data.files.posetrack import numbered_as, sequence_files, sequence_name
 from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.pose.skeletons import POSETRACK18_FILE
@@ -68,10 +68,11 @@ def _one_prediction(file: Path, labels: Path) -> list[Problem]:
     wanted, _ = _document(labels)
     if document is None or wanted is None:
         return found
+    expected = [image.get("id") for image in wanted["images"]]
+    document = numbered_as(document, expected)
     found += _image_problems(file, document, labels=False)
     found += _people_problems(file, document, labels=False)
     ids = [image.get("id") for image in document["images"]]
-    expected = [image.get("id") for image in wanted["images"]]
     have, need = Counter(map(str, ids)), Counter(map(str, expected))
     found += [Problem(file, f"image {image}", "missing frame: the labels list it") for image in need - have]
     found += [Problem(file, f"image {image}", "the labels lack this frame") for image in have - need]

@@ -129,8 +129,29 @@ def _labelled(path: Path) -> LabelledSequence:
     return LabelledSequence(image_ids, names, _person_boxes(path, people.rows), truth)
 
 
+def numbered_as(document: dict[str, Any], image_ids: Sequence[Any]) -> dict[str, Any]:
+    """A file of `run`, whose images are numbers of frames, with the ids of as many labelled images in their order.
+
+    Any other file stays as it is.
+    """
+    images = document["images"]
+    frames = [image.get("id") for image in images]
+    info = document.get("info")
+    if not isinstance(info, dict) or "time_base" not in info or frames != list(range(len(image_ids))):
+        return document
+    rows = document["annotations"]
+    known = all(whole(row.get("image_id")) and 0 <= row["image_id"] < len(frames) for row in rows)
+    if not known:
+        return document
+    return {
+        **document,
+        "images": [{**image, "id": image_id} for image, image_id in zip(images, image_ids, strict=True)],
+        "annotations": [{**row, "image_id": image_ids[row["image_id"]]} for row in rows],
+    }
+
+
 def _predicted(path: Path, labelled: LabelledSequence) -> PredictedSequence:
-    document = _read(path)
+    document = numbered_as(_read(path), labelled.image_ids)
     image_ids = tuple(_field(path, "an image", image, "id", int) for image in document["images"])
     for position, expected in enumerate(labelled.image_ids):
         if position >= len(image_ids) or image_ids[position] != expected:
