@@ -28,7 +28,7 @@ from vipnas_cli.foreign.detector_trials import (
     understand_detector,
 )
 from vipnas_cli.foreign.graph_cost import GraphCost, graph_cost
-from vipnas_cli.foreign.importer import Origin, read_foreign
+from vipnas_cli.foreign.importer import Origin, drop_others, read_foreign
 from vipnas_cli.foreign.signature import load_foreign
 from vipnas_cli.inference.metadata import to_metadata
 
@@ -80,9 +80,6 @@ def bundled_with(found: ForeignDetector, out: Path) -> None:
     """Writes a bundle of the pipelines that come with the package and a detector."""
     source = bundled_weights()
     manifest = read_manifest(source)
-    # A file that is replaced holds nothing of the one before.
-    if out.suffix == SUFFIX:
-        out.unlink(missing_ok=True)
     with bundle_folder(out) as folder:
         make_folder(folder)
         for pipeline in open_bundle(source).pipelines:
@@ -90,6 +87,8 @@ def bundled_with(found: ForeignDetector, out: Path) -> None:
                 write_bytes(inside(folder, network.path.name, WeightsError), network.read())
         write_json(folder / MANIFEST, {**manifest, "detector": None})
         _place(found, folder)
+        if out.suffix == SUFFIX:
+            drop_others(folder)
 
 
 def about_detector(found: ForeignDetector) -> dict[str, Any]:

@@ -175,7 +175,10 @@ def write_pipelines(folder: Path, name: str, key: NetworkFile, facts: dict[str, 
 
 def drop_others(folder: Path) -> None:
     """Removes what an earlier bundle of that name held and the manifest does not name."""
-    named = {row["file"] for row in read_manifest(folder)["networks"].values()}
+    manifest = read_manifest(folder)
+    detector = manifest["detector"] or {}
+    rows = (*manifest["networks"].values(), detector, detector.get("verifier") or {})
+    named = {row["file"] for row in rows if "file" in row}
     for path in folder.iterdir():
         if path.name not in {MANIFEST, *named}:
             path.unlink()
