@@ -88,19 +88,21 @@ class Nodes:
     def prepare(self, taken: PictureInput, colour: Colour, normalisation: Normalisation) -> None:
         """RGB bytes `images` (N, H, W, 3) to what the network takes."""
         first = [self._node("Cast", ["images"], to=TensorProto.FLOAT)]
+        # Runtimes subtract a number from a whole plane far faster than three numbers from each pixel.
+        first.append(self._node("Transpose", [first[-1].output[0]], perm=[0, 3, 1, 2]))
         if colour == "bgr":
             order = self.constant(np.array([2, 1, 0], np.int64))
-            first.append(self._node("Gather", [first[-1].output[0], order], axis=3))
+            first.append(self._node("Gather", [first[-1].output[0], order], axis=1))
         # Mean and deviation are those of red, green and blue, whichever comes first.
         turn = slice(None, None, -1) if colour == "bgr" else slice(None)
-        mean = np.array(normalisation.mean, np.float32)[turn]
-        share = 1 / np.array(normalisation.std, np.float32)[turn]
+        mean = np.array(normalisation.mean, np.float32)[turn].reshape(3, 1, 1)
+        share = 1 / np.array(normalisation.std, np.float32)[turn].reshape(3, 1, 1)
         if mean.any():
             first.append(self._node("Sub", [first[-1].output[0], self.constant(mean.copy())]))
         if (share != 1).any():
             first.append(self._node("Mul", [first[-1].output[0], self.constant(share.copy())]))
-        if not taken.channels_last:
-            first.append(self._node("Transpose", [first[-1].output[0]], perm=[0, 3, 1, 2]))
+        if taken.channels_last:
+            first.append(self._node("Transpose", [first[-1].output[0]], perm=[0, 2, 3, 1]))
         last = self._node("Cast", [first[-1].output[0]], PREFIX + taken.input, to=taken.dtype)
         own = list(self.graph.node)
         del self.graph.node[:]
