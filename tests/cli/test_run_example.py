@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
-from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.spec import Budget
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -184,7 +183,7 @@ def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
     assert bundle.detector.verifier is not None
     for summary in found:
         looked = summary["looks_for_people"] * bundle.detector.macs
-        verifying = VIEWS * summary["boxes_verified"] * bundle.detector.verifier.macs
+        verifying = summary["crops_verified"] * bundle.detector.verifier.macs
         assert summary["detector_macs_per_frame"] == round((looked + verifying) / summary["frames"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vipnas_cli.inference.changes import CELLS, ChangeOptions, is_cut, moves_at_border, thumbnail
+from vipnas_cli.inference.changes import CELLS, ChangeOptions, is_cut, is_still, moves_at_border, thumbnail
 
 OPTIONS = ChangeOptions()
 
@@ -26,6 +26,16 @@ def test_a_cut_is_a_large_mean_distance_from_the_median_change() -> None:
     changes = [now - before for before, now in pairs(200)]
     assert answers == [bool(np.abs(c - np.median(c)).mean() > OPTIONS.cut) for c in changes]
     assert 0 < sum(answers) < 200
+
+
+def test_a_picture_is_still_where_only_brightness_or_known_people_change() -> None:
+    before = np.full(CELLS, 0.5, np.float32)
+    walked = before.copy()
+    walked[4:9, 5:8] = 0.9
+    size, person = (180, 320), np.array([[50, 40, 80, 90]], np.float32)
+    assert is_still(before, before + np.float32(0.2), person, size, OPTIONS)
+    assert is_still(before, walked, person, size, OPTIONS)
+    assert not is_still(before, walked, person + 100, size, OPTIONS)
 
 
 def test_movement_at_the_border_is_more_than_the_usual_change_where_nobody_is_known() -> None:

@@ -1,8 +1,11 @@
 """Laws of pose propagation, on pictures whose keypoints are painted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.crops import moved_box
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
@@ -204,6 +207,50 @@ def test_people_are_looked_for_on_key_frames_no_more_often_than_asked(
     assert source.asked == asked
     assert [index for index, step in enumerate(steps) if step.looked] == asked
     assert [step.position for step in steps] == [index % cycle for index in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "rest_s", "asked"),
+    [
+        # Slow video: as many frames pass as are asked for, but no more time than a rest has.
+        (4, 10.0, [0, 4, 8]),
+        (9, 0.2, [0, 6]),
+        # Nobody moves but the one who is followed, so that a look can wait as long as a rest.
+        (0, 0.3, [0, 9]),
+    ],
+)
+def test_looks_wait_for_frames_and_while_nothing_is_new(frames: int, rest_s: float, asked: list[int]) -> None:
+    every_s = 0.04 if frames else 0.1
+    found, source = watched(1, {index: box(offset) for index, offset in enumerate(WALK)}, every_s)
+    found.options = replace(found.options, detect_every_frames=frames, rest_s=rest_s)
+    if frames:
+        found.options = replace(found.options, changes=ChangeOptions(still=-1))
+    run(found, WALK)
+    assert source.asked == asked
+
+
+def test_an_empty_picture_that_stays_as_it_is_is_looked_at_now_and_then() -> None:
+    found, source = watched(1, {}, 10.0)
+    found.options = replace(found.options, search_every_s=0.1, rest_s=0.2)
+    for index in range(50):
+        image = painted((500, 0))
+        # Something moves that is nobody, and stays where it is at last.
+        image[40:80, 5 * min(index, 35) :][:, :40] = 200
+        found.step(image, index, index / 30)
+    # The first looks follow each other closely.
+    assert source.asked[:5] == [0, 1, 2, 3, 4]
+    assert set(np.diff(source.asked[12:])) == {3, 6}
+
+
+def test_what_is_new_beside_the_people_ends_a_rest() -> None:
+    found, source = watched(1, {index: box(offset) for index, offset in enumerate(WALK)}, 0.1)
+    found.options = replace(found.options, rest_s=10.0)
+    for index, offset in enumerate(WALK):
+        image = painted(offset)
+        if index >= 7:
+            image[-30:, -30:] = 200
+        found.step(image, index, index / 30)
+    assert source.asked == [0, 7]
 
 
 def test_key_frames_without_a_look_follow_people_as_well() -> None:

@@ -15,8 +15,10 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.propagator import PropagationOptions
 from vipnas_cli.inference.tracker import (
+    DETECT_EVERY_FRAMES,
     DETECT_EVERY_S,
     DETECTED_EVIDENCE,
+    REST_S,
     SCORE_FLOOR,
     TrackerOptions,
     detector_as_run,
@@ -58,7 +60,13 @@ def test_given_boxes_are_taken_at_every_key_frame_and_believed(source: PeopleSou
 
 def test_what_a_detector_finds_has_to_prove_itself_and_is_asked_for_now_and_then() -> None:
     found = propagation_options(TrackerOptions(), Nobody())
-    assert found == PropagationOptions(detect_every_s=DETECT_EVERY_S, new_evidence=DETECTED_EVIDENCE)
+    assert found == PropagationOptions(
+        detect_every_s=DETECT_EVERY_S,
+        search_every_s=DETECT_EVERY_S,
+        detect_every_frames=DETECT_EVERY_FRAMES,
+        rest_s=REST_S,
+        new_evidence=DETECTED_EVIDENCE,
+    )
     assert propagation_options(TrackerOptions(detect_every_s=0), Nobody()).detect_every_s == 0
 
 

@@ -31,8 +31,8 @@ def noise() -> np.ndarray:
 def test_a_mirror_image_has_the_mirrored_people() -> None:
     image, verifier = noise(), Onesided()
     mirrored = np.stack([128 - BOXES[:, 2], BOXES[:, 1], 128 - BOXES[:, 0], BOXES[:, 3]], 1)
-    scores, boxes = verify_boxes(verifier, image, BOXES)
-    other_scores, others = verify_boxes(verifier, np.ascontiguousarray(image[:, ::-1]), mirrored)
+    scores, boxes, _ = verify_boxes(verifier, image, BOXES)
+    other_scores, others, _ = verify_boxes(verifier, np.ascontiguousarray(image[:, ::-1]), mirrored)
     np.testing.assert_allclose(other_scores, scores, atol=0.01)
     np.testing.assert_allclose(128 - others[:, [2, 0]], boxes[:, [0, 2]], atol=0.5)
     assert verifier.shown == 8
@@ -52,7 +52,7 @@ def test_boxes_go_most_of_the_way_to_the_place_that_is_found() -> None:
         def verify(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return np.ones(len(crops), np.float32), np.tile(np.array([0.2, 0.1, 0.8, 1.1], np.float32), (len(crops), 1))
 
-    _, boxes = verify_boxes(Left(), noise(), BOXES[:1])
+    _, boxes, _ = verify_boxes(Left(), noise(), BOXES[:1])
     np.testing.assert_allclose(boxes - BOXES[:1], PLACE_TRUST * np.array([[8, 8, -8, 8]]), rtol=1e-5)
 
 
@@ -64,5 +64,16 @@ def test_places_mirrored_twice_and_the_place_of_the_box_itself_are_as_they_were(
 
 def test_no_boxes_are_not_looked_at() -> None:
     verifier = Onesided()
-    scores, boxes = verify_boxes(verifier, noise(), BOXES[:0])
+    scores, boxes, crops = verify_boxes(verifier, noise(), BOXES[:0])
+    assert crops == 0
     assert (scores.shape, boxes.shape, verifier.shown) == ((0,), (0, 4), 0)
+
+
+def test_what_cannot_be_believed_is_not_seen_in_the_mirror() -> None:
+    verifier = Onesided()
+    both, places, _ = verify_boxes(verifier, noise(), BOXES)
+    shown = verifier.shown
+    scores, boxes, crops = verify_boxes(verifier, noise(), BOXES, np.array([0.0, 1.0], np.float32))
+    assert verifier.shown - shown == crops == 3
+    np.testing.assert_array_equal(scores[0], both[0])
+    np.testing.assert_array_equal(boxes, [places[0], BOXES[1]])

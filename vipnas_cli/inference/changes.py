@@ -17,11 +17,13 @@ Thumbnail = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ChangeOptions:
-    """Thresholds as shares of the grey range."""
+    """Thresholds as shares of the grey range; `still` and its cells: below them nothing new has come into view."""
 
     cut: float = 0.22
     border: float = 0.12
     border_cells: int = 3
+    still: float = 0.05
+    still_cells: int = 2
 
 
 def thumbnail(image: NDArray[np.uint8]) -> Thumbnail:
@@ -59,7 +61,26 @@ def moves_at_border(
     edge = 2
     strange[:, :edge] = strange[:, -edge:] = True
     strange[:edge] = strange[-edge:] = True
+    strange &= _beside(boxes_frame, size)
+    return int((strange & (excess > options.border)).sum()) >= options.border_cells
+
+
+def is_still(
+    before: Thumbnail, now: Thumbnail, boxes_frame: NDArray[np.float32], size: tuple[int, int], options: ChangeOptions
+) -> bool:
+    """Whether nothing in a frame (height, width `size`) looks new but where boxes (N, 4) of known people are or were.
+
+    Nobody can have come into view then; a change of brightness alone is nothing new.
+    """
+    change = now - before
+    new = np.abs(change - np.median(change)) > options.still
+    return int((new & _beside(boxes_frame, size)).sum()) < options.still_cells
+
+
+def _beside(boxes_frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells (18, 32) that boxes (N, 4) do not reach, and their neighbours do not either."""
+    beside = np.ones(CELLS, bool)
     scale = np.array([CELLS[1] / size[1], CELLS[0] / size[0]] * 2)
     for x0, y0, x1, y1 in boxes_frame * scale:
-        strange[max(int(y0) - 1, 0) : int(y1) + 2, max(int(x0) - 1, 0) : int(x1) + 2] = False
-    return int((strange & (excess > options.border)).sum()) >= options.border_cells
+        beside[max(int(y0) - 1, 0) : int(y1) + 2, max(int(x0) - 1, 0) : int(x1) + 2] = False
+    return beside

@@ -19,16 +19,15 @@ from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, n
 from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.pose.oks import oks
 
-# Boxes that a verifier chooses from may overlap more than those of two people do.
-CANDIDATE_OVERLAP = 0.65
 # Below this a detector sees people everywhere.
 LEAST_CANDIDATE = 0.05
 MOST_CANDIDATES = 60
 # Detector and verifier err independently at the edges of a person: in between the boxes fit best, nearer to the
 # verifier's.
 PLACE_TRUST = 0.75
-# Each box is seen straight and in a mirror.
-VIEWS = 2
+# A box is seen straight and, where that can still matter, in a mirror: what the two views say of it hardly ever differs
+# by more than this.
+VIEWS, VIEW_DIFFERENCE = 2, 0.2
 _SAME_PLACE = np.array([0, 0, 1, 1], np.float32)
 # Boxes of which less than this share lies in another one's cannot be parts of the same person.
 LEAST_INSIDE = 0.5
@@ -86,7 +85,8 @@ class DetectorSource:
     """A detector on pictures whose longer side has `side` pixels; by default those that it was trained on.
 
     A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
-    `verified` counts the boxes that a verifier has seen, which are at most `most_candidates` in a picture.
+    `verified` counts the boxes that a verifier has seen, which are at most `most_candidates` in a picture,
+    `crops_verified` how many crops it took.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class DetectorSource:
         own = detector.threshold if self.verifier is None else self.verifier.threshold
         self.threshold = own if threshold is None else threshold
         self.overlap = overlap
-        self.verified = 0
+        self.verified = self.crops_verified = 0
         self.most_candidates = MOST_CANDIDATES
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
@@ -111,12 +111,10 @@ class DetectorSource:
         fitted = self.letterbox.of(image)
         scores, cells = self.detector.detect(fitted.picture)
         # A geometric mean reaches the threshold only if both confidences reach its square.
-        least, overlap = self.threshold, self.overlap
-        if self.verifier is not None:
-            least, overlap = max(self.threshold**2, LEAST_CANDIDATE), CANDIDATE_OVERLAP
+        least = self.threshold if self.verifier is None else max(self.threshold**2, LEAST_CANDIDATE)
         voting = scores >= VOTING_SHARE * least
         found, found_scores = cells[voting], scores[voting]
-        keep = nms(found, found_scores, overlap)
+        keep = nms(found, found_scores, self.overlap)
         keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
         return fitted.to_frame(vote_boxes(found, found_scores, keep)), found_scores[keep]
@@ -124,8 +122,11 @@ class DetectorSource:
     def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
         """Verify and nms: where the verifier finds the people of the boxes, with the scores of both, best first."""
         boxes, scores = boxes[: self.most_candidates], scores[: self.most_candidates]
+        # What the verifier has to say at least of a box that is to be believed.
+        needed = np.asarray(self.threshold**2 / np.maximum(scores, 1e-6), np.float32)
+        own_scores, boxes, crops = verify_boxes(verifier, image, boxes, needed)
         self.verified += len(boxes)
-        own_scores, boxes = verify_boxes(verifier, image, boxes)
+        self.crops_verified += crops
         together = np.sqrt(scores * own_scores)
         keep = nms(boxes, together, self.overlap)
         keep = keep[together[keep] >= self.threshold]
@@ -148,6 +149,11 @@ class DistinctPeople:
     def verified(self) -> int:
         """Boxes that a verifier has seen."""
         return self.source.verified
+
+    @property
+    def crops_verified(self) -> int:
+        """Crops that it took to verify them."""
+        return self.source.crops_verified
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """Boxes of those who are still believed, best first; see PeopleSource."""
@@ -194,21 +200,29 @@ class WholeFrameSource:
         return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
 
 
-def verify_boxes(verifier: Verifier, image: Image, boxes: Boxes) -> tuple[Scores, Boxes]:
-    """Confidences (N,) that boxes (N, 4) of an RGB picture hold people, and the boxes moved onto those people.
+def verify_boxes(
+    verifier: Verifier, image: Image, boxes: Boxes, needed: Scores | None = None
+) -> tuple[Scores, Boxes, int]:
+    """Confidences (N,) that boxes (N, 4) of an RGB picture hold people, the boxes moved onto those people, and how many
+    crops it took.
 
-    Every crop is seen straight and mirrored, and the two answers are averaged.
+    Every crop is seen straight and mirrored, and the two answers are averaged; a box that is then too far below the
+    confidence `needed` (N,) is seen straight only, and stays where it is.
     """
     if not len(boxes):
-        return np.zeros(0, np.float32), boxes
+        return np.zeros(0, np.float32), boxes, 0
     size = verifier.height, verifier.width
     crops = np.stack([CropTransform.stretched(box, *size).warp(image) for box in boxes])
-    straight, mirrored = verifier.verify(crops), verifier.verify(np.ascontiguousarray(crops[:, :, ::-1]))
-    share = np.float32(1 / VIEWS)
-    scores = share * (straight[0] + mirrored[0])
-    places = share * (straight[1] + mirrored_places(mirrored[1]))
-    trusted = _SAME_PLACE + np.float32(PLACE_TRUST) * (places - _SAME_PLACE)
-    return scores, decode_deltas(boxes, trusted, image.shape[1], image.shape[0])
+    (scores, places), share = verifier.verify(crops), np.float32(1 / VIEWS)
+    hopeful = np.ones(len(boxes), bool) if needed is None else scores + share * np.float32(VIEW_DIFFERENCE) >= needed
+    scores, moved = scores.copy(), boxes.copy()
+    if hopeful.any():
+        mirrored = verifier.verify(np.ascontiguousarray(crops[hopeful][:, :, ::-1]))
+        scores[hopeful] = share * (scores[hopeful] + mirrored[0])
+        places = share * (places[hopeful] + mirrored_places(mirrored[1]))
+        trusted = _SAME_PLACE + np.float32(PLACE_TRUST) * (places - _SAME_PLACE)
+        moved[hopeful] = decode_deltas(boxes[hopeful], trusted, image.shape[1], image.shape[0])
+    return scores, moved, len(boxes) + int(hopeful.sum())
 
 
 def shared_bodies(boxes: Numbers, points: Numbers, scores: Numbers, skeleton: Skeleton) -> Scores:

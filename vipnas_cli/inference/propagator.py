@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points
-from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, moves_at_border, thumbnail
+from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     CropPoses,
     FramePoses,
@@ -33,6 +33,8 @@ from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.sides import SideVote
 
+# Who is there at all is seen by one of the first looks; only then are pauses between them as long as they may be.
+LOOKS_IN_VAIN = 12
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
 
@@ -46,8 +48,10 @@ class PropagationOptions:
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them. `detect_every_s`: seconds that pass at least between two looks for people, as long as
-    everyone is followed well; 0 looks at every key frame. `key_memory`: how far the key frame of a cycle believes its
-    heatmaps only where the follower before saw the joint, 0: not at all.
+    everyone is followed well; 0 looks at every key frame. `search_every_s`: the same after several looks that found
+    nobody. Up to `rest_s` seconds, as many as `detect_every_frames` frames pass as well, so that a look costs no more
+    than the poses of these, and any number while nothing new comes into view. `key_memory`: how far the key frame of a
+    cycle believes its heatmaps only where the follower before saw the joint, 0: not at all.
     """
 
     max_people: int = 20
@@ -61,6 +65,9 @@ class PropagationOptions:
     fusion: bool = True
     steady_sides: bool = True
     detect_every_s: float = 0.0
+    search_every_s: float = 0.0
+    detect_every_frames: int = 0
+    rest_s: float = 0.0
     key_memory: float = 0.8
     changes: ChangeOptions = ChangeOptions()
 
@@ -78,10 +85,21 @@ class Step:
     left_out: int = 0
 
 
+@dataclass(frozen=True)
+class _Look:
+    """The last look for people: when it was, what the frame looked like, the boxes of the people then, and how many
+    looks found nobody since somebody was there."""
+
+    time_s: float
+    thumbnail: Thumbnail
+    boxes_frame: Boxes
+    in_vain: int
+
+
 @dataclass
 class _LastFrame:
     """What the next frame needs of this one; `moves` (P, 2) are those since the frame before, None on key frames;
-    `next_key` is set when this frame already asks for a key frame."""
+    `next_key` is set when this frame already asks for a key frame, `rested` counts the frames since the last look."""
 
     position: int
     people: People
@@ -89,7 +107,8 @@ class _LastFrame:
     heatmaps: Heatmaps
     key_people: People
     thumbnail: Thumbnail
-    detected_s: float
+    look: _Look
+    rested: int = 0
     next_key: KeyReason | None = None
     moves: Points | None = None
 
@@ -154,15 +173,15 @@ class Propagator:
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
         last = self._last
-        rested = last is not None and self._follows_well(last, time_s, reason)
+        rests = last is not None and reason == "cycle" and self._may_rest(last, time_s, small, image.shape[:2])
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
             last = None
         seen = FramePoses(self.estimator, image)
-        view = self._view(seen, frame_index, last, look=not rested)
-        looked = not rested or view.loses
-        if rested and looked:
+        view = self._view(seen, frame_index, last, look=not rests)
+        looked = not rests or view.loses
+        if rests and looked:
             # Where someone goes missing is no time to rest.
             view = self._view(seen, frame_index, last, look=True)
         keep, asked = view.keep, view.asked
@@ -178,8 +197,11 @@ class Propagator:
         people, heatmaps = self._settled(people, poses.heatmaps, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
-        detected_s = time_s if looked or last is None else last.detected_s
-        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, detected_s)
+        in_vain = 0 if len(people) else 1 + (last.look.in_vain if last is not None else 0)
+        look, rested = _Look(time_s, small, people.boxes_frame, in_vain), 0
+        if last is not None and not looked:
+            look, rested = last.look, last.rested + 1
+        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _remembered(self, poses: CropPoses, ids: Ids, last: _LastFrame) -> CropPoses:
@@ -227,11 +249,20 @@ class Propagator:
         )
         return left[np.sort(distinct)]
 
-    def _follows_well(self, last: _LastFrame, time_s: float, reason: KeyReason) -> bool:
-        """Whether a key frame needs no new boxes: nothing happened, and the last look for people is not long ago."""
+    def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
+        """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
         # Half a millisecond for times that were rounded in the container.
-        recent = time_s - last.detected_s < self.options.detect_every_s - 5e-4
-        return reason == "cycle" and recent and len(last.people) > 0
+        since, options = time_s - last.look.time_s + 5e-4, self.options
+        patience = 1.0 if len(last.people) else min(last.look.in_vain / LOOKS_IN_VAIN, 1.0)
+        every_s = options.detect_every_s if len(last.people) else min(options.detect_every_s, options.search_every_s)
+        if not every_s or since < patience * every_s:
+            return every_s > 0
+        if since >= options.rest_s or patience < 1:
+            return False
+        if last.rested + 1 < options.detect_every_frames:
+            return True
+        known = np.concatenate([last.look.boxes_frame, last.people.boxes_frame])
+        return is_still(last.look.thumbnail, small, known, (size[0], size[1]), options.changes)
 
     def _follow(self, image: Image, time_s: float, small: Thumbnail) -> Step:
         """Carries everyone on by one frame."""
@@ -253,7 +284,7 @@ class Propagator:
         self.tracker.observe(people, time_s)
         kept = tuple(poses.transforms[i] for i in keep)
         moves = mean_moves(last.people[keep], people, self.options.point_score)
-        looks = (last.key_people, small, last.detected_s)
+        looks = (last.key_people, small, last.look, last.rested + 1)
         self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
         return Step(people, position, None, len(scores))
 

@@ -24,8 +24,9 @@ from vipnas_cli.inference.propagator import PropagationOptions, Propagator
 from vipnas_cli.tracking.ids import IdentityTracker
 
 # Seconds between two runs of the detector: people are followed well without, and newcomers wait no longer than that.
-# The detector costs as much as a small pose network.
-DETECT_EVERY_S = 0.25
+# It costs as much as the poses of four frames, so that as many pass in slow video, too. While nothing new comes into
+# view it rests for a second.
+DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S = 0.25, 4, 1.0
 # What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
 # below, most people are above at one of the first detections.
 DETECTED_EVIDENCE = 0.36
@@ -68,6 +69,11 @@ class Tracker:
     def verified(self) -> int:
         """Boxes that a verifier has seen so far."""
         return self.source.verified if isinstance(self.source, DistinctPeople) else 0
+
+    @property
+    def crops_verified(self) -> int:
+        """Crops that it took to verify them."""
+        return self.source.crops_verified if isinstance(self.source, DistinctPeople) else 0
 
     @property
     def compared(self) -> int:
@@ -141,4 +147,11 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
     found = PropagationOptions(max_people=options.max_people, early_keys=options.early_keys, fusion=options.fusion)
     if isinstance(source, GivenBoxesSource | WholeFrameSource):
         return found
-    return replace(found, detect_every_s=options.detect_every_s, new_evidence=DETECTED_EVIDENCE)
+    return replace(
+        found,
+        detect_every_s=options.detect_every_s,
+        search_every_s=DETECT_EVERY_S,
+        detect_every_frames=DETECT_EVERY_FRAMES,
+        rest_s=REST_S,
+        new_evidence=DETECTED_EVIDENCE,
+    )

@@ -28,7 +28,8 @@ class PeopleOptions:
             min=0,
             metavar="SECONDS",
             help="Shortest time between two looks for people, on key frames; a cut, a person lost or something new at "
-            "the border asks at once. 0: on every key frame. Default: 0.25.",
+            "the border asks at once. 0: on every key frame. Default: 0.25; in slow video, and while nothing is new, "
+            "more, up to a second.",
             show_default=False,
             rich_help_panel="Input",
         ),

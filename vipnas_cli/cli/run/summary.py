@@ -17,7 +17,6 @@ from rich.table import Table
 from vipnas_cli import __version__
 from vipnas_cli.api import PoseTracker
 from vipnas_cli.files import shown
-from vipnas_cli.inference.people import VIEWS
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
@@ -120,7 +119,7 @@ class RunReport:
         tracker, detector = self.tracker, self.tracker.detector
         if detector is None or not self.statistics.frames:
             return 0.0
-        verifying = tracker.verified * VIEWS * detector.verifier.macs if detector.verifier else 0
+        verifying = tracker.crops_verified * detector.verifier.macs if detector.verifier else 0
         return (detector.macs * self.statistics.looks + verifying) / self.statistics.frames
 
     @property
@@ -144,6 +143,7 @@ class RunReport:
             "key_frames": found.key_frames,
             "looks_for_people": found.looks,
             "boxes_verified": self.tracker.verified,
+            "crops_verified": self.tracker.crops_verified,
             "boxes_compared": self.tracker.compared,
             "key_frame_reasons": dict(found.reasons),
             "people": len(found.people),
