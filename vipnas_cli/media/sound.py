@@ -36,10 +36,11 @@ AudioPacket: TypeAlias = "Packet[AudioStream]"
 
 @dataclass(frozen=True)
 class Sound:
-    """What the first decoded sound of a track says about it."""
+    """What the first decoded sound of a track says about it; `samples` are those of one packet."""
 
     rate: int
     channels: int
+    samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ class FileSound:
         if from_s and has_index(self.container):
             with suppress(av.error.FFmpegError):  # what cannot seek is read from its beginning
                 self.container.seek(int((from_s + self.start_s) * av.time_base))
-        seams = Seams(self.container)
+        clocks = SoundClocks(self.container, self.first)
         for packet in read_packets(self.container, streams, Damage()):
-            seams.close(packet)
+            clocks.stamp(packet)
             yield SoundPacket(packet, packet.decode)
 
     def close(self) -> None:
@@ -127,8 +128,8 @@ class SinglePass:
         self._early: deque[_Shared] = deque()
         self._listeners: list[PipeSound] = []
         self._delivering = False
-        self._seams = Seams(container)
         self._first: dict[int, Sound] = {}
+        self._clocks = SoundClocks(container, self._first)
         self._heard_s: dict[int, Fraction] = {}
         self._decoding = Lock()
 
@@ -207,7 +208,7 @@ class SinglePass:
         return packet
 
     def _keep(self, packet: AudioPacket) -> None:
-        self._seams.close(packet)
+        self._clocks.stamp(packet)
         if packet.pts is not None:
             self._heard_s[packet.stream.index] = self._time_s(packet)
             if self._time_s(packet) < self._keep_from_s:
@@ -287,27 +288,50 @@ class _Shared:
         return self._frames if self._parts == 1 else [_copied_frame(frame) for frame in self._frames]
 
 
-class Seams:
-    """Makes the clock of each track go on where recordings are joined, as that of the pictures does."""
+class SoundClocks:
+    """Gives every packet of sound its time: tracks go on where recordings are joined, as the pictures do.
 
-    def __init__(self, container: InputContainer) -> None:
-        self._jumps = clock_rules(container).jumps
-        self._due: dict[int, int] = {}
+    Packets have no time stamps where FFmpeg could not tell what sound it is, because it begins late; by what `first`
+    says of each track they follow one another.
+    """
+
+    def __init__(self, container: InputContainer, first: Mapping[int, Sound]) -> None:
+        self._jumps, self._first = clock_rules(container).jumps, first
+        self._last: dict[int, _Stamp] = {}
         self._offset: dict[int, int] = {}
 
-    def close(self, packet: AudioPacket) -> None:
-        """Moves the time stamps of the next packet."""
+    def stamp(self, packet: AudioPacket) -> None:
+        """Sets the time stamps of the next packet."""
+        track = packet.stream.index
+        due, offset = self._due(track), self._offset.get(track, 0)
+        if packet.pts is None and packet.size and due is not None:
+            packet.pts = packet.dts = due - offset
         if packet.pts is None:
             return
-        track = packet.stream.index
-        due, offset = self._due.get(track), self._offset.get(track, 0)
         ahead_s = Fraction(0) if due is None else (packet.pts + offset - due) * packet.time_base
         if due is not None and (ahead_s < -JOINED_S or (self._jumps and ahead_s > JUMP_S)):
             offset = self._offset[track] = due - packet.pts
         packet.pts += offset
         if packet.dts is not None:
             packet.dts += offset
-        self._due[track] = packet.pts + (packet.duration or 0)
+        self._last[track] = _Stamp(packet.pts, packet.duration or 0, packet.time_base)
+
+    def _due(self, track: int) -> int | None:
+        """When the next packet of a track is due, None before the first."""
+        last, sound = self._last.get(track), self._first.get(track)
+        if last is None:
+            return None
+        length = Fraction(sound.samples, sound.rate) / last.time_base if sound else 0
+        return last.pts + (last.duration or round(length))
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """The time of a packet, in its time base."""
+
+    pts: int
+    duration: int
+    time_base: Fraction
 
 
 def first_sounds(path: Path) -> dict[int, Sound]:
@@ -337,7 +361,7 @@ def first_sound(packet: AudioPacket) -> Sound | None:
     for frame in frames:
         channels = frame.layout.nb_channels
         if frame.sample_rate > 0 and channels > 0:
-            return Sound(frame.sample_rate, channels)
+            return Sound(frame.sample_rate, channels, frame.samples)
     return None
 
 
