@@ -1,4 +1,4 @@
-"""A pipeline of a bundle with onnxruntime, numpy and cv2 only: key frame, re-alignment, followers.
+"""A pipeline of a bundle with onnxruntime, numpy and cv2 only: key frames and their memory, re-alignment, followers.
 
     python examples/onnx_pipeline.py BUNDLE PIPELINE VIDEO BOXES.csv -o poses.csv
 
@@ -29,6 +29,7 @@ STRIDE = 4  # crop pixels per heatmap cell
 PADDING = 1.25  # how much larger the crop is than the box
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
+MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
 
 KEYPOINTS = (  # those of COCO, the skeleton coco17 of the manifest
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
@@ -126,13 +127,39 @@ def fitted(cells: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Pose:
-    """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps."""
+    """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps, and how
+    far a follower saw the person move (2,)."""
 
     points: np.ndarray
     scores: np.ndarray
     box: np.ndarray
     crop: Crop
     heatmaps: np.ndarray
+    moved: np.ndarray | None = None
+
+
+def median_move(before: Pose, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """How far the keypoints that are trusted both times moved."""
+    trusted = np.minimum(before.scores, scores) >= TRUSTED
+    return np.median((points - before.points)[trusted], axis=0) if trusted.any() else np.zeros(2)
+
+
+def remembered(heatmaps: np.ndarray, crop: Crop, last: Pose) -> np.ndarray:
+    """Heatmaps (K, h, w) of a key frame, weighted by where the follower before saw each keypoint, as the person moved.
+
+    A keypoint that stands out far from there stays as it is.
+    """
+    where = Crop(last.crop.scale, last.crop.offset - last.crop.scale * last.moved, last.crop.height, last.crop.width)
+    previous = realigned(last.heatmaps, where, crop)
+    blurred = cv2.GaussianBlur(previous.transpose(1, 2, 0).copy(), (0, 0), crop.height / STRIDE / 32).transpose(2, 0, 1)
+    near = blurred / np.maximum(blurred.max((1, 2), keepdims=True), 1e-6)
+    weights = 1 - MEMORY * np.clip(previous.max((1, 2), keepdims=True), 0, 1) * (1 - near)
+    found = heatmaps.copy()
+    for k, weighted in enumerate(heatmaps * weights):
+        peak = np.unravel_index(weighted.argmax(), weighted.shape)
+        if near[k][peak] >= NEAR:
+            found[k] = weighted / weights[k][peak]
+    return found
 
 
 def carried(key: Pose, now: Pose) -> np.ndarray:
@@ -177,8 +204,12 @@ class Cycle:
             given["previous_heatmaps"] = realigned(self.last.heatmaps, self.last.crop, crop)[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
+        if position == 0 and self.last is not None and self.last.moved is not None:
+            heatmaps = remembered(heatmaps, crop, self.last)
+            points, _ = decoded(heatmaps)
         points = ((points - crop.offset) / crop.scale).astype(np.float32)
-        self.last = Pose(points, scores, box, crop, heatmaps)
+        moved = median_move(self.last, points, scores) if position else None
+        self.last = Pose(points, scores, box, crop, heatmaps, moved)
         self.key = self.last if position == 0 else self.key
         return self.last
 

@@ -17,7 +17,7 @@ from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAM = EXAMPLES / "onnx_pipeline.py"
-FRAMES, RATE, START_S = 10, 25, 4
+FRAMES, RATE, START_S = 10, 25, 2
 
 
 @pytest.fixture(scope="module")

@@ -46,11 +46,12 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     return replace(poses, heatmaps=heatmaps, points_frame=points)
 
 
-def mean_moves(before: People, now: People, point_score: float) -> Points:
-    """How far each person moved, (P, 2) in frame pixels: the mean over keypoints with `point_score` both times."""
-    trusted = (np.minimum(before.scores, now.scores) >= point_score)[..., None]
-    moves = np.where(trusted, now.points_frame - before.points_frame, 0).sum(1) / np.maximum(trusted.sum(1), 1)
-    return np.asarray(moves, np.float32)
+def median_moves(before: People, now: People, point_score: float) -> Points:
+    """How far each person moved, (P, 2) in frame pixels: the median over keypoints with `point_score` both times."""
+    trusted = np.minimum(before.scores, now.scores) >= point_score
+    moves = now.points_frame - before.points_frame
+    rows = [np.median(m[t], 0) if t.any() else np.zeros(2) for m, t in zip(moves, trusted, strict=True)]
+    return np.asarray(rows, np.float32).reshape(-1, 2)
 
 
 def _nearness(heatmaps: Heatmaps, sigma: float) -> tuple[Heatmaps, Heatmaps]:

@@ -22,7 +22,7 @@ from vipnas_cli.inference.crops import (
     estimate_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.joining import joined, mean_moves
+from vipnas_cli.inference.joining import joined, median_moves
 from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource
 from vipnas_cli.pose import CropTransform, People
@@ -283,7 +283,7 @@ class Propagator:
         people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], key=False)
         self.tracker.observe(people, time_s)
         kept = tuple(poses.transforms[i] for i in keep)
-        moves = mean_moves(last.people[keep], people, self.options.point_score)
+        moves = median_moves(last.people[keep], people, self.options.point_score)
         looks = (last.key_people, small, last.look, last.rested + 1)
         self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
         return Step(people, position, None, len(scores))
