@@ -1,16 +1,20 @@
 """Frames per second of vipnas beside the plain loop that one would write around two ONNX files.
 
-    python examples/peer_loop.py CLIP... --detector rtmdet.onnx --pose tinypose.onnx [--repeats 3] [--threads 1]
+    vipnas import tinypose.onnx --name tinypose --detector rtmdet.onnx -o mine.vipnas
+    python examples/peer_loop.py CLIP... --detector rtmdet.onnx --pose tinypose.onnx \
+        [--weights mine.vipnas] [--pipeline tinypose-cycle4] [--repeats 3] [--threads 1]
 
 The plain loop decodes with OpenCV, looks for people on every frame, or on every tenth with boxes around the last pose
-in between, runs the pose network on each person, and writes a CSV. Neither network comes with this project. They are
+in between, runs the pose network on each person, and writes a CSV. With `--weights mine.vipnas` vipnas runs the same
+two networks; without, its own. Neither network comes with this project. They are
 
 * a detector: 1×3×S×S float32, BGR, letterboxed to the top left with 114, mean and standard deviation of RTMDet, to
   boxes (1, N, 5) of x0, y0, x1, y1, score, overlaps already removed;
 * a pose network: P×3×H×W float32, RGB, mean and standard deviation of ImageNet, to heatmaps (P, K, H/4, W/4).
 
 All loops run in this process, in turns; loading networks and a first round are not counted. The time on the processor
-is given beside that of the clock, because the former is right also on a machine that others use.
+is given beside that of the clock, because the former is right also on a machine that others use. Ratios are to the
+plain loop with the detector on every frame, and to the one with it on every tenth.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli import __version__
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
@@ -47,7 +52,11 @@ RGB_MEAN, RGB_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # For detectors that take any size.
 SIDE = 320
 PERSON_SCORE, POINT_SCORE, MOST_PEOPLE = 0.4, 0.2, 20
-ROW = "{fps:9} {fps_low:7} {fps_high:7} {fps_ratio:6} {cpu_ms_per_frame:7} {cpu_ratio:6} {crops_per_frame:6}  {loop}"
+HEAD = "frames/s     low    high  ratio  to 10th  cpu ms  ratio  to 10th  crops"
+ROW = (
+    "{fps:8} {fps_low:7} {fps_high:7} {fps_ratio:6} {fps_ratio_10th:8} {cpu_ms_per_frame:7} {cpu_ratio:6} "
+    "{cpu_ratio_10th:8} {crops_per_frame:6}  {loop}"
+)
 Array = NDArray[np.float32]
 Loop = Callable[[Path, Path], tuple[int, int]]
 
@@ -216,10 +225,11 @@ def measure(loops: dict[str, Loop], clip: Path, repeats: int, folder: Path) -> l
                 "cpu_ms_per_frame": round(median(cpu_ms), 3),
             }
         )
-    every = rows[0]
     for row in rows:
-        row["fps_ratio"] = round(float(str(row["fps"])) / float(str(every["fps"])), 2)
-        row["cpu_ratio"] = round(float(str(every["cpu_ms_per_frame"])) / float(str(row["cpu_ms_per_frame"])), 2)
+        for plain, end in zip(rows, ("", "_10th"), strict=False):
+            row[f"fps_ratio{end}"] = round(float(str(row["fps"])) / float(str(plain["fps"])), 2)
+            slower = float(str(plain["cpu_ms_per_frame"])) / float(str(row["cpu_ms_per_frame"]))
+            row[f"cpu_ratio{end}"] = round(slower, 2)
     return rows
 
 
@@ -230,6 +240,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--detector", type=Path, required=True, help="your person detector in ONNX")
     parser.add_argument("--pose", type=Path, required=True, help="your pose network in ONNX")
     parser.add_argument("--weights", type=Path, help="pipelines to compare, instead of the bundled ones")
+    parser.add_argument("--pipeline", action="append", help="only this pipeline of them; may be given several times")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="threads of each network")
     parser.add_argument("--csv", type=Path, help="write the rows here, too")
@@ -245,15 +256,18 @@ def main() -> None:
         "plain, detector on every frame": PlainLoop(detector, pose, 1),
         "plain, detector on every 10th frame": PlainLoop(detector, pose, 10),
     }
-    bundle = open_bundle(options.weights or bundled_weights())
+    bundle = with_detector(open_bundle(options.weights or bundled_weights()))
     for pipeline in bundle.by_cost:
-        loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.threads)
+        if not options.pipeline or pipeline.name in options.pipeline:
+            loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.threads)
     machine = this_machine()
     facts = {
         "cpu": machine.cpu,
         "cores": machine.cores,
         "threads": options.threads,
         "os": platform.platform(),
+        "provider": "cpu",
+        "vipnas": __version__,
         "onnxruntime": machine.runtime,
         "av": av.__version__,
         "cv2": cv2.__version__,
@@ -265,7 +279,7 @@ def main() -> None:
             found = measure(loops, clip, options.repeats, Path(folder))
             rows += found
             print(f"\n{clip.name}")
-            print(f"{'frames/s':>9} {'low':>7} {'high':>7} {'ratio':>6} {'cpu ms':>7} {'ratio':>6} {'crops':>6}")
+            print(HEAD)
             for row in found:
                 print(ROW.format(**row))
     if options.csv is not None:

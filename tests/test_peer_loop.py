@@ -6,6 +6,8 @@ import csv
 import importlib.util
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -61,3 +63,18 @@ def test_all_loops_run_on_a_clip(
     assert len(rows) > 2
     assert all(float(row["fps"]) > 0 for row in rows)
     assert "two_people.mp4" in capsys.readouterr().out
+
+
+def test_ratios_are_to_both_plain_loops_of_the_same_run(peer_loop: ModuleType, tmp_path: Path) -> None:
+    def taking(seconds: float) -> Callable[[Path, Path], tuple[int, int]]:
+        def loop(clip: Path, table: Path) -> tuple[int, int]:
+            time.sleep(seconds)
+            return 10, 20
+
+        return loop
+
+    loops = {"every": taking(0.12), "10th": taking(0.06), "ours": taking(0.03)}
+    rows = peer_loop.measure(loops, Path("clip.mp4"), 1, tmp_path)
+    assert [row["crops_per_frame"] for row in rows] == [2, 2, 2]
+    assert (rows[0]["fps_ratio"], rows[1]["fps_ratio_10th"]) == (1, 1)
+    assert rows[2]["fps_ratio"] > rows[2]["fps_ratio_10th"] > 1
