@@ -46,3 +46,12 @@ def test_nothing_seen_before_and_no_trust_change_nothing() -> None:
     assert np.array_equal(joined(two, peaks((HERE, 0.0)), ROWS, 0.8).heatmaps, two.heatmaps)
     assert np.array_equal(joined(two, peaks((HERE, 0.9)), ROWS, 0.0).heatmaps, two.heatmaps)
     assert np.array_equal(joined(two, peaks((HERE, 0.9)), ROWS, 0.8).heatmaps[1], two.heatmaps[1])
+
+
+def test_a_crowd_is_joined_one_by_one() -> None:
+    crowd, joints = 12, 17
+    two = poses(np.tile(peaks((HERE, 0.5), (THERE, 0.6)), (crowd, joints, 1, 1)))
+    before = np.tile(peaks((HERE, 0.9)), (crowd, joints, 1, 1))
+    together = joined(two, before, np.arange(crowd), 0.8)
+    alone = joined(two, before[:1], ROWS, 0.8)
+    assert np.array_equal(together.heatmaps, np.tile(alone.heatmaps[:1], (crowd, 1, 1, 1)))

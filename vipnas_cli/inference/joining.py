@@ -56,8 +56,9 @@ def median_moves(before: People, now: People, point_score: float) -> Points:
 
 def _nearness(heatmaps: Heatmaps, sigma: float) -> tuple[Heatmaps, Heatmaps]:
     """How near each cell (P, K, h, w) is to the peaks, 0 to 1, and how high these are (P, K, 1, 1)."""
-    # OpenCV blurs pictures of any number of channels, which come last.
-    layers = np.ascontiguousarray(heatmaps.reshape(-1, *heatmaps.shape[2:]).transpose(1, 2, 0))
-    blurred = cv2.GaussianBlur(layers, (0, 0), sigma).reshape(layers.shape).transpose(2, 0, 1).reshape(heatmaps.shape)
+    # OpenCV blurs the channels of a picture, which come last; it takes no more of them than a person has keypoints.
+    layers = [np.ascontiguousarray(maps.transpose(1, 2, 0)) for maps in heatmaps]
+    blurred = np.stack([cv2.GaussianBlur(layer, (0, 0), sigma) for layer in layers])
+    blurred = blurred.reshape(len(heatmaps), *heatmaps.shape[2:], -1).transpose(0, 3, 1, 2)
     near = blurred / np.maximum(blurred.max((2, 3), keepdims=True), 1e-6)
     return np.asarray(near, np.float32), np.clip(heatmaps.max((2, 3), keepdims=True), 0, 1)
