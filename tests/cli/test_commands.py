@@ -167,3 +167,12 @@ def test_a_job_gets_the_record_that_was_typed(typed: list[str], expected: Fruit)
     assert got == [expected]
     assert "Eat it." in CliRunner().invoke(small, ["--help"]).output
     assert CliRunner().invoke(small, ["apple", "--secret", "1"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_word_of_a_help_is_cut_off_at_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    text = CliRunner().invoke(app, [*name.split(), "--help"]).output
+    assert "--" in text
+    assert "…" not in text.replace("--no-python … vipnas search …", "")

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vipnas_cli.bundle.reader import bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.latency.choice import DEFAULT_BUDGET
 from vipnas_cli.latency.machine import PipelineTimes, measurements_file, pipeline_key, remember, this_machine
+from vipnas_cli.spec import Budget
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +62,20 @@ def test_the_next_command_names_a_budget_that_can_be_met() -> None:
     assert last.startswith("Next: vipnas run")
     bundle = open_bundle(bundled_weights())
     budget = float(last.split()[-1].removesuffix("GFLOPs")) * 1e9
-    assert bundle.within(budget) == bundle.by_cost[0]
+    # The one that run takes by itself, not the worst that there is.
+    assert budget == Budget.parse(DEFAULT_BUDGET).value
+    assert f"takes {bundle.within(budget).name}" in models()
+
+
+def test_untrained_networks_are_said_to_be_so(tmp_path: Path) -> None:
+    shutil.copytree(bundled_weights(), tmp_path / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    manifest = tmp_path / "mine" / MANIFEST
+    document = json.loads(manifest.read_text())
+    for network in document["networks"].values():
+        network["origin"] = "untrained"
+    manifest.write_text(json.dumps(document))
+    assert "untrained, for timing only" in models("--weights", str(tmp_path / "mine"))
+    assert "untrained" not in models()
 
 
 def test_pipelines_in_the_cache_are_listed_too(cache: Path) -> None:

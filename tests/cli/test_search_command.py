@@ -123,6 +123,9 @@ def test_followers_are_searched_and_written(files: dict[str, Path], tmp_path: Pa
     assert result.exit_code == 0, result.exception
     for words in ("SYNTHETIC", "Allocation over the cycle", "Pareto front", "At equal cost", "vipnas export", "key on"):
         assert words in result.output
+    # What comes next needs data, and better still a training; both are typed out.
+    for words in ("--data DATA --name searched", "vipnas train cycle --data DATA --key", "DATA: a folder of labelled"):
+        assert words in result.output
     folder = tmp_path / "search-temporal-3"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["evaluations"] == {"evolution": 3, "random": 3, "uniform": 3}

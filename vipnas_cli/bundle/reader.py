@@ -31,10 +31,13 @@ SELECTION, SELECTION_ERROR, SELECTION_KEY = "selection", "selection_error", "sel
 # The bounds of the format of networks, and of what anybody would call a cost.
 LARGEST_NETWORK, LARGEST_COST = 2_000_000_000, 10**15
 
+# Where the weights of a network come from that has none.
+UNTRAINED = "untrained"
+
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """One ONNX network of a bundle; `macs` are multiply-accumulates of one crop.
+    """One ONNX network of a bundle; `macs` are multiply-accumulates of one crop; not `trained` is good for timing only.
 
     The path of a network in a bundle of one file is that file's, and the network's name below it.
     """
@@ -44,6 +47,7 @@ class NetworkFile:
     macs: int
     parameters: int
     plan: Plan
+    trained: bool = True
 
     def read(self) -> bytes:
         """The file's content; WeightsError if it is missing or was changed."""
@@ -115,6 +119,11 @@ class Pipeline:
     def schedule(self) -> Schedule:
         """The plans in the order of the cycle."""
         return Schedule(tuple(network.plan for network in self.networks))
+
+    @property
+    def trained(self) -> bool:
+        """Whether all its networks are, so that its poses mean something."""
+        return all(network.trained for network in self.networks)
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -265,6 +274,7 @@ class _File:
 class _Network(_File):
     plan: dict[str, Any]
     parameters: int
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -318,7 +328,9 @@ def check_side(side: int) -> None:
 
 def _bundle(folder: Path, data: _Manifest) -> Bundle:
     networks = {
-        name: NetworkFile(folder / row.file, row.sha256, row.macs, row.parameters, Plan.from_json(row.plan))
+        name: NetworkFile(
+            folder / row.file, row.sha256, row.macs, row.parameters, Plan.from_json(row.plan), row.origin != UNTRAINED
+        )
         for name, row in data.networks.items()
     }
     pipelines = tuple(

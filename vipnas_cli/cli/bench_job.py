@@ -8,7 +8,7 @@ from dataclasses import replace
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
-from vipnas_cli.cli.console import message_console, print_json, result_console
+from vipnas_cli.cli.console import message_console, plural, print_json, result_console
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import check_outputs
@@ -76,7 +76,7 @@ def _measure(
     rows: list[Row] = []
     measured: dict[str, ByThreads] = {pipeline_key(pipeline, bundle.detector): {} for pipeline in pipelines}
     for threads in options.thread_counts or default_threads(usable_cores()):
-        tell(f"Measuring with {threads} thread(s) per network …")
+        tell(f"Measuring with {plural(threads, 'thread')} per network …")
         runtime = RuntimeOptions(threads, options.provider)
         rows += network_rows(pipelines, runtime, options.seconds)
         if bundle.detector is not None:

@@ -16,6 +16,7 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
+from vipnas_cli.cli.console import plural
 from vipnas_cli.files import whole_file
 from vipnas_cli.latency.bench import Row
 from vipnas_cli.latency.machine import Machine
@@ -23,6 +24,8 @@ from vipnas_cli.latency.machine import Machine
 SCHEMA = 1
 # Below these shares of a core the figures are doubtful, or of no use for later runs.
 DOUBTFUL, HALF_BUSY = 0.9, 0.5
+# Budgets that people state.
+FAIR_FPS = (60, 50, 30, 25, 20, 15, 10, 5)
 TITLES = {
     "network": "Networks: milliseconds of one call",
     "detector": "Person detector: milliseconds of one picture",
@@ -86,7 +89,7 @@ def print_bench(report: BenchReport, console: Console) -> None:
     """The figures for people."""
     facts = report.facts()
     console.print(
-        f"{facts['cpu']}, {facts['cores']} core(s), {facts['os']}, ONNX Runtime {facts['onnxruntime']}, "
+        f"{facts['cpu']}, {plural(report.machine.cores, 'core')}, {facts['os']}, ONNX Runtime {facts['onnxruntime']}, "
         f"PyAV {facts['av']}, OpenCV {facts['cv2']}\n"
     )
     for kind, title in TITLES.items():
@@ -103,7 +106,14 @@ def print_bench(report: BenchReport, console: Console) -> None:
         console.print(
             f"Other programs were at work, this one got {share}.{forgotten} Measure again on an idle machine."
         )
-    console.print("Next: vipnas run clip.mp4 --budget 60fps")
+    console.print(f"Next: vipnas run clip.mp4{_budget(report.rows)}")
+
+
+def _budget(rows: Sequence[Row]) -> str:
+    """A budget in frames per second that the fastest pipeline meets with room to spare, nothing if none was run."""
+    fps = max((row.low for row in rows if row.kind == "run"), default=0.0)
+    fair = next((step for step in FAIR_FPS if step <= 0.8 * fps), 0)
+    return f" -o poses.csv --budget {fair}fps" if fair else ""
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from typer.models import OptionInfo
+
 Options = TypeVar("Options")
+
+# What stands for a value in the help, where an option does not say it; flags have none.
+STANDS_FOR = {int: "N", float: "X", Path: "PATH", str: "TEXT", bool: ""}
+# A list of choices longer than this takes the place of the help beside it, which tells them then.
+SHORT_CHOICES = 20
 
 
 def command(work: Callable[[Options], None]) -> Callable[..., None]:
@@ -27,7 +37,7 @@ def command(work: Callable[[Options], None]) -> Callable[..., None]:
     run.__name__, run.__doc__ = work.__name__, work.__doc__
     parameters = []
     for field in asked:
-        annotation, default = hints[field.name], field.default
+        annotation, default = _shortly(hints[field.name]), field.default
         if field.name in several:
             kind, option = get_args(annotation)
             typed: Any = list[get_args(kind)[0]]  # type: ignore[misc]
@@ -44,3 +54,23 @@ def command(work: Callable[[Options], None]) -> Callable[..., None]:
         )
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run
+
+
+def _shortly(annotation: Any) -> Any:
+    """The annotation of an option, its type said in a word, so that the help has room at any width of the terminal."""
+    kind, option, *others = get_args(annotation)
+    plain = next((part for part in (*get_args(kind), kind) if part in STANDS_FOR or _is_choice(part)), None)
+    if not isinstance(option, OptionInfo) or plain is None or option.metavar is not None or option.parser is not None:
+        return annotation
+    option = copy.copy(option)
+    if plain in STANDS_FOR:
+        option.metavar = STANDS_FOR[plain]
+    else:
+        choices = [str(choice.value) for choice in plain]
+        if len("|".join(choices)) > SHORT_CHOICES:
+            option.metavar, option.help = "NAME", f"{option.help} One of {', '.join(choices)}."
+    return Annotated[kind, option, *others]
+
+
+def _is_choice(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)

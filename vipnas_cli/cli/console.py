@@ -211,6 +211,11 @@ def progress_bar(
         yield TerminalBar(progress, label, total)
 
 
+def plural(count: int, noun: str) -> str:
+    """A number with its noun: 1 thread, 2 threads."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 @contextmanager
 def counted(console: Console, label: str, total: int) -> Iterator[Callable[[], None]]:
     """A function to call, from any thread, after each of `total` steps."""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.bundle.reader import Pipeline, open_bundle
-from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.console import message_console, plural
 from vipnas_cli.cli.export import ExportJobOptions
 from vipnas_cli.export.bundle_writer import (
     DetectorParts,
@@ -107,9 +107,10 @@ def _tell(
     networks = len(dict.fromkeys(pipeline.networks))
     known = networks - sum(file.path.stem not in ("detector", "verifier") for file in written)
     if known:
-        console.print(f"{known} network(s) of it were there already and stay as they are")
+        stay = "was there already and stays" if known == 1 else "were there already and stay"
+        console.print(f"{plural(known, 'network')} of it {stay} as before")
     console.print(
-        f"Pipeline {pipeline.name}: cycle of {len(pipeline.networks)}, {networks} network(s), "
+        f"Pipeline {pipeline.name}: cycle of {len(pipeline.networks)}, {plural(networks, 'network')}, "
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
     )
     budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, message_console, print_json
+from vipnas_cli.cli.console import counted, message_console, plural, print_json
 from vipnas_cli.cli.latency_table import LatencyTableOptions
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.spec.spaces import space_of
@@ -122,7 +122,8 @@ def _agreement_json(agreement: Agreement) -> dict[str, Any]:
 
 def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
     table, agreement = found.table, found.agreement
-    what = f"{len(table.layer_ms)} parts of networks, {table.threads} thread(s), ONNX Runtime {table.machine.runtime}"
+    threads = plural(table.threads, "thread")
+    what = f"{len(table.layer_ms)} parts of networks, {threads}, ONNX Runtime {table.machine.runtime}"
     console.print(what)
     if agreement is not None:
         fastest, slowest = min(agreement.measured), max(agreement.measured)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -15,6 +14,9 @@ from rich.table import Table
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.reader import (
     MANIFEST,
+    SELECTION,
+    SELECTION_ERROR,
+    SELECTION_KEY,
     Bundle,
     DetectorFile,
     NetworkFile,
@@ -26,6 +28,7 @@ from vipnas_cli.bundle.reader import (
 )
 from vipnas_cli.cli.commands import ModelsOptions
 from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.latency.machine import (
     Measurements,
     PipelineTimes,
@@ -35,6 +38,7 @@ from vipnas_cli.latency.machine import (
     pipeline_key,
     this_machine,
 )
+from vipnas_cli.spec import Budget
 
 SCHEMA = 1
 
@@ -74,9 +78,10 @@ def models_job(options: ModelsOptions) -> None:
         _print_bundle(bundle, measurements, console)
     if measurements.note:
         console.print(f"{measurements.note}.")
-    # Rounded up, so that the cheapest pipeline is within it.
-    budget = f"{math.ceil(bundles[0].by_cost[0].macs_per_person_frame / 1e6) / 1000:g}GFLOPs"
     option = "" if options.weights is None else f" --weights {options.weights}"
+    budget = default_budget(options.weights)
+    chosen = bundles[0].within(Budget.parse(budget).value)
+    console.print(f"A budget of {budget}, the default, takes {chosen.name}; more is more accurate, less is faster.")
     console.print(f"Next: vipnas run clip.mp4{option} --budget {budget}")
 
 
@@ -148,7 +153,7 @@ def _print_bundle(bundle: Bundle, measurements: Measurements, console: Console) 
             f"{times.network_ms:.1f}" if times else "–",
             f"{times.numbers_fps:.0f}" if times and times.numbers_fps else "–",
             str(row.threads or "–"),
-            ", ".join(f"{name} {value:g}" for name, value in sorted(pipeline.scores.items())) or "–",
+            _scores(pipeline),
         )
     console.print(table)
     console.print(_detector(bundle.detector))
@@ -160,6 +165,18 @@ def _print_bundle(bundle: Bundle, measurements: Measurements, console: Console) 
         option = "" if bundle.folder == bundled_weights() else f" --weights {bundle.folder}"
         console.print(f"– for ms and fps: not measured on this machine; vipnas bench{option} does it.")
     console.print("")
+
+
+def _scores(pipeline: Pipeline) -> str:
+    if not pipeline.trained:
+        return "untrained, for timing only"
+    error = f" ± {pipeline.selection_error:g}" if pipeline.selection_error else ""
+    told = [
+        f"{name} {value:g}{error if name == SELECTION else ''}"
+        for name, value in sorted(pipeline.scores.items())
+        if name not in (SELECTION_ERROR, SELECTION_KEY)
+    ]
+    return ", ".join(told) or "–"
 
 
 def _cycle(networks: Sequence[NetworkFile]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle.reader import NetworkFile, read_manifest
+from vipnas_cli.bundle.reader import UNTRAINED, NetworkFile, read_manifest
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
@@ -130,7 +130,7 @@ def _untrained(names: tuple[str, ...], spec: Path | None) -> Cycle:
 
     torch.manual_seed(0)
     plans = read_schedule(names[0]).plans
-    nets = {plan: Source(_untrained_net(plan), "untrained") for plan in dict.fromkeys(plans)}
+    nets = {plan: Source(_untrained_net(plan), UNTRAINED) for plan in dict.fromkeys(plans)}
     warning = f"{names[0]} has no weights: the networks are untrained, good for timing only, and their poses are noise."
     return Cycle(tuple(nets[plan] for plan in plans), {}, (warning,))
 

@@ -17,7 +17,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from vipnas_cli.bundle.reader import LARGEST_COST, LARGEST_NETWORK, DetectorFile, NetworkFile, Pipeline, VerifierFile
+from vipnas_cli.bundle.reader import (
+    LARGEST_COST,
+    LARGEST_NETWORK,
+    UNTRAINED,
+    DetectorFile,
+    NetworkFile,
+    Pipeline,
+    VerifierFile,
+)
 from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import read_regular, shown
@@ -128,6 +136,7 @@ class PoseFacts:
     plan: dict[str, Any]
     macs: int
     parameters: int
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.macs < LARGEST_COST:
@@ -165,7 +174,8 @@ def pipeline_from_onnx(path: Path) -> Pipeline:
         plan = Plan.from_json(facts.plan)
     if plan.fusion.operation != "none":
         raise WeightsError(f"{shown(path)} is a follower and cannot start a cycle", "name a folder of pipelines")
-    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts.macs, facts.parameters, plan)
+    trained = facts.origin != UNTRAINED
+    file = NetworkFile(path, hashlib.sha256(data).hexdigest(), facts.macs, facts.parameters, plan, trained)
     return Pipeline(path.stem, (file,), {})
 
 

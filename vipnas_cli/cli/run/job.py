@@ -110,6 +110,8 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
     stated = options.budget or f"{default_budget(options.weights)} (default)"
     measured = f" ({choice.figure})" if choice.figure else ""
     note = f"\n{choice.note}" if choice.note else ""
+    if not pipeline.trained:
+        note += "\nIts networks are untrained: its speed means something, its poses are noise."
     return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
 
 

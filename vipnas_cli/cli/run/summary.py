@@ -16,6 +16,7 @@ from rich.table import Table
 
 from vipnas_cli import __version__
 from vipnas_cli.api import PoseTracker
+from vipnas_cli.cli.console import plural
 from vipnas_cli.files import shown
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
@@ -197,7 +198,7 @@ def print_report(report: RunReport, console: Console) -> None:
 def _people(frames: Counter[int]) -> str:
     """How many people there are, and on how many frames each of the first ids is."""
     ids = sorted(frames)
-    listed = [f"id {person} on {frames[person]} frames" for person in ids[:LISTED_PEOPLE]]
+    listed = [f"id {person} on {plural(frames[person], 'frame')}" for person in ids[:LISTED_PEOPLE]]
     if len(ids) > LISTED_PEOPLE:
         listed.append(f"{len(ids) - LISTED_PEOPLE} more")
     return f"{len(ids)}{': ' if listed else ''}{', '.join(listed)}"
@@ -223,4 +224,4 @@ def _over_budget(report: RunReport) -> str:
 def _threads(choice: Choice) -> str:
     """The threads per network and who chose them."""
     known = {"option": "as asked", "bench": "remembered from vipnas bench", "default": "the default"}
-    return f"{choice.runtime.resolved_threads} thread(s) per network, {known[choice.threads_from]}"
+    return f"{plural(choice.runtime.resolved_threads, 'thread')} per network, {known[choice.threads_from]}"

@@ -53,7 +53,7 @@ class SearchOptions:
             "--budget",
             "-b",
             metavar="0.2GFLOPs|4ms",
-            help="Mean cost per person and frame over the cycle. FLOPs are multiply-accumulates.",
+            help="Mean cost per person and frame over the cycle. FLOPs are multiply-adds.",
             rich_help_panel="Search",
         ),
     ] = "0.2GFLOPs"

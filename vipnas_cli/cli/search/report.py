@@ -215,16 +215,31 @@ def tell(result: SearchResult, document: dict[str, Any], options: SearchOptions,
         out.print(f"Rank correlation of the predictor on held-out candidates: {correlation:.3f}.")
     evaluations = ", ".join(f"{name} {count}" for name, count in document["evaluations"].items())
     out.print(f"Candidates: {evaluations}; {result.seconds:.0f} s.")
-    console.print(f"Written: {options.folder}. Next: {next_command(result)}", highlight=False, soft_wrap=True)
+    console.print(f"Written: {options.folder}.", highlight=False, soft_wrap=True)
+    for line in next_steps(result):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
-def next_command(result: SearchResult) -> str:
-    """What to type next: the winner's networks taken out of the super-networks."""
-    folder = result.options.folder
-    spec = folder / "pareto" / spec_name(len(result.front), result.winner)
-    files = " ".join(map(str, dict.fromkeys(result.files.paths)))
-    data = f" --data {result.options.data}" if result.options.data else ""
-    return f"vipnas export {files} --spec {spec}{data} --name searched -o {folder / 'pipelines'}"
+def next_steps(result: SearchResult) -> list[str]:
+    """What to do next: the winner's networks as the super-networks have them, or trained on, which is better.
+
+    Both need data: statistics that all networks of a super-network shared make poses worse than they need be.
+    """
+    options, files, winner = result.options, result.files, result.winner
+    spec, pipelines = options.folder / "pareto" / spec_name(len(result.front), winner), options.folder / "pipelines"
+    data = options.data or "DATA"
+    names = " ".join(map(str, dict.fromkeys(files.paths)))
+    steps = [f"Next, at once: vipnas export {names} --spec {spec} --data {data} --name searched -o {pipelines}"]
+    if len(winner.schedule) > 1 and files.followers is not None and not files.key_is_super_net:
+        cycle = options.folder / "cycle.safetensors"
+        train = f"vipnas train cycle --data {data} --key {files.key} --spec {spec} --init {files.followers} -o {cycle}"
+        steps += [
+            f"Or, better by points and slower by hours: {train}",
+            f"  and then: vipnas export {files.key} {cycle} --name searched -o {pipelines}",
+        ]
+    if options.data is None:
+        steps.append("DATA: a folder of labelled pictures. This search had none, and synthetic people scored it.")
+    return steps
 
 
 def _allocation(result: SearchResult) -> Table:
