@@ -15,6 +15,7 @@ import pytest
 from vipnas_cli.errors import VideoError
 from vipnas_cli.media import sound
 from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.sound import Sound, SoundClocks
 from vipnas_cli.media.writer import VideoWriter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
@@ -161,3 +162,16 @@ def test_a_pipe_cannot_give_an_index_that_comes_last(make_clip, piped) -> None:
     clip.write_bytes(data[:index] + room.to_bytes(4, "big") + b"free" + bytes(room - 8) + data[index:])
     with pytest.raises(VideoError, match="comes behind its pictures"):
         open_video(piped(clip))
+
+
+def test_packets_without_times_follow_one_another(make_clip) -> None:
+    with av.open(str(make_clip("clip.ts", audio=("aac",)))) as container:
+        (track,) = container.streams.audio
+        clocks = SoundClocks(container, {track.index: Sound(48_000, 1, 1024)})
+        for number, packet in enumerate(container.demux(track)):
+            expected = packet.pts
+            if number % 14:  # FFmpeg gives a time to the first packet of a PES, and to more if it knows the sound
+                packet.pts = packet.dts = packet.duration = None
+            clocks.stamp(packet)
+            assert packet.pts == pytest.approx(expected, abs=14) if packet.size else packet.pts is None
+            packet.pts = packet.dts = 0  # what becomes of a packet later does not matter

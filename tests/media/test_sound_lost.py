@@ -120,31 +120,3 @@ def test_a_pipe_without_data_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     os.mkfifo(tmp_path / "pipe.mkv")
     with pytest.raises(VideoError, match="no data came through"):
         open_video(tmp_path / "pipe.mkv")
-
-
-def test_sound_that_begins_late_has_its_times(
-    make_clip: Callable[..., Path], contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = make_clip("late.ts", pts=range(100), audio=("aac",))
-    sound = pids(clip)[0]
-    data = clip.read_bytes()
-    parts = [data[start : start + PACKET] for start in range(0, len(data), PACKET)]
-    late = tmp_path / "cut.ts"
-    late.write_bytes(
-        b"".join(
-            part
-            for place, part in enumerate(parts)
-            if (part[1] & 31) << 8 | part[2] != sound or place > len(parts) // 2
-        )
-    )
-
-    def open_blind(path: Path, *_: object) -> av.container.InputContainer:
-        return av.open(str(path), options={"probesize": "5000", "analyzeduration": "100000"})
-
-    copy(late, tmp_path / "usual.mp4")
-    monkeypatch.setattr("vipnas_cli.media.sound.open_container", open_blind)
-    copy(late, tmp_path / "blind.mp4")
-    usual, blind = contents(tmp_path / "usual.mp4"), contents(tmp_path / "blind.mp4")
-    assert 1 < usual.audio[0][2] < 3
-    assert blind.audio[0][2:] == pytest.approx(usual.audio[0][2:], abs=0.05)
-    assert blind.audio[0][1] == pytest.approx(usual.audio[0][1], abs=2)
