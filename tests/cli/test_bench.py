@@ -74,6 +74,16 @@ def test_nothing_is_remembered_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch
     assert not measurements_file().exists()
 
 
+def test_figures_are_told_though_nothing_can_be_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("vipnas_cli.cli.bench_job.share_of_core", lambda: 1.0)
+    monkeypatch.setattr("vipnas_cli.cli.bench_job._measure", lambda *_: ([], {"a": {1: PipelineTimes(1, 1, 1)}}))
+    result = CliRunner().invoke(app, ["bench", "--json"])
+    assert isinstance(result.exception, OutputError)
+    assert json.loads(result.stdout)["schema"]
+
+
 def test_bad_options_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nonsense"):
         bench_job(BenchOptions(pipeline="nonsense"))

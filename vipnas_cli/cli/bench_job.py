@@ -10,7 +10,7 @@ from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
 from vipnas_cli.cli.console import message_console, plural, print_json, result_console
 from vipnas_cli.cli.example import example_clip
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.threads import usable_cores
@@ -29,7 +29,7 @@ from vipnas_cli.latency.machine import (
 
 
 def bench_job(options: BenchOptions) -> None:
-    """Measures, remembers what `run` needs, prints."""
+    """Measures, remembers what `run` needs, prints; OutputError, after all is told, if nothing can be remembered."""
     if options.csv is not None:
         check_outputs([options.csv], overwrite=options.overwrite)
     console = message_console(options.json)
@@ -40,8 +40,12 @@ def bench_job(options: BenchOptions) -> None:
     share = min(share, share_of_core())
     machine = this_machine(options.provider)
     # What was measured beside other programs would mislead `run` for a long time.
+    failure: OutputError | None = None
     if share >= HALF_BUSY:
-        remember(measurements_file(), machine, measured)
+        try:
+            remember(measurements_file(), machine, measured)
+        except OutputError as error:
+            failure = error
     measurements = load_measurements(measurements_file(), machine)
     report = BenchReport(machine, tuple(rows), _fastest(measurements, bundle, pipelines), share, measurements_file())
     if options.csv is not None:
@@ -50,6 +54,8 @@ def bench_job(options: BenchOptions) -> None:
         print_json(report.to_json())
     else:
         print_bench(report, result_console())
+    if failure is not None:
+        raise failure
 
 
 def default_threads(cores: int) -> tuple[int, ...]:
