@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -37,10 +38,14 @@ from vipnas_cli.latency.machine import Machine, PipelineTimes, load_measurements
 from vipnas_cli.latency.table import Correction, LatencyTable
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.pose.people import People
-from vipnas_cli.pose.skeletons import COCO17, POSETRACK18_FILE
+from vipnas_cli.pose.skeletons import COCO17, POSETRACK18_FILE, Skeleton
+from vipnas_cli.results.coco import CocoSink, read_coco
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.jsonl import JsonlSink
-from vipnas_cli.results.table import CsvSink
+from vipnas_cli.results.parquet import ParquetSink, read_parquet
+from vipnas_cli.results.posetrack import PoseTrackSink, read_posetrack
+from vipnas_cli.results.sink import ResultSink
+from vipnas_cli.results.table import CsvSink, WideSink, read_table
 from vipnas_cli.spec import ArchSpec, FusionSpec, HeadSpec, Plan, Schedule, StageSpec, StemSpec, read_schedule
 
 FORMAT_1 = Path(__file__).parent / "bundle" / "format_1"
@@ -84,12 +89,12 @@ def _posetrack() -> dict[str, Any]:
     return {"images": [image], "annotations": [row], "categories": [{"id": 1, "keypoints": list(POSETRACK18_FILE)}]}
 
 
-def _results(folder: Path, sink: type[CsvSink] | type[JsonlSink], name: str) -> bytes:
+def _results(folder: Path, sink: Callable[[Path, Skeleton, ResultHeader], ResultSink], name: str) -> bytes:
     header = ResultHeader("clip.mp4", 64, 48, Fraction(1, 25), "p", "off")
     points = np.ones((1, 17, 3), np.float32)
     people = People(np.array([3]), np.ones((1, 4), np.float32), points[..., :2], points[..., 2])
     with sink(folder / name, COCO17, header) as file:
-        file.write(FrameResult(0, 0, 0.0, people, True))
+        file.write(FrameResult(0, 0, 0.0, people, True), None)
     return (folder / name).read_bytes()
 
 
@@ -121,10 +126,27 @@ def _kinds(folder: Path) -> list[Kind]:
         Kind("memory.json", memory, (lambda path: load_measurements(path, HERE), _remembered)),
         Kind("poses.csv", _results(folder, CsvSink, "poses.csv"), (describe,)),
         Kind("poses.jsonl", _results(folder, JsonlSink, "poses.jsonl"), (describe,)),
+        Kind("poses.wide.csv", _results(folder, WideSink, "poses.wide.csv"), (describe, read_table)),
+        Kind("run.json", _results(folder, CocoSink, "run.json"), (describe, read_coco)),
+        Kind("run.posetrack.json", _results(folder, PoseTrackSink, "run.posetrack.json"), (describe, read_posetrack)),
+        Kind("facts.csv-metadata.json", (folder / "poses.csv-metadata.json").read_bytes(), (_beside_a_table,)),
+        *_parquet(folder),
         Kind("manifest.json", (FORMAT_1 / "manifest.json").read_bytes(), (_opened, describe)),
         Kind("network.onnx", (FORMAT_1 / NETWORK).read_bytes(), (describe, _estimated)),
         *_checkpoints(folder),
     ]
+
+
+def _parquet(folder: Path) -> list[Kind]:
+    if find_spec("pyarrow") is None:
+        return []
+    return [Kind("poses.parquet", _results(folder, ParquetSink, "poses.parquet"), (describe, read_parquet))]
+
+
+def _beside_a_table(path: Path) -> None:
+    table = path.with_name("facts.csv")
+    table.write_text("frame,time_s,person,keypoint,x,y,score\n")
+    read_table(table)
 
 
 def _checkpoints(folder: Path) -> list[Kind]:

@@ -134,7 +134,7 @@ class _Document(TypedDict):
 def read_coco(path: Path | str) -> Results:
     """What a CocoSink wrote; DataError if it is something else, such as labels without times and track ids."""
     path = Path(path)
-    with POSES.told(path):
+    with POSES.told(path), np.errstate(over="raise"):
         document = POSES.read(path, _Document)
         (names,) = document["categories"]
         skeleton = skeleton_of(names["keypoints"], [(start - 1, end - 1) for start, end in names["skeleton"]])

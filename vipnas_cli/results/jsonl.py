@@ -63,7 +63,7 @@ class _Frame(TypedDict):
 def read_jsonl(path: Path | str) -> Results:
     """What a JsonlSink wrote; DataError if it is something else."""
     path = Path(path)
-    with POSES.told(path):
+    with POSES.told(path), np.errstate(over="raise"):
         first, *lines = POSES.read_text(path).splitlines() or [""]
         facts = POSES.parse(first, path, Facts)
         skeleton = skeleton_of(facts["keypoints"])

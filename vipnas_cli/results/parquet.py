@@ -109,7 +109,7 @@ def read_parquet(path: Path | str) -> Results:
 
     path = Path(path)
     POSES.read_bytes(path)  # tells what is no file to read
-    with POSES.told(path):
+    with POSES.told(path), np.errstate(over="raise"):
         try:
             table = read_table(path, columns=list(COLUMNS))
         except (pa.ArrowException, OSError) as error:

@@ -119,7 +119,7 @@ class _Document(TypedDict):
 def read_posetrack(path: Path | str) -> Results:
     """What a PoseTrackSink wrote, with the joints of POSETRACK15; DataError if it is something else."""
     path = Path(path)
-    with POSES.told(path):
+    with POSES.told(path), np.errstate(over="raise"):
         document = POSES.read(path, _Document)
         rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
         for row in document["annotations"]:

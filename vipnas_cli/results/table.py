@@ -115,7 +115,7 @@ def read_table(path: Path | str) -> Results:
     lines = POSES.read_text(path).splitlines()
     old = bool(lines) and lines[0].startswith("#")
     facts = None if old else read_facts(path)
-    with POSES.told(path):
+    with POSES.told(path), np.errstate(over="raise"):
         try:
             poses = _poses(csv.DictReader(line for line in lines if not line.startswith("#")))
             first = next(poses, None)
