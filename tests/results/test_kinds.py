@@ -156,6 +156,22 @@ def test_every_kind_comes_out_of_json_lines_as_out_of_a_run(tmp_path: Path) -> N
             assert content(tmp_path / "run" / name) == content(tmp_path / "made" / name)
 
 
+def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "clip.jsonl")
+
+    def fail(*_: object) -> None:
+        raise OutputError("no room")
+
+    monkeypatch.setattr("vipnas_cli.results.mot.MotSink.close", fail)
+    names = ("out.mot.txt", "out.csv", "out.trc")
+    result = CliRunner().invoke(
+        app,
+        ["convert", str(tmp_path / "clip.jsonl"), *(word for name in names for word in ("-o", str(tmp_path / name)))],
+    )
+    assert isinstance(result.exception, OutputError)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.jsonl"]
+
+
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     bare = written(tmp_path / "bare.csv")
     (tmp_path / "bare.csv-metadata.json").unlink()

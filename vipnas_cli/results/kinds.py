@@ -22,7 +22,7 @@ from vipnas_cli.results.mot import MotSink
 from vipnas_cli.results.openpose import OpenPoseSink
 from vipnas_cli.results.parquet import ParquetSink, read_parquet
 from vipnas_cli.results.posetrack import PoseTrackSink, read_posetrack
-from vipnas_cli.results.sink import STDOUT, ResultSink, facts_path
+from vipnas_cli.results.sink import STDOUT, ResultFile, facts_path
 from vipnas_cli.results.table import CsvSink, WideSink, read_table
 from vipnas_cli.results.trc import TrcSink
 
@@ -53,7 +53,7 @@ class Kind:
 
     name: str
     end: str
-    sink: Callable[[Path | str, Skeleton, ResultHeader], ResultSink]
+    sink: Callable[[Path | str, Skeleton, ResultHeader], ResultFile]
     holds: frozenset[Holds]
     read: Callable[[Path], Results] | None = None
     text: bool = True
@@ -82,7 +82,7 @@ class Output:
             return ()
         return (self.path, facts_path(self.path)) if self.kind.facts else (self.path,)
 
-    def open(self, skeleton: Skeleton, header: ResultHeader) -> ResultSink:
+    def open(self, skeleton: Skeleton, header: ResultHeader) -> ResultFile:
         """What takes the frames; OutputError if it cannot be written."""
         return self.kind.sink(self.path, skeleton, header)
 

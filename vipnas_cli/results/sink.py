@@ -45,9 +45,17 @@ class ResultFile:
         self.path = Path(path)
         self._closed = self._any = False
 
+    def write(self, result: FrameResult, image: Image | None = None, /) -> None:
+        """Add a frame; the picture is not needed."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Write what stands behind the last frame, and give the result its name."""
         self._finish(keep=True)
+
+    def abandon(self) -> None:
+        """Remove what was written, if the result has no name yet."""
+        self._finish(keep=False)
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +73,7 @@ class ResultFile:
             self._complete(keep)
         except OSError as error:
             self._discard()
-            raise cannot_write(self.path, error) from error
+            raise self._told(error) from error
         except BaseException:
             self._discard()
             raise
@@ -73,6 +81,10 @@ class ResultFile:
             self._keep()
         else:
             self._discard()
+
+    def _told(self, error: OSError) -> OutputError:
+        """The error that tells why this result cannot be written."""
+        return cannot_write(Path("stdout") if self.path == STDOUT else self.path, error)
 
     def _complete(self, keep: bool) -> None:
         """Closes what is open, after its end was written if it is to be kept."""
@@ -139,7 +151,7 @@ class TextFile(ResultFile):
             if flush:
                 self._stream.flush()
         except OSError as error:
-            raise cannot_write(self.path, error) from error
+            raise self._told(error) from error
 
     def _ending(self) -> str:
         """What stands behind the last frame."""

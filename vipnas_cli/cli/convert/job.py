@@ -35,14 +35,24 @@ def convert_job(options: ConvertOptions) -> None:
     check_outputs(written, source.files, options.overwrite)
     source.kind.check()
     results = source.kind.read(source.path)
-    with ExitStack() as stack:
-        sinks = [stack.enter_context(output.open(results.skeleton, results.header)) for output in outputs]
-        for frame in results.frames:
-            for sink in sinks:
-                sink.write(frame, None)
+    _write(results, outputs)
     console = message_console(options.quiet)
     for note in notes(source, results, outputs):
         console.print(note, soft_wrap=True)
+
+
+def _write(results: Results, outputs: Iterable[Output]) -> None:
+    """Writes all outputs; what is not whole when there is an error goes away, as nobody could tell."""
+    with ExitStack() as stack:
+        sinks = []
+        for output in outputs:
+            sinks.append(output.open(results.skeleton, results.header))
+            stack.callback(sinks[-1].abandon)
+        for frame in results.frames:
+            for sink in sinks:
+                sink.write(frame)
+        for sink in sinks:
+            sink.close()
 
 
 def _checked(text: str) -> Output:
