@@ -74,6 +74,7 @@ def results(*inputs: str, out: tuple[str, ...] = (), **options: object) -> list[
 def test_results_are_named_after_inputs(tree: Path) -> None:
     assert results("clips/top.mkv") == [("top_pose.mp4", "top_pose.csv")]
     assert results("clips/top.mkv", out=("x.csv",)) == [("x.csv",)]
+    assert results("clips/b/shot10.png") == [("shot10_pose.jpg", "shot10_pose.csv")]
     found = results("clips/a", "clips/top.mkv", out=("out/", "tables/{name}.csv"))
     assert found == [
         ("out/cam_pose.mp4", "out/cam_pose.csv", "tables/cam.csv"),
@@ -108,9 +109,9 @@ def test_shards_share_the_inputs_among_them(tree: Path) -> None:
 
 
 def test_only_whole_sets_of_results_are_skipped(tree: Path) -> None:
-    for name in ("out/top.csv", "out/top.json", "out/c.csv"):
+    for name in ("out/top.jsonl", "out/top.json", "out/c.jsonl"):
         (tree / name).parent.mkdir(exist_ok=True)
         (tree / name).touch()
-    plan = planned(RunOptions(("clips",), out=("out/{name}.csv", "out/{name}.json"), skip_existing=True))
+    plan = planned(RunOptions(("clips",), out=("out/{name}.jsonl", "out/{name}.json"), skip_existing=True))
     assert plan.skipped == 1
-    assert [run.out[0] for run in plan.runs] == ["out/a/cam.csv", "out/b/cam.csv", "out/c.csv"]
+    assert [run.out[0] for run in plan.runs] == ["out/a/cam.jsonl", "out/b/cam.jsonl", "out/c.jsonl"]

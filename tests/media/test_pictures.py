@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from vipnas_cli.errors import UsageError, VideoError
+from vipnas_cli.errors import OutputError, UsageError, VideoError
 from vipnas_cli.media.inputs import open_input
+from vipnas_cli.media.picture_writer import PictureWriter
+from vipnas_cli.media.pictures import read_picture
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -75,3 +78,19 @@ def test_pictures_of_another_size_are_no_part_of_the_video(folder: Path) -> None
     save(folder / "shot99.png", 1, (32, 32))
     with pytest.raises(VideoError, match=r"shot99\.png is 32 x 32, not 64 x 48"):
         frames(folder)
+
+
+def test_a_picture_is_written_once_and_whole(folder: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    target = folder / "out.png"
+    with open_input(folder / "shot1.png") as one, PictureWriter(target, one.info) as writer:
+        writer.write(image, 0)
+        with pytest.raises(OutputError, match="more frames come"):
+            writer.write(image, 1)
+        assert not target.exists()
+    assert np.array_equal(read_picture(target, VideoError, ""), image)
+    with open_input(folder) as several, pytest.raises(OutputError, match="has more frames"):
+        PictureWriter(folder / "other.png", several.info)
+    with suppress(KeyboardInterrupt), PictureWriter(folder / "none.png", one.info):
+        raise KeyboardInterrupt
+    assert {path.name for path in folder.iterdir() if "shot" not in path.name} == {"notes.txt", "out.png"}

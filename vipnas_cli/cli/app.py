@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -103,8 +103,7 @@ def _run() -> None:
             if stdout is not None:  # which it is without a stdout
                 stdout.flush()
         except OSError as error:
-            # Python would try again at its end, and fail with a traceback.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+            _silence(stdout)
             raise cannot_write(Path("stdout"), error) from error
 
 
@@ -120,27 +119,37 @@ def main() -> None:
             if _because_of(error, KeyboardInterrupt):  # Typer turns an interrupt into this
                 _tell_interrupt()
         wrong = getattr(error.__context__, "format_message", None)
-        if wrong is not None and _wants_json():  # Typer has told it on stderr
-            print_json(document_of(UsageError(wrong(), "see --help")))
+        if wrong is not None:  # Typer has told it on stderr
+            _tell_document(document_of(UsageError(wrong(), "see --help")))
         raise
     except (VipnasError, OSError, ImportError) as error:
         if os.environ.get("VIPNAS_DEBUG"):
             raise
         failure = told(error)
         print(f"vipnas: {sentences(failure)}", file=sys.stderr)
-        if _wants_json():
-            print_json(document_of(failure))
+        _tell_document(document_of(failure))
         sys.exit(failure.exit_code)
     except KeyboardInterrupt:
         _tell_interrupt()
         sys.exit(INTERRUPTED)
 
 
-def _wants_json() -> bool:
-    return "--json" in sys.argv[1:]
-
-
 def _tell_interrupt() -> None:
     print("vipnas: interrupted.", file=sys.stderr)
-    if _wants_json():
-        print_json(INTERRUPTION)
+    _tell_document(INTERRUPTION)
+
+
+def _tell_document(document: dict[str, Any]) -> None:
+    """Prints what went wrong if --json asks for it, as far as stdout takes it; stderr has it in any case."""
+    if "--json" not in sys.argv[1:] or sys.stdout is None:
+        return
+    try:
+        print_json(document)
+        sys.stdout.flush()
+    except OSError:
+        _silence(sys.stdout)
+
+
+def _silence(stdout: TextIO) -> None:
+    """Sends what is left to nowhere: Python would try again at its end, and fail with a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

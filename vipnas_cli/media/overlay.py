@@ -1,4 +1,4 @@
-"""A video with the poses drawn in."""
+"""A video or a picture with the poses drawn in."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Self
 from vipnas_cli.errors import OutputError
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.media.painter import Painter
+from vipnas_cli.media.picture_writer import PictureWriter
 from vipnas_cli.media.writer import VideoWriter
 
 
 class OverlaySink:
     """Paints the poses of each frame and writes the picture; the writer has the size that the painter gives."""
 
-    def __init__(self, writer: VideoWriter, painter: Painter) -> None:
+    def __init__(self, writer: VideoWriter | PictureWriter, painter: Painter) -> None:
         self.writer = writer
         self._painter = painter
 
@@ -25,7 +26,7 @@ class OverlaySink:
         self.writer.write(self._painter.paint(result, image), result.pts)
 
     def close(self) -> None:
-        """Finish the video."""
+        """Finish the file."""
         self.writer.close()
 
     def __enter__(self) -> Self:

@@ -39,10 +39,11 @@ class RunOptions(TellingOptions, PictureOptions, OutputOptions, PeopleOptions, M
 
     @property
     def pictures(self) -> bool:
-        """Whether a video is written."""
+        """Whether a video or a picture is written."""
+        from vipnas_cli.media.picture_writer import STILLS
         from vipnas_cli.media.writer import CONTAINERS
 
-        return any(path.suffix.lower() in CONTAINERS for path in self.outputs)
+        return any(path.suffix.lower() in {*CONTAINERS, *STILLS} for path in self.outputs)
 
     @property
     def smooth_numbers(self) -> str:

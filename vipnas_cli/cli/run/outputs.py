@@ -28,7 +28,8 @@ class OutputOptions:
             "--out",
             "-o",
             metavar="FILE|FOLDER/",
-            help="Where results go, several allowed; the ending says what: .mp4 .mov .mkv draws the poses; .csv "
+            help="Where results go, several allowed; the ending says what: .mp4 .mov .mkv draws the poses, "
+            "and .jpg .png those of a picture; .csv "
             ".wide.csv .jsonl .parquet .json (COCO) .posetrack.json .openpose .trc .dlc.csv .dlc.h5 .mot.txt "
             ".angles.csv hold numbers; .html is a page with pictures and curves. KIND:NAME says it for any name "
             "(jsonl:-); - is CSV on stdout. {name} stands for the name of the input, as in 'out/{name}.csv'. A folder "

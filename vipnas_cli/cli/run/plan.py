@@ -121,12 +121,13 @@ def _matching(pattern: str) -> Iterator[Found]:
 def _run(options: RunOptions, found: Found) -> RunOptions:
     """The options of one input."""
     boxes = options.boxes and options.boxes.replace(NAME, found.name)
-    return replace(options, inputs=(found.text,), out=_with_angles(options, found.name), boxes=boxes)
+    return replace(options, inputs=(found.text,), out=_with_angles(options, found), boxes=boxes)
 
 
-def _with_angles(options: RunOptions, name: str) -> tuple[str, ...]:
+def _with_angles(options: RunOptions, one: Found) -> tuple[str, ...]:
     """The results of an input; --angles puts its table beside the first file among them."""
-    results = _results(options.out, name)
+    name = one.name
+    results = _results(options.out, one)
     if not options.angles or any(text.lower().endswith(ANGLES) for text in results):
         return results
     paths = [output.path if (output := output_named(text)) else Path(text) for text in results]
@@ -134,15 +135,17 @@ def _with_angles(options: RunOptions, name: str) -> tuple[str, ...]:
     return (*results, str(first.with_suffix(ANGLES)))
 
 
-def _results(out: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """Where the results of an input of this name go."""
+def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
+    """Where the results of an input go."""
     found: list[str] = []
+    path = Path(one.text)
+    drawn = ".jpg" if is_picture(path) and not path.is_dir() else ".mp4"
     for text in out or (".",):
         # Some kinds of results are folders themselves.
         if output_named(text) is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
-            found += (str(Path(text) / f"{name}_pose{ending}") for ending in (".mp4", ".csv"))
+            found += (str(Path(text) / f"{one.name}_pose{ending}") for ending in (drawn, ".csv"))
         else:
-            found.append(text.replace(NAME, name))
+            found.append(text.replace(NAME, one.name))
     return tuple(found)
 
 

@@ -13,10 +13,11 @@ from vipnas_cli.errors import OutputError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
-from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.frames import FrameResult, VideoInfo
 from vipnas_cli.media.inputs import FrameReader
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
+from vipnas_cli.media.picture_writer import STILLS, PictureWriter
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
 from vipnas_cli.report.sink import PageSink
@@ -30,8 +31,8 @@ PAGE = ".html"
 
 def check_run_outputs(options: RunOptions) -> None:
     """OutputError before any work if a result cannot be written as named."""
-    known = (*CONTAINERS, PAGE, *(kind.end for kind in KINDS))
-    named = {text: output_named(text) for text in options.out if not is_video(text) and not is_page(text)}
+    known = (*CONTAINERS, *sorted(STILLS), PAGE, *(kind.end for kind in KINDS))
+    named = {text: output_named(text) for text in options.out if not is_drawn(text) and not is_page(text)}
     for text, output in named.items():
         if output is None:
             raise OutputError(f"{shown(text)} names no kind of result that is known", f"use one of {' '.join(known)}")
@@ -48,9 +49,9 @@ def check_run_outputs(options: RunOptions) -> None:
         raise
 
 
-def is_video(text: str) -> bool:
-    """Whether a result is a video."""
-    return Path(text).suffix.lower() in CONTAINERS
+def is_drawn(text: str) -> bool:
+    """Whether a result is a video or a picture."""
+    return Path(text).suffix.lower() in {*CONTAINERS, *STILLS}
 
 
 def is_page(text: str) -> bool:
@@ -76,18 +77,25 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
     for text in options.out:
-        output = None if is_video(text) or is_page(text) else output_named(text)
+        output = None if is_drawn(text) or is_page(text) else output_named(text)
         if is_page(text):
             numbers.append(stack.enter_context(_page(Path(text), options, pipeline)))
         elif output is None:
-            sound = reader.sound if options.audio and info.audio else None
             painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
-            writer = VideoWriter(text, painter.info(info), sound, options.start, options.end)
+            writer = _writer(text, painter.info(info), options, reader)
             pictures.append(stack.enter_context(OverlaySink(writer, painter)))
         else:
             numbers.append(stack.enter_context(output.open(skeleton, header)))
     meter = SteadinessMeter(skeleton) if options.steadiness else None
     return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures), meter)
+
+
+def _writer(text: str, info: VideoInfo, options: RunOptions, reader: FrameReader) -> VideoWriter | PictureWriter:
+    """What takes the painted frames."""
+    if Path(text).suffix.lower() in STILLS:
+        return PictureWriter(text, info)
+    sound = reader.sound if options.audio and info.audio else None
+    return VideoWriter(text, info, sound, options.start, options.end)
 
 
 def _page(path: Path, options: RunOptions, pipeline: Pipeline) -> PageSink:
