@@ -120,3 +120,17 @@ def test_a_pipe_without_data_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     os.mkfifo(tmp_path / "pipe.mkv")
     with pytest.raises(VideoError, match="no data came through"):
         open_video(tmp_path / "pipe.mkv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_pipe_that_falls_silent_gives_what_came_and_an_error(
+    make_clip: Callable[..., Path], contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vipnas_cli.media.pipe.PATIENCE_S", 0.3)
+    data, pipe = make_clip("clip.ts", pts=range(100), audio=("aac",)).read_bytes(), tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    with pipe.open("r+b", buffering=0) as writer:  # stays open
+        writer.write(data[: min(len(data) // 2, 60_000)])
+        with pytest.raises(VideoError, match="no data came through"):
+            copy(pipe, tmp_path / "out.mp4")
+    assert 10 < len(contents(tmp_path / "out.mp4").times) < 90

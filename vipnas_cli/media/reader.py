@@ -272,6 +272,8 @@ class VideoReader:
             yield Frame(index, pts, self._clock.time_base, orientation.apply(image))
         if self._pipe is not None and self._pipe.interrupted:
             return
+        if self._pipe is not None and self._pipe.timed_out:
+            raise source.no_more_data(self._path)
         self._damage.settle(self._frames_missing(last_end))
 
     def _frames_missing(self, last_end: int) -> int:

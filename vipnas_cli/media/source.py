@@ -47,12 +47,17 @@ def open_container(path: Origin, pipe: PipeFile | Connection | None = None) -> I
         if pipe is not None and pipe.interrupted:
             raise KeyboardInterrupt from error
         if pipe is not None and pipe.timed_out:
-            raise VideoError(f"no data came through {path} for {PATIENCE_S} s", "Start what writes to it.") from error
+            raise no_more_data(path) from error
         raise _unreadable(path) from error
     if container.format.name == "tty":  # FFmpeg would film the text of a .txt file
         container.close()
         raise _unreadable(path)
     return container
+
+
+def no_more_data(path: Origin) -> VideoError:
+    """The error for a pipe that is given up."""
+    return VideoError(f"no data came through {path} for {PATIENCE_S} s", "Start what writes to it.")
 
 
 def open_pipe(path: Origin) -> PipeFile | Connection | None:
