@@ -114,8 +114,9 @@ def _tell(
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
     )
     budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"
+    run = f"vipnas run clip.mp4 --weights {options.out} --budget {budget}"
     console.print(
-        f"Written to {options.out}. Next: vipnas run clip.mp4 --weights {options.out} --budget {budget}",
+        f"Written to {options.out}. Next: {run if pipeline.trained else f'vipnas bench --weights {options.out}'}",
     )
 
 

@@ -45,6 +45,7 @@ def describe_bundle(folder: Path) -> Description:
         "pipelines": [
             f"{pipeline.name}: cycle of {len(pipeline.networks)}, "
             f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
+            f"{'' if pipeline.trained else ', untrained'}"
             for pipeline in bundle.by_cost
         ],
         "networks": [f"{file.path.name}: {plan_line(file.plan)}, {_state(file)}" for file in files],

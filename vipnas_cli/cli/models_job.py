@@ -81,7 +81,11 @@ def models_job(options: ModelsOptions) -> None:
     option = "" if options.weights is None else f" --weights {options.weights}"
     budget = default_budget(options.weights)
     chosen = bundles[0].within(Budget.parse(budget).value)
-    console.print(f"A budget of {budget}, the default, takes {chosen.name}; more is more accurate, less is faster.")
+    if not chosen.trained:
+        console.print(f"Next: vipnas bench{option}")
+        return
+    if len(bundles[0].pipelines) > 1:
+        console.print(f"A budget of {budget}, the default, takes {chosen.name}; more is more accurate, less is faster.")
     console.print(f"Next: vipnas run clip.mp4{option} --budget {budget}")
 
 
