@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import vipnas_cli.results.kinds as all_kinds
@@ -77,6 +78,15 @@ def test_names_say_the_kind(kind: Kind) -> None:
     else:
         with pytest.raises(OutputError, match="cannot go to stdout"):
             output_named(f"{kind.name}:-")
+
+
+@pytest.mark.parametrize("command", ["run", "convert"])
+def test_help_and_manual_name_every_kind(command: str) -> None:
+    options = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}
+    manual = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        assert f"{kind.end} " in f"{options['out'].help} ".replace(";", " ")
+        assert f"| `{kind.name}` | `{kind.end}` |" in manual
 
 
 def test_other_names_say_nothing() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vipnas_cli.data.checks.posetrack import prediction_problems
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.data.files.posetrack import read_predictions, read_truth
 from vipnas_cli.media.frames import FrameResult
@@ -139,6 +140,7 @@ def test_predictions_of_posetrack_are_matched_with_labels_frame_by_frame(opened,
     category = {"id": 1, "name": "person", "keypoints": list(POSETRACK18_FILE)}
     labels = {"images": images, "annotations": [person], "categories": [category]}
     (tmp_path / "truth.json").write_text(json.dumps(labels))
+    assert not prediction_problems(opened("clip.posetrack.json"), tmp_path / "truth.json")
     (found,) = read_predictions(opened("clip.posetrack.json"), read_truth(tmp_path / "truth.json"))
     assert found.frames.tolist() == [index for index, *_ in POSES]
     assert found.track_ids.tolist() == [person for _, person, *_ in POSES]
