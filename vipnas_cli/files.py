@@ -204,6 +204,21 @@ class LineLog:
         self.close()
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Takes a file or folder that exists for this process; OutputError if another one is writing to it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # what cannot be opened so (folders on Windows) goes without
+        yield
+        return
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def inside(folder: Path, name: object, kind: type[VipnasError] = InputError) -> Path:
     """The path of a file that another file names, in or below `folder`, whether it exists or not.
 

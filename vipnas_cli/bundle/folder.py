@@ -10,22 +10,27 @@ from pathlib import Path
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import MANIFEST, read_manifest
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import make_parent
+from vipnas_cli.files import make_folder, make_parent, only_writer
 
 
 @contextmanager
 def bundle_folder(out: Path) -> Iterator[Path]:
-    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file."""
+    """The folder to write a bundle to; if `out` ends in .vipnas, what it holds afterwards becomes that one file.
+
+    OutputError if another process is writing to it: each would lose what the other one adds.
+    """
     if out.suffix != SUFFIX:
         if out.is_file():
             raise OutputError(f"{out} is a file", f"name a folder, or a file that ends in {SUFFIX}")
-        with _nothing_left(out):
+        existed = out.is_dir()
+        make_folder(out)
+        with only_writer(out), _nothing_left(out, existed):
             yield out
         return
     if out.is_dir():
         raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
     make_parent(out)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+    with only_writer(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         folder = Path(name)
         if out.exists():
             read_manifest(out)
@@ -35,10 +40,9 @@ def bundle_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _nothing_left(out: Path) -> Iterator[None]:
+def _nothing_left(out: Path, existed: bool) -> Iterator[None]:
     """After a failure or an interrupt: removes new files that no manifest names, and the folder if it was new."""
-    existed = out.is_dir()
-    before = set(out.iterdir()) if existed else set()
+    before = set(out.iterdir())
     try:
         yield
     except BaseException:
