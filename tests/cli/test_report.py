@@ -86,7 +86,7 @@ def test_faces_that_cannot_be_blurred_are_not_shown(folder: Path) -> None:
         (["out.csv"], "page.pdf", "page.pdf is no name of a page"),
         (["out.csv"], "own.html", "exists already"),
         (["out.csv", "notes.txt"], "x.html", "notes.txt is no file of poses"),
-        (["out.csv", "broken.json"], "x.html", "is not a summary"),
+        (["out.csv", "broken.json"], "x.html", "broken.json is not"),
     ],
 )
 def test_what_cannot_be_shown_is_told(folder: Path, names: list[str], out: str, words: str) -> None:

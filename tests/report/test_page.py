@@ -43,7 +43,8 @@ class Reader(HTMLParser):
 
 
 def subject(name: str = "clip.mp4") -> Subject:
-    facts = RunFacts.of({"fps": 12.5, "busy_s": {"decode": 1.5}, "wall_s": 2, "notes": ["<b>no sound</b>"]})
+    summary = {"fps": 12.5, "busy_s": {"decode": 1.5}, "wall_s": 2, "command": ["vipnas", "a b"]}
+    facts = RunFacts.of({**summary, "notes": ["<b>no sound</b>"]})
     poster = poster_of(0.5, np.full((900, 1600, 3), 90, np.uint8))
     return Subject(name, clip_of(FRAMES, COCO17), (poster,), facts.figures, facts.settings, facts.stages, facts.wall_s)
 
@@ -59,7 +60,7 @@ def test_the_page_is_well_formed_and_loads_nothing() -> None:
     }
     assert not re.search(r"https?:|url\(|@import|\.woff", page)
     assert "default-src 'none'" in page
-    for fact in ("id 7", "id 4", "12.5", "decode", "left knee", "trunk lean", "Steadiness"):
+    for fact in ("id 7", "id 4", "12.5", "decode", "left knee", "trunk lean", "Steadiness", "vipnas &#x27;a b&#x27;"):
         assert fact in page
 
 

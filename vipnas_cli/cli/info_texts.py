@@ -13,7 +13,7 @@ from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
-from vipnas_cli.results.facts import Results
+from vipnas_cli.results.facts import POSES, Results
 from vipnas_cli.results.kinds import CSV, Holds, output_named
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
@@ -144,6 +144,8 @@ def describe_json(path: Path) -> Description:
 def describe_results(path: Path) -> Description:
     """The facts of poses that `run` wrote as a table, JSON Lines or Parquet."""
     output = output_named(path)
+    if output is not None and output.kind.name == "angles":
+        return Description("joint angles of a video, as a table", {"rows": len(POSES.read_text(path).splitlines()) - 1})
     kind = output.kind if output is not None and output.kind.read is not None else CSV
     kind.check()
     assert kind.read is not None

@@ -20,7 +20,7 @@ SHOULDERS = frozenset({"left_shoulder", "right_shoulder"})
 # Below this a keypoint does not even say roughly where it is.
 ROUGH = 0.15
 # A head in shares of what is seen: of the reach of the face's keypoints, of the way down to the shoulders, of the box.
-REACH, NECK, OF_BOX, LARGEST = 1.25, 0.5, 0.05, 0.35
+REACH, NECK, OF_BOX, LARGEST = 1.25, 0.5, 0.07, 0.35
 # Where nothing of the head is seen, it is taken to be in the upper part of the box.
 ABOVE = 0.1
 # A blurred head is a circle this much wider than the head, with so many cells across: no feature of a face is left.

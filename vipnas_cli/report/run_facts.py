@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-PLAIN = ("provider", "threads", "command", "version", "budget")
+PLAIN = ("provider", "threads", "version", "budget")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class RunFacts:
 
 def _settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [(name, str(document[name])) for name in PLAIN if document.get(name) is not None]
+    if isinstance(document.get("command"), list):
+        found.append(("command", shlex.join(map(str, document["command"]))))
     if "key_frames" in document:
         reasons = document.get("key_frame_reasons", {})
         early = ", ".join(f"{count} early: {reason}" for reason, count in reasons.items() if reason != "cycle")

@@ -19,8 +19,8 @@ class ReportOptions:
         tuple[Path, ...],
         typer.Argument(
             metavar="RESULT...",
-            help="Files of poses that `run` wrote; with them, if at hand, their videos, for pictures, and what "
-            "`run --json` printed, for times and settings. A video beside its results is found by itself.",
+            help="Poses that `run` wrote, with their videos, for pictures, and what `run --json` printed, for times "
+            "and settings. A video beside its results is found by itself.",
             show_default=False,
         ),
     ]

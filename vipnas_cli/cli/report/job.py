@@ -10,7 +10,7 @@ from typing import Any
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.report.command import ReportOptions
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
-from vipnas_cli.errors import InputError, UsageError, VideoError
+from vipnas_cli.errors import InputError, OutputError, UsageError, VideoError
 from vipnas_cli.files import check_outputs, shown, write_text
 from vipnas_cli.media.inputs import is_video
 from vipnas_cli.media.painter import PictureStyle
@@ -44,10 +44,11 @@ def report_job(options: ReportOptions) -> None:
     out = options.out or Path(f"{options.results[0].stem}.html")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{shown(out)} is no name of a page", "let it end in .html")
-    check_outputs([out], options.results, options.overwrite)
-    summaries = [document for path in options.results if path.suffix == ".json" for document in _summaries(path)]
+    _check(out, options)
+    told = {path: _summaries(path) for path in options.results if path.suffix.lower() == ".json"}
+    summaries = [summary for found in told.values() for summary in found]
     videos = [path for path in options.results if is_video(path)]
-    poses = _of_each_clip(options.results)
+    poses = _of_each_clip([path for path in options.results if not told.get(path) and path not in videos])
     subjects = [_subject(one, _one_of(videos, one, poses), _facts(summaries, one, poses), options) for one in poses]
     write_text(out, page_of(subjects))
     console = message_console(options.quiet)
@@ -62,10 +63,9 @@ def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
     found: dict[str, Poses] = {}
     for path in paths:
         output = output_named(path)
-        if is_video(path) or path.suffix.lower() == ".json":
-            continue
         if output is None or output.kind.read is None:
             raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
+        output.kind.check()
         one = Poses(path, output.kind.read(path))
         other = found.get(one.source)
         if other is None or len(other.results.frames) < len(one.results.frames):
@@ -75,14 +75,23 @@ def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
     return list(found.values())
 
 
+def _check(out: Path, options: ReportOptions) -> None:
+    """OutputError if the page may not be written there."""
+    try:
+        check_outputs([out], options.results, options.overwrite)
+    except OutputError as error:
+        if "exists already" in error.what:
+            hint = "choose another name with -o, or allow it with --overwrite"
+            raise OutputError(error.what, hint) from error
+        raise
+
+
 def _summaries(path: Path) -> list[dict[str, Any]]:
-    """The summaries in a file: of one run, or of several inputs."""
-    document = SUMMARY.parse(SUMMARY.read_bytes(path), path, dict[str, Any])
-    runs = document.get("runs", [document])
-    with SUMMARY.told(path):
-        if not isinstance(runs, list) or not all(isinstance(run, dict) and "frames" in run for run in runs):
-            raise ValueError("it has no frames")
-    return [{**run, "file": str(path)} for run in runs]
+    """The summaries in a JSON file, of one run or of several inputs; none in a file of poses."""
+    document = SUMMARY.parse_any(SUMMARY.read_bytes(path), path)
+    runs = document.get("runs", [document]) if isinstance(document, dict) else []
+    found = [run for run in runs if isinstance(run, dict) and "busy_s" in run] if isinstance(runs, list) else []
+    return [{**run, "file": str(path)} for run in found]
 
 
 def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) -> Path | None:
