@@ -180,6 +180,13 @@ def test_openpose_has_a_file_per_frame_with_25_points(opened) -> None:
             assert not body[19:].any()
 
 
+def test_pose2sim_reads_the_frames_of_openpose(opened) -> None:
+    association = pytest.importorskip("Pose2Sim.personAssociation")
+    for one, file in zip(FRAMES, sorted(opened("clip.openpose").iterdir()), strict=True):
+        read = np.array(association.read_json(str(file))).reshape(-1, 25, 3)
+        np.testing.assert_allclose(read[:, 0, :2], one.people.points_frame[:, 0], atol=0.00051)
+
+
 def trc_rows(path: Path) -> tuple[list[str], np.ndarray]:
     """The names of a marker file and its numbers, as its columns are laid out."""
     lines = path.read_text().split("\n")
