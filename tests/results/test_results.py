@@ -266,3 +266,19 @@ def test_angles_are_a_table_that_pandas_reads_with_blanks_where_a_joint_is_unsur
         (int(given.people.ids[1]), "knee", "left"),
         (int(given.people.ids[1]), "hip", "left"),
     }
+
+
+def test_a_table_and_its_facts_are_both_there_or_neither(tmp_path: Path) -> None:
+    (tmp_path / "out.csv-metadata.json").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        CsvSink(tmp_path / "out.csv", COCO17, HEADER)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv-metadata.json"]
+    (tmp_path / "out.csv-metadata.json").rmdir()
+    for source in ("first.mp4", "second.mp4"):
+        with CsvSink(tmp_path / "out.csv", COCO17, replace(HEADER, source=source)) as sink:
+            sink.write(result(0, 1))
+    assert read_table(tmp_path / "out.csv").header.source == "second.mp4"
+    with pytest.raises(KeyboardInterrupt), CsvSink(tmp_path / "out.csv", COCO17, HEADER):
+        raise KeyboardInterrupt
+    assert read_table(tmp_path / "out.csv").header.source == "second.mp4"
+    assert len(list(tmp_path.iterdir())) == 2
