@@ -38,13 +38,14 @@ def moved(joint: int, x: float, y: float = 0.0) -> np.ndarray:
 
 
 def test_who_stands_still_is_steady() -> None:
-    assert measured(STILL) == Steadiness(5, 0, 0, 0.0)
+    assert measured(STILL) == Steadiness(5, 0, 0, 0, 0.0)
 
 
 @pytest.mark.parametrize(("pixels", "jumps"), [(9, 0), (11, 2)])
 def test_there_and_back_by_more_than_a_tenth_of_the_height_is_two_jumps(pixels: float, jumps: int) -> None:
     frames = [POINTS, POINTS, moved(LEFT_HAND, pixels), POINTS, POINTS]
     assert measured(frames).jumps == jumps
+    assert measured(frames).spikes == (jumps > 0)
     # Shares of the height do not depend on the size of the picture.
     assert measured([3 * frame for frame in frames]) == measured(frames)
     assert measured(frames, score=0.2).jumps == 0
@@ -55,11 +56,16 @@ def test_exchanged_hands_and_feet_are_exchanges_and_one_step_each_way() -> None:
     found = measured([POINTS, POINTS, exchanged, exchanged, POINTS])
     assert (found.steps, found.exchanges, found.exchanges_per_100) == (4, 2, 50.0)
     # A whole body that moves to one side exchanges nothing.
-    assert measured([POINTS, POINTS + np.float32([40, 0])]) == Steadiness(1, 1, 0, pytest.approx(np.nan, nan_ok=True))
+    assert measured([POINTS, POINTS + np.float32([40, 0])]) == Steadiness(
+        1, 1, 0, 0, pytest.approx(np.nan, nan_ok=True)
+    )
 
 
 def test_the_acceleration_is_that_of_a_parabola_and_steady_motion_has_none() -> None:
     assert measured([POINTS + np.float32([4 * i, 0]) for i in range(6)]).acceleration == pytest.approx(0, abs=1e-4)
+    # Quick motion jumps, but has no spikes.
+    quick = measured([POINTS + np.float32([20 * i, 0]) for i in range(6)])
+    assert (quick.jumps, quick.spikes) == (5, 0)
     assert measured([POINTS + np.float32([0, i * i]) for i in range(6)]).acceleration == pytest.approx(2.0)
 
 
@@ -67,5 +73,5 @@ def test_steps_end_where_somebody_is_away_and_belong_to_one_person() -> None:
     meter = SteadinessMeter(DOTS)
     for index, identity, x in [(0, 0, 0), (1, 0, 0), (3, 0, 50), (4, 1, 90), (5, 0, 50), (6, 0, 50)]:
         meter.add(index, people(POINTS + np.float32([x, 0]), identity=identity))
-    assert meter.result == Steadiness(2, 0, 0, pytest.approx(np.nan, nan_ok=True))
+    assert meter.result == Steadiness(2, 0, 0, 0, pytest.approx(np.nan, nan_ok=True))
     assert np.isnan(SteadinessMeter(DOTS).result.jumps_per_100)

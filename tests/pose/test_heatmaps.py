@@ -149,3 +149,15 @@ def test_sigma_is_two_cells_for_64_rows() -> None:
 def test_sizes_must_fit_the_stride() -> None:
     with pytest.raises(SpecError, match="stride 4"):
         HeatmapCodec(255, 192)
+
+
+def test_the_best_cell_near_a_place_is_read_as_by_decode() -> None:
+    codec = HeatmapCodec(64, 48)
+    places = np.array([[10.0, 12.0], [36.0, 50.0]])
+    alone = codec.encode(places)
+    points, scores = codec.decode(alone[None])
+    both = np.broadcast_to(np.maximum(alone[0], 0.5 * alone[1]), alone.shape)
+    found, found_scores = codec.decode_near(both, places + 2, np.full(2, 12.0))
+    np.testing.assert_allclose(found, points[0], atol=1e-3)
+    np.testing.assert_allclose(found_scores, scores[0] * (1, 0.5), rtol=1e-3)
+    assert codec.decode_near(both[:1] * 0, places[:1], np.ones(1))[1] == 0

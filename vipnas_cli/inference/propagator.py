@@ -31,6 +31,7 @@ from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
+from vipnas_cli.tracking.outliers import JointPaths
 from vipnas_cli.tracking.sides import SideVote
 
 # Who is there at all is seen by one of the first looks; only then are pauses between them as long as they may be.
@@ -47,11 +48,12 @@ class PropagationOptions:
     gives boxes means them).
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
-    as most key frames saw them. `detect_every_s`: seconds that pass at least between two looks for people, as long as
-    everyone is followed well; 0 looks at every key frame. `search_every_s`: the same after several looks that found
-    nobody. Up to `rest_s` seconds, as many as `detect_every_frames` frames pass as well, so that a look costs no more
-    than the poses of these, and any number while nothing new comes into view. `key_memory`: how far the key frame of a
-    cycle believes its heatmaps only where the follower before saw the joint, 0: not at all.
+    as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see
+    JointPaths. `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is
+    followed well; 0 looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up
+    to `rest_s` seconds, as many as `detect_every_frames` frames pass as well, so that a look costs no more than the
+    poses of these, and any number while nothing new comes into view. `key_memory`: how far the key frame of a cycle
+    believes its heatmaps only where the follower before saw the joint, 0: not at all.
     """
 
     max_people: int = 20
@@ -64,6 +66,7 @@ class PropagationOptions:
     early_keys: bool = True
     fusion: bool = True
     steady_sides: bool = True
+    steady_joints: bool = True
     detect_every_s: float = 0.0
     search_every_s: float = 0.0
     detect_every_frames: int = 0
@@ -140,15 +143,18 @@ class Propagator:
     options: PropagationOptions = PropagationOptions()
     _last: _LastFrame | None = None
     _sides: SideVote = field(init=False)
+    _paths: JointPaths = field(init=False)
 
     def __post_init__(self) -> None:
         self._sides = SideVote(self.estimator.skeleton)
+        self._paths = JointPaths(self.estimator.skeleton)
 
     def reset(self) -> None:
         """Forgets everything, as before the first frame."""
         self._last = None
         self.tracker.reset()
         self._sides.reset()
+        self._paths.reset()
 
     def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
@@ -177,6 +183,7 @@ class Propagator:
         if reason == "cut":
             self.tracker.forget()
             self._sides.reset()
+            self._paths.reset()
             last = None
         seen = FramePoses(self.estimator, image)
         view = self._view(seen, frame_index, last, look=not rests)
@@ -194,7 +201,7 @@ class Propagator:
         if last is not None and reason == "cycle":
             poses = self._remembered(poses, ids, last)
             people = replace(people, points_frame=poses.points_frame)
-        people, heatmaps = self._settled(people, poses.heatmaps, key=True)
+        people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
         in_vain = 0 if len(people) else 1 + (last.look.in_vain if last is not None else 0)
@@ -280,22 +287,26 @@ class Propagator:
         elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"
         keep = np.flatnonzero(believed)
-        people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], key=False)
-        self.tracker.observe(people, time_s)
         kept = tuple(poses.transforms[i] for i in keep)
+        people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], kept, time_s, key=False)
+        self.tracker.observe(people, time_s)
         moves = median_moves(last.people[keep], people, self.options.point_score)
         looks = (last.key_people, small, last.look, last.rested + 1)
         self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
         return Step(people, position, None, len(scores))
 
-    def _settled(self, people: People, heatmaps: Heatmaps, key: bool) -> tuple[People, Heatmaps]:
-        """People and heatmaps (P, K, h, w) with left and right as most key frames saw them."""
-        if not self.options.steady_sides:
-            return people, heatmaps
-        settled, order = self._sides.settled(people, key)
-        if settled is people:
-            return people, heatmaps
-        return settled, heatmaps[np.arange(len(people))[:, None], order]
+    def _settled(
+        self, people: People, heatmaps: Heatmaps, transforms: tuple[CropTransform, ...], time_s: float, key: bool
+    ) -> tuple[People, Heatmaps]:
+        """People and heatmaps (P, K, h, w) with left and right as most key frames saw them, each joint on its path."""
+        if self.options.steady_sides:
+            settled, order = self._sides.settled(people, key)
+            if settled is not people:
+                people, heatmaps = settled, heatmaps[np.arange(len(people))[:, None], order]
+            self._paths.exchange(people.ids, self._sides.turned)
+        if self.options.steady_joints and len(people):
+            people = self._paths.corrected(people, heatmaps, transforms, key, time_s)
+        return people, heatmaps
 
     def _followed(self, position: int, image: Image, last: _LastFrame) -> tuple[CropPoses, People]:
         """Poses of the people of the last frame, where they were carried to."""

@@ -1,7 +1,8 @@
-"""How steady poses are over time, without labels: jumps, exchanges of left and right, accelerations.
+"""How steady poses are over time, without labels: jumps, spikes, exchanges of left and right, accelerations.
 
 A step is a person in two consecutive frames. Lengths are shares of the person's height: the median over the frames of
-the longer side of the box around the sure keypoints. Real motion counts too, so that compare the same clip only.
+the longer side of the box around the sure keypoints. Quick motion at a low frame rate counts as jumps, too; spikes
+leave motion out.
 Shapes: N steps, K keypoints, S pairs of a left and a right keypoint.
 """
 
@@ -19,7 +20,8 @@ Floats = NDArray[np.float64]
 
 # Keypoints below this score may be anywhere, and are not measured.
 SURE = 0.3
-# A keypoint that moves by more than this share of the height from one frame to the next jumps.
+# A keypoint that moves by more than this share of the height from one frame to the next jumps; one that is so far off
+# the middle between the frames before and after is a spike.
 JUMP = 0.1
 # Left and right are exchanged where both move, together by more than a jump, and less than this share of it is left
 # when the sides of one of the frames are exchanged.
@@ -28,7 +30,7 @@ EXCHANGED = 0.5
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Steps, how many of them have at least one jump, and how many an exchange; the median acceleration.
+    """Steps, how many of them have at least one jump, a spike in their first frame, an exchange; median acceleration.
 
     `acceleration` is |a - 2 b + c| of a keypoint in three consecutive frames, in percent of the height; NaN without
     any.
@@ -36,6 +38,7 @@ class Steadiness:
 
     steps: int
     jumps: int
+    spikes: int
     exchanges: int
     acceleration: float
 
@@ -43,6 +46,11 @@ class Steadiness:
     def jumps_per_100(self) -> float:
         """Steps with a jump per 100 steps; NaN without steps."""
         return 100 * self.jumps / self.steps if self.steps else float("nan")
+
+    @property
+    def spikes_per_100(self) -> float:
+        """Steps that begin with a spike per 100 steps; NaN without steps."""
+        return 100 * self.spikes / self.steps if self.steps else float("nan")
 
     @property
     def exchanges_per_100(self) -> float:
@@ -55,6 +63,8 @@ class Steadiness:
             "steps": self.steps,
             "jumps": self.jumps,
             "jumps_per_100_steps": self.jumps_per_100,
+            "spikes": self.spikes,
+            "spikes_per_100_steps": self.spikes_per_100,
             "exchanges": self.exchanges,
             "exchanges_per_100_steps": self.exchanges_per_100,
             "acceleration_percent": self.acceleration,
@@ -96,7 +106,7 @@ class SteadinessMeter:
     @property
     def result(self) -> Steadiness:
         """The measures of all frames so far."""
-        steps = jumps = exchanges = 0
+        steps = jumps = spikes = exchanges = 0
         accelerations = [np.zeros(0)]
         for track in self._tracks.values():
             height = float(np.median(track.heights)) if track.heights else 0.0
@@ -104,9 +114,11 @@ class SteadinessMeter:
                 steps += len(track.moves)
                 jumps += int(np.count_nonzero(np.array(track.moves) > JUMP * height))
                 exchanges += int(np.count_nonzero(np.array(track.exchanges) > JUMP * height))
+                spikes += sum(found.max(initial=0.0) > 2 * JUMP * height for found in track.accelerations)
                 accelerations += [found / height for found in track.accelerations]
         joined = np.concatenate(accelerations)
-        return Steadiness(steps, jumps, exchanges, 100 * float(np.median(joined)) if len(joined) else float("nan"))
+        acceleration = 100 * float(np.median(joined)) if len(joined) else float("nan")
+        return Steadiness(steps, jumps, int(spikes), exchanges, acceleration)
 
     def _step(self, track: _Track, points: Floats, sure: NDArray[np.bool_]) -> None:
         """Measures the step from the last frame of a person to this one."""

@@ -73,21 +73,41 @@ class HeatmapCodec:
         """
         people, keypoints, rows, columns = heatmaps.shape
         maps = heatmaps.reshape(-1, rows * columns)
+        points, scores = self._read(maps, maps.argmax(-1))
+        return points.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
+
+    def decode_near(
+        self, heatmaps: Floats, points_crop: Floats, reach: Floats
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Points (N, 2) and scores (N,) as in `decode` of the best cell of each map (N, h, w) near a point (N, 2).
+
+        Cells within `reach` (N,) crop pixels count, the less the farther away they are; without any, the score is 0.
+        """
+        cells = self.to_heatmap(points_crop)
+        x, y = np.arange(self.columns) - cells[:, :1], np.arange(self.rows) - cells[:, 1:]
+        # Two standard deviations lie within reach.
+        distances = (x[:, None] ** 2 + y[:, :, None] ** 2) / (np.asarray(reach)[:, None, None] / self.stride) ** 2
+        near = np.where(distances <= 1, np.exp(-2 * distances), 0) * np.maximum(heatmaps, 0)
+        maps = near.reshape(len(near), -1)
         best = maps.argmax(-1)
-        peaks = np.empty((len(best), 2), np.int64)
-        np.divmod(best, columns, out=(peaks[:, 1], peaks[:, 0]))
+        points, scores = self._read(heatmaps.reshape(maps.shape), best)
+        return points, np.where(maps[np.arange(len(best)), best] > 0, scores, 0).astype(np.float32)
+
+    def _read(self, maps: Floats, cells: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Points (N, 2) and scores (N,) at one cell (N,) of each flat map (N, h · w)."""
+        peaks = np.empty((len(cells), 2), np.int64)
+        np.divmod(cells, self.columns, out=(peaks[:, 1], peaks[:, 0]))
         reach = round(2 * self.sigma)
-        around = _patches(maps.reshape(-1, rows, columns), peaks, max(reach, 2))
+        around = _patches(maps.reshape(-1, self.rows, self.columns), peaks, max(reach, 2))
         if self.decoding == "gaussian":
             shift = _gaussian_shift(_centre(around, 2))
         else:
-            shift = _quarter_shift(_centre(around, 2), peaks, (rows, columns))
-        heights = maps[np.arange(len(maps)), best]
+            shift = _quarter_shift(_centre(around, 2), peaks, (self.rows, self.columns))
+        heights = maps[np.arange(len(maps)), cells]
         profile = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * self.sigma**2)).sum()
         mass = _centre(around, reach).sum((1, 2)) / profile**2
         scores = np.minimum(np.maximum(heights, np.maximum(mass, 0)), 1).astype(np.float32)
-        points = self.to_crop(peaks + shift).astype(np.float32)
-        return points.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
+        return self.to_crop(peaks + shift).astype(np.float32), scores
 
 
 # Column and row of the 5 × 5 cells around a peak, and the terms of a round Gaussian's logarithm there (25, 4).

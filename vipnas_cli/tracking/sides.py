@@ -62,6 +62,7 @@ class SideVote:
     """Keeps left and right of each person as most key frames saw them, as long as the pose goes on without a gap.
 
     Key frames vote, as they know nothing of the frames before; followers only have to agree with the frame before.
+    After `settled`, `turned` (P, K) tells which keypoint each one was before, where sides are believed exchanged.
     """
 
     def __init__(self, skeleton: Skeleton = COCO17, options: SideOptions = SideOptions()) -> None:
@@ -77,6 +78,7 @@ class SideVote:
     def reset(self) -> None:
         """Forget everyone."""
         keypoints, parts = self._of_parts.shape
+        self.turned = np.zeros((0, keypoints), np.int64)
         self._last = _Seen((), np.zeros((0, keypoints, 2)), np.zeros((0, keypoints)), np.zeros((0, parts)))
 
     def settled(self, people: People, key: bool) -> tuple[People, NDArray[np.int64]]:
@@ -87,7 +89,7 @@ class SideVote:
         even = np.minimum(weights, weights[:, self._flipped])
         strength = (weights @ self._of_parts) / self._counts
         known, before = self._last.of(ids)
-        votes, exchanged = strength.copy(), np.zeros(strength.shape, np.bool_)
+        votes, exchanged, anew = strength.copy(), np.zeros(strength.shape, np.bool_), np.zeros(strength.shape, np.bool_)
         if known.any():
             sizes = body_sizes(people.boxes_frame)[known]
             against, agreeing = self._compared(before, places[known], even[known], sizes)
@@ -98,10 +100,9 @@ class SideVote:
             turned = against & (belief <= 0)
             # Whoever turned begins anew with the vote that turned the belief.
             votes[known] = np.where(turned, strength[known], belief)
-            exchanged[known] = against & ~turned
-        order = np.broadcast_to(self._straight, weights.shape)
+            exchanged[known], anew[known] = against & ~turned, turned
+        order, self.turned = self._order(exchanged), self._order(anew)
         if exchanged.any():
-            order = np.where((exchanged.astype(float) @ self._parts) > 0, self._flipped, order)
             each = np.arange(len(people))[:, None]
             places = places[each, order]
             people = People(
@@ -109,6 +110,12 @@ class SideVote:
             )
         self._last = _Seen(ids, places, even, votes)
         return people, order
+
+    def _order(self, exchanged: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Where each keypoint (P, K) comes from when the sides of parts (P, G) are exchanged."""
+        if not exchanged.any():
+            return np.broadcast_to(self._straight, (len(exchanged), len(self._straight)))
+        return np.where((exchanged.astype(float) @ self._parts) > 0, self._flipped, self._straight)
 
     def _compared(
         self, before: _Seen, places: Floats, weights: Floats, sizes: Floats

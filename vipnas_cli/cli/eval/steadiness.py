@@ -12,7 +12,7 @@ from vipnas_cli.cli.eval.options import SteadinessOptions
 from vipnas_cli.cli.eval.report import SCHEMA, shown
 from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
 
-COLUMNS = ("clip", "steps", "jumps / 100", "exchanges / 100", "acceleration %")
+COLUMNS = ("clip", "steps", "jumps / 100", "spikes / 100", "exchanges / 100", "acceleration %")
 
 
 def steadiness_job(options: SteadinessOptions) -> None:
@@ -35,7 +35,7 @@ def steadiness_job(options: SteadinessOptions) -> None:
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "clip" else "right", no_wrap=True)
     for clip, measures in found.items():
-        rates = (measures.jumps_per_100, measures.exchanges_per_100, measures.acceleration)
+        rates = (measures.jumps_per_100, measures.spikes_per_100, measures.exchanges_per_100, measures.acceleration)
         table.add_row(clip.name, str(measures.steps), *map(shown, rates))
     printer.print(table)
     if not options.quiet:

@@ -208,7 +208,12 @@ def _steadiness(found: Steadiness) -> str:
     """The measures in words; a step is a person in two consecutive frames."""
     if not found.steps:
         return "nobody in two consecutive frames"
-    rates = f"{found.jumps_per_100:.1f} jumps and {found.exchanges_per_100:.1f} exchanges of sides in 100 steps"
+    counts = {
+        "jumps": found.jumps_per_100,
+        "spikes": found.spikes_per_100,
+        "exchanges of sides": found.exchanges_per_100,
+    }
+    rates = ", ".join(f"{rate:.1f} {name}" for name, rate in counts.items()) + " in 100 steps"
     return f"{rates}, median acceleration {found.acceleration:.2f} % of the height"
 
 

@@ -1,0 +1,275 @@
+"""Joints that leave their path: the next best peak of the heatmap in their place, or where the path leads.
+
+A network now and then takes another place for a joint, for a frame or a few, and comes back. Each joint has a path
+(place and velocity, with their own uncertainty: a Kalman filter of constant velocity). What lies on it is left exactly
+as the network gives it, so nothing is smoothed. What does not is compared with the rest of its heatmap, and believed
+only if it stays: a new path begins there.
+Shapes: P people, K keypoints, N joints of any people, h, w heatmap cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vipnas_cli.errors import UsageError
+from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec, People, Skeleton
+from vipnas_cli.tracking.similarity import Floats, body_sizes, finite, keypoint_weights
+
+Flags = NDArray[np.bool_]
+# Fewer sure joints do not tell how the body moved.
+FEWEST_JOINTS = 4
+# Of a joint without any score the place is still not unknown altogether.
+LEAST_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class OutlierOptions:
+    """When a joint has left its path; lengths in body sizes (root of the box area), chosen on clips with labels.
+
+    noise: error of a sure joint, in its spread by OKS; speed, acceleration: how fast a path may change unforeseen;
+    gate: by how many standard deviations of path and joint together a joint may lie off;
+    evidence: sum of the scores, those of followers times `follower`, at which another place is believed, and
+    hold_s: how long it has to be seen there at least; coast_s: a path without any joint on it is believed so long;
+    least_score: a peak of the heatmap on the path below it is none; sure: a score from which a joint tells about the
+    body; together: if a smaller share of the sure joints is on its path, the body has moved, not they; rival_speed: how
+    fast another place may move to be the same one; fade_s: time constant of the velocity of a path without joints;
+    forget_s: who is away for longer begins anew.
+    """
+
+    noise: float = 0.4
+    speed: float = 0.5
+    acceleration: float = 3.0
+    gate: float = 1.6
+    evidence: float = 0.7
+    follower: float = 0.6
+    hold_s: float = 0.03
+    coast_s: float = 0.5
+    least_score: float = 0.05
+    sure: float = 0.3
+    together: float = 0.33
+    rival_speed: float = 2.0
+    fade_s: float = 0.3
+    forget_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) >= 0:
+                raise UsageError(
+                    f"outlier option {field.name} is {getattr(self, field.name)}, but must not be negative"
+                )
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """The paths of people, last seen at times_s (P,): places and velocities (P, K, 2) and their variances (P, K).
+
+    agreed_s (P, K): when a joint was last on its path; rivals (P, K, 2): where one was seen off it, NaN if it was not;
+    since_s and evidence (P, K): of that.
+    """
+
+    ids: NDArray[np.int64]
+    times_s: Floats
+    places: Floats
+    velocities: Floats
+    place_variance: Floats
+    speed_variance: Floats
+    agreed_s: Floats
+    rivals: Floats
+    since_s: Floats
+    evidence: Floats
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> _Paths:
+        return _Paths(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def updated(self, rows: Flags, other: _Paths) -> _Paths:
+        """The same with the paths of `other` at the joints (P, K)."""
+        chosen = []
+        for field in fields(self):
+            old, new = getattr(self, field.name), getattr(other, field.name)
+            chosen.append(old if old.ndim == 1 else np.where(rows[..., None] if old.ndim == 3 else rows, new, old))
+        return _Paths(*chosen)
+
+
+class JointPaths:
+    """Puts joints that left their path back onto it."""
+
+    def __init__(self, skeleton: Skeleton = COCO17, options: OutlierOptions = OutlierOptions()) -> None:
+        self.options = options
+        self._sigmas = np.array(skeleton.sigmas)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everyone."""
+        self._paths: _Paths | None = None
+
+    def corrected(
+        self,
+        people: People,
+        heatmaps: NDArray[np.float32],
+        transforms: Sequence[CropTransform],
+        key: bool,
+        time_s: float,
+    ) -> People:
+        """The people of the next frame, given by heatmaps (P, K, h, w) of their crops, each joint on its path.
+
+        The score of a joint that was moved is that of its heatmap in the new place. `key`: whether the key network saw
+        them, which knows nothing of the frames before.
+        """
+        options, points = self.options, finite(people.points_frame)
+        sizes = body_sizes(people.boxes_frame)[:, None]
+        weights = np.maximum(keypoint_weights(people.points_frame, people.scores), LEAST_WEIGHT)
+        noise = (options.noise * self._sigmas * sizes) ** 2 / weights
+        fresh = _begun(people.ids, points, noise, sizes, time_s)
+        before, known = self._before(fresh, time_s)
+        ahead, gaps = self._ahead(before, sizes, time_s)
+        sure = people.scores >= options.sure
+        ahead = replace(ahead, places=ahead.places + _common_shift(points - ahead.places, ahead, noise, sure))
+        spreads = np.sqrt(ahead.place_variance + noise)
+        off = np.linalg.norm(points - ahead.places, axis=-1) > options.gate * spreads
+        # A body that moved as a whole begins anew, as those do who are new.
+        new = ~known | ((~off & sure).sum(1) < options.together * sure.sum(1))
+        off &= ~new[:, None]
+        reach = options.gate * np.sqrt(2 * (noise + (options.rival_speed * sizes * gaps) ** 2))
+        ahead, turned = self._turned(ahead, fresh, off, reach, weights * (1.0 if key else options.follower))
+        off &= ~turned
+        scores, on_path = people.scores, ~off
+        if off.any():
+            points, scores = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
+            on_path |= scores >= options.least_score
+            points = np.where(on_path[..., None], points, ahead.places)
+            noise = np.where(off, noise * weights / np.maximum(scores, LEAST_WEIGHT), noise)
+            people = replace(people, points_frame=np.where(off[..., None], points, people.points_frame).astype("f4"))
+            people = replace(people, scores=scores)
+        self._keep(self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh))
+        return people
+
+    def exchange(self, ids: NDArray[np.int64], order: NDArray[np.int64]) -> None:
+        """From now on each joint of people with ids (P,) goes on along the path of the joint at `order` (P, K)."""
+        if self._paths is None or (order == np.arange(order.shape[1])).all():
+            return
+        rows, people = np.nonzero(self._paths.ids[:, None] == ids)
+        values = []
+        for field in fields(self._paths):
+            value = getattr(self._paths, field.name)
+            if value.ndim > 1:
+                value = value.copy()
+                value[rows] = value[rows[:, None], order[people]]
+            values.append(value)
+        self._paths = _Paths(*values)
+
+    def _before(self, fresh: _Paths, time_s: float) -> tuple[_Paths, Flags]:
+        """The paths as they were of the people of `fresh`, theirs for those who are new, and who is not (P,)."""
+        if self._paths is None:
+            return fresh, np.zeros(len(fresh.ids), np.bool_)
+        row_of = {identity: row for row, identity in enumerate(self._paths.ids.tolist())}
+        rows = np.array([row_of.get(identity, -1) for identity in fresh.ids.tolist()], np.int64)
+        known = rows >= 0
+        known[known] = time_s - self._paths.times_s[rows[known]] <= self.options.forget_s
+        if not known.any():
+            return fresh, known
+        return replace(self._paths[rows].updated(~known[:, None], fresh), ids=fresh.ids), known
+
+    def _ahead(self, before: _Paths, sizes: Floats, time_s: float) -> tuple[_Paths, Floats]:
+        """The paths at a later time, and how much later (P, 1); sizes (P, 1)."""
+        options = self.options
+        # Time stamps that stand still or jump back teach nothing about speed.
+        gaps = np.maximum(time_s - before.times_s, 1e-3)[:, None]
+        speed_variance = before.speed_variance + (options.acceleration * sizes * gaps) ** 2
+        return replace(
+            before,
+            times_s=np.full(len(before.ids), time_s),
+            places=before.places + before.velocities * gaps[..., None],
+            place_variance=before.place_variance + (speed_variance + (options.speed * sizes) ** 2) * gaps**2,
+            speed_variance=speed_variance,
+        ), gaps
+
+    def _turned(self, ahead: _Paths, seen: _Paths, off: Flags, reach: Floats, weights: Floats) -> tuple[_Paths, Flags]:
+        """The paths with their rivals, and the joints (P, K) of those `off` that are believed where they are seen.
+
+        reach (P, K): how far a rival may have moved since the frame before.
+        """
+        same = np.linalg.norm(seen.places - ahead.rivals, axis=-1) < reach
+        evidence = np.where(off, np.where(same, ahead.evidence, 0.0) + weights, 0.0)
+        since_s = np.where(off & same, ahead.since_s, seen.since_s)
+        rivals = np.where(off[..., None], seen.places, np.nan)
+        stayed = (evidence >= self.options.evidence) & (seen.agreed_s - since_s >= self.options.hold_s)
+        turned = off & (stayed | (seen.agreed_s - ahead.agreed_s > self.options.coast_s))
+        return replace(ahead, rivals=rivals, since_s=since_s, evidence=evidence), turned
+
+    def _seen(self, ahead: _Paths, points: Floats, noise: Floats, gaps: Floats, on_path: Flags) -> _Paths:
+        """The paths after points (P, K, 2) with variances `noise` (P, K), where these are `on_path` (P, K)."""
+        total = ahead.place_variance + noise
+        gain = np.where(on_path, ahead.place_variance / total, 0.0)
+        speed_gain = np.where(on_path, ahead.speed_variance * gaps / total, 0.0)
+        offsets = points - ahead.places
+        fading = np.where(on_path, 1.0, np.exp(-gaps / self.options.fade_s))
+        return replace(
+            ahead,
+            places=ahead.places + gain[..., None] * offsets,
+            velocities=fading[..., None] * ahead.velocities + speed_gain[..., None] * offsets,
+            place_variance=(1 - gain) * ahead.place_variance,
+            speed_variance=(1 - speed_gain * gaps) * ahead.speed_variance,
+            agreed_s=np.where(on_path, ahead.times_s[:, None], ahead.agreed_s),
+        )
+
+    def _keep(self, now: _Paths) -> None:
+        """Remembers the paths of now, and those of people who are away for a short time."""
+        if self._paths is not None and len(now.ids):
+            recent = now.times_s[0] - self._paths.times_s <= self.options.forget_s
+            others = self._paths[np.flatnonzero(recent & ~np.isin(self._paths.ids, now.ids))]
+            both = ((getattr(now, field.name), getattr(others, field.name)) for field in fields(now))
+            now = _Paths(*(np.concatenate(pair) for pair in both))
+        if len(now.ids):
+            self._paths = now
+
+
+def _begun(ids: NDArray[np.int64], points: Floats, noise: Floats, sizes: Floats, time_s: float) -> _Paths:
+    """Paths that begin at points (P, K, 2) with variances `noise` (P, K), of bodies of sizes (P, 1)."""
+    now = np.full(noise.shape, time_s)
+    return _Paths(
+        ids,
+        now[:, 0],
+        points,
+        np.zeros_like(points),
+        noise,
+        np.broadcast_to(sizes**2, noise.shape),
+        now,
+        np.full_like(points, np.nan),
+        now,
+        np.zeros_like(noise),
+    )
+
+
+def _common_shift(offsets: Floats, ahead: _Paths, noise: Floats, sure: Flags) -> Floats:
+    """How far (P, 1, 2) the sure joints (P, K) are off their paths together, as where a camera pans; else 0."""
+    shifts = np.zeros((len(offsets), 1, 2))
+    spreads = np.sqrt(ahead.place_variance + noise)
+    for person in np.flatnonzero(sure.sum(1) >= FEWEST_JOINTS):
+        shift = np.median(offsets[person, sure[person]], axis=0)
+        if np.hypot(*shift) > np.median(spreads[person]):
+            shifts[person, 0] = shift
+    return shifts
+
+
+def _next_peaks(
+    people: People,
+    heatmaps: NDArray[np.float32],
+    transforms: Sequence[CropTransform],
+    places: Floats,
+    reach: Floats,
+    off: Flags,
+) -> tuple[Floats, NDArray[np.float32]]:
+    """Points (P, K, 2) and scores (P, K) with the peaks near places (P, K, 2) for the joints that are `off`."""
+    points, scores = finite(people.points_frame), people.scores.copy()
+    for person in np.flatnonzero(off.any(1)).tolist():
+        transform, joints = transforms[person], off[person]
+        codec = HeatmapCodec(transform.height, transform.width)
+        found, scores[person, joints] = codec.decode_near(
+            heatmaps[person, joints], transform.to_crop(places[person, joints]), transform.scale * reach[person, joints]
+        )
+        points[person, joints] = transform.to_frame(found)
+    return points, scores
