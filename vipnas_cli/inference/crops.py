@@ -136,6 +136,13 @@ def carried_boxes(key: People, now: People, point_score: float) -> Boxes:
     return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
 
 
+def bounded_boxes(boxes: Boxes, before: Boxes, most: float) -> Boxes:
+    """The boxes (P, 4), their sides at most `most` times longer or shorter than those of `before` (P, 4)."""
+    sides, old = boxes[:, 2:] - boxes[:, :2], before[:, 2:] - before[:, :2]
+    centres, half = (boxes[:, 2:] + boxes[:, :2]) / 2, np.clip(sides, old / most, old * most) / 2
+    return np.concatenate([centres - half, centres + half], 1).astype(np.float32)
+
+
 def moved_box(
     box: Boxes,
     key: tuple[Points, Scores],

@@ -27,7 +27,8 @@ class Candidates:
     """Boxes (N, 4) of one key frame, the found ones first, and the confidence (N,) of their source.
 
     followed (N,): the id of the person whose box was carried on, NOBODY for found boxes; newcomers (N,): found boxes
-    that are the new box of nobody; known (N,): boxes where somebody was before; `left_out`: how many were too many.
+    that are the new box of nobody; known (N,): boxes where somebody was before; owners (N,): the ids of those whose
+    boxes they are, NOBODY for newcomers; `left_out`: how many were too many.
     """
 
     boxes_frame: Boxes
@@ -35,6 +36,7 @@ class Candidates:
     followed: Ids
     newcomers: Flags
     known: Flags
+    owners: Ids
     left_out: int = 0
 
 
@@ -51,8 +53,11 @@ def candidates(found: tuple[Boxes, Scores], carried: Boxes, ids: Ids, most: int)
         np.concatenate([confidence, np.ones(len(missed), np.float32)]),
     )
     known = iou(boxes, carried).max(1, initial=0) >= SAME_PERSON_IOU
+    own = np.concatenate([np.append(ids, NOBODY)[owners], ids[missed]])
     beyond = max(0, len(boxes) - most)
-    return Candidates(boxes[:most], confidence[:most], followed[:most], newcomers[:most], known[:most], beyond)
+    return Candidates(
+        boxes[:most], confidence[:most], followed[:most], newcomers[:most], known[:most], own[:most], beyond
+    )
 
 
 def owners_of(found: Boxes, carried: Boxes) -> Ids:

@@ -5,6 +5,7 @@ Shapes: P people, K keypoints, h, w heatmap cells, N boxes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +17,7 @@ from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, is_st
 from vipnas_cli.inference.crops import (
     CropPoses,
     FramePoses,
+    bounded_boxes,
     carried_boxes,
     carried_heatmaps,
     crop_transforms,
@@ -49,11 +51,12 @@ class PropagationOptions:
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see
-    JointPaths. `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is
-    followed well; 0 looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up
-    to `rest_s` seconds, as many as `detect_every_frames` frames pass as well, so that a look costs no more than the
-    poses of these, and any number while nothing new comes into view. `key_memory`: how far the key frame of a cycle
-    believes its heatmaps only where the follower before saw the joint, 0: not at all.
+    JointPaths; boxes that are carried on then grow or shrink by no more than `box_growth_per_s` (in powers of e).
+    `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is followed well; 0
+    looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
+    as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
+    number while nothing new comes into view. `key_memory`: how far the key frame of a cycle believes its heatmaps only
+    where the follower before saw the joint, 0: not at all.
     """
 
     max_people: int = 20
@@ -67,6 +70,7 @@ class PropagationOptions:
     fusion: bool = True
     steady_sides: bool = True
     steady_joints: bool = True
+    box_growth_per_s: float = 3.0
     detect_every_s: float = 0.0
     search_every_s: float = 0.0
     detect_every_frames: int = 0
@@ -111,6 +115,7 @@ class _LastFrame:
     key_people: People
     thumbnail: Thumbnail
     look: _Look
+    time_s: float
     rested: int = 0
     next_key: KeyReason | None = None
     moves: Points | None = None
@@ -186,11 +191,11 @@ class Propagator:
             self._paths.reset()
             last = None
         seen = FramePoses(self.estimator, image)
-        view = self._view(seen, frame_index, last, look=not rests)
+        view = self._view(seen, frame_index, time_s, last, look=not rests)
         looked = not rests or view.loses
         if rests and looked:
             # Where someone goes missing is no time to rest.
-            view = self._view(seen, frame_index, last, look=True)
+            view = self._view(seen, frame_index, time_s, last, look=True)
         keep, asked = view.keep, view.asked
         people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
@@ -208,7 +213,7 @@ class Propagator:
         look, rested = _Look(time_s, small, people.boxes_frame, in_vain), 0
         if last is not None and not looked:
             look, rested = last.look, last.rested + 1
-        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, rested)
+        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _remembered(self, poses: CropPoses, ids: Ids, last: _LastFrame) -> CropPoses:
@@ -223,28 +228,40 @@ class Propagator:
         targets = [poses.transforms[row] for row in rows]
         return joined(poses, realign(last.heatmaps[places], sources, targets), rows, self.options.key_memory)
 
-    def _view(self, seen: FramePoses, frame_index: int, last: _LastFrame | None, look: bool) -> _KeyView:
+    def _view(self, seen: FramePoses, frame_index: int, time_s: float, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
         found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if isinstance(self.source, DistinctPeople) and look:
             found, confidence = self.source.find(seen, frame_index)
         elif look:
             found, confidence = self.source.boxes(seen.image, frame_index)
-        carried = self._carried_boxes(last) if last else np.zeros((0, 4), np.float32)
+        carried = self._carried_boxes(last, time_s) if last else np.zeros((0, 4), np.float32)
         before = last.people.ids if last else np.zeros(0, np.int64)
         asked = candidates((found, confidence), carried, before, self.options.max_people)
         poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
         people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
-        again = found_again(asked, people, self.estimator.skeleton)
-        return _KeyView(asked, poses, people, again, self._believed(people, asked, again))
+        on_paths = self._on_paths(people, poses, asked.owners, time_s)
+        again = found_again(asked, on_paths, self.estimator.skeleton)
+        return _KeyView(asked, poses, people, again, self._believed(people, on_paths, asked, again))
 
-    def _believed(self, people: People, asked: Candidates, again: Ids) -> Ids:
+    def _on_paths(self, people: People, poses: CropPoses, ids: Ids, time_s: float) -> People:
+        """The people of a key frame, the joints of those whose ids (P,) are known by their boxes on their paths."""
+        rows = np.flatnonzero(ids != NOBODY)
+        if not self.options.steady_joints or not len(rows):
+            return people
+        known, points = replace(people[rows], ids=ids[rows]), people.points_frame.copy()
+        transforms = tuple(poses.transforms[row] for row in rows)
+        known, _ = self._paths.corrected(known, poses.heatmaps[rows], transforms, True, time_s, keep=False)
+        points[rows] = known.points_frame
+        return replace(people, points_frame=points)
+
+    def _believed(self, people: People, on_paths: People, asked: Candidates, again: Ids) -> Ids:
         """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
         seen_before, scores = asked.known | (again >= 0), people.person_scores
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
         proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
         left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
-        poses, skeleton = people[left], self.estimator.skeleton
+        poses, skeleton = on_paths[left], self.estimator.skeleton
         distinct = oks_nms(
             poses.points_frame,
             poses.person_scores,
@@ -276,7 +293,7 @@ class Propagator:
         last = self._last
         assert last is not None
         position = last.position + 1
-        poses, people = self._followed(position, image, last)
+        poses, people = self._followed(position, image, time_s, last)
         scores = people.person_scores
         at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
@@ -291,7 +308,7 @@ class Propagator:
         people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], kept, time_s, key=False)
         self.tracker.observe(people, time_s)
         moves = median_moves(last.people[keep], people, self.options.point_score)
-        looks = (last.key_people, small, last.look, last.rested + 1)
+        looks = (last.key_people, small, last.look, time_s, last.rested + 1)
         self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
         return Step(people, position, None, len(scores))
 
@@ -305,12 +322,12 @@ class Propagator:
                 people, heatmaps = settled, heatmaps[np.arange(len(people))[:, None], order]
             self._paths.exchange(people.ids, self._sides.turned)
         if self.options.steady_joints and len(people):
-            people = self._paths.corrected(people, heatmaps, transforms, key, time_s)
+            return self._paths.corrected(people, heatmaps, transforms, key, time_s)
         return people, heatmaps
 
-    def _followed(self, position: int, image: Image, last: _LastFrame) -> tuple[CropPoses, People]:
+    def _followed(self, position: int, image: Image, time_s: float, last: _LastFrame) -> tuple[CropPoses, People]:
         """Poses of the people of the last frame, where they were carried to."""
-        boxes, plan = self._carried_boxes(last), self.estimator.schedule.plan(position)
+        boxes, plan = self._carried_boxes(last, time_s), self.estimator.schedule.plan(position)
         transforms = crop_transforms(boxes, plan.arch.height, plan.arch.width)
         previous = carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
         if previous is not None and not self.options.fusion:
@@ -318,11 +335,15 @@ class Propagator:
         poses = estimate_poses(self.estimator, position, image, transforms, previous)
         return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
 
-    def _carried_boxes(self, last: _LastFrame) -> Boxes:
+    def _carried_boxes(self, last: _LastFrame, time_s: float) -> Boxes:
         """Boxes (P, 4) for the next frame."""
         row_of = {identity: row for row, identity in enumerate(last.key_people.ids.tolist())}
         rows = np.array([row_of[identity] for identity in last.people.ids.tolist()], np.int64)
-        return carried_boxes(last.key_people[rows], last.people, self.options.point_score)
+        boxes = carried_boxes(last.key_people[rows], last.people, self.options.point_score)
+        if not self.options.steady_joints:
+            return boxes
+        most = math.exp(self.options.box_growth_per_s * max(time_s - last.time_s, 0.0))
+        return bounded_boxes(boxes, last.people.boxes_frame, most)
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:

@@ -83,15 +83,20 @@ class HeatmapCodec:
 
         Cells within `reach` (N,) crop pixels count, the less the farther away they are; without any, the score is 0.
         """
-        cells = self.to_heatmap(points_crop)
-        x, y = np.arange(self.columns) - cells[:, :1], np.arange(self.rows) - cells[:, 1:]
+        distances = self.near(points_crop, reach)
         # Two standard deviations lie within reach.
-        distances = (x[:, None] ** 2 + y[:, :, None] ** 2) / (np.asarray(reach)[:, None, None] / self.stride) ** 2
         near = np.where(distances <= 1, np.exp(-2 * distances), 0) * np.maximum(heatmaps, 0)
         maps = near.reshape(len(near), -1)
         best = maps.argmax(-1)
         points, scores = self._read(heatmaps.reshape(maps.shape), best)
         return points, np.where(maps[np.arange(len(best)), best] > 0, scores, 0).astype(np.float32)
+
+    def near(self, points_crop: Floats, reach: Floats) -> NDArray[np.float64]:
+        """Squared distances (N, h, w) of all cells from points (N, 2), in units of `reach` (N,) crop pixels."""
+        cells = self.to_heatmap(points_crop).astype(np.float64)
+        x, y = np.arange(self.columns) - cells[:, :1], np.arange(self.rows) - cells[:, 1:]
+        distances: NDArray[np.float64] = x[:, None] ** 2 + y[:, :, None] ** 2
+        return distances / (np.asarray(reach, np.float64)[:, None, None] / self.stride) ** 2
 
     def _read(self, maps: Floats, cells: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Points (N, 2) and scores (N,) at one cell (N,) of each flat map (N, h · w)."""

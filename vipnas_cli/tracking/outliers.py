@@ -99,7 +99,7 @@ class JointPaths:
 
     def __init__(self, skeleton: Skeleton = COCO17, options: OutlierOptions = OutlierOptions()) -> None:
         self.options = options
-        self._sigmas = np.array(skeleton.sigmas)
+        self._sigmas, self._flipped = np.array(skeleton.sigmas), np.array(skeleton.flip_order)
         self.reset()
 
     def reset(self) -> None:
@@ -113,11 +113,13 @@ class JointPaths:
         transforms: Sequence[CropTransform],
         key: bool,
         time_s: float,
-    ) -> People:
+        keep: bool = True,
+    ) -> tuple[People, NDArray[np.float32]]:
         """The people of the next frame, given by heatmaps (P, K, h, w) of their crops, each joint on its path.
 
-        The score of a joint that was moved is that of its heatmap in the new place. `key`: whether the key network saw
-        them, which knows nothing of the frames before.
+        The score of a joint that was moved is that of its heatmap in the new place; the heatmap of one that was seen on
+        somebody else's body is left with what is on its path. `key`: whether the key network saw them, which knows
+        nothing of the frames before. Without `keep` the paths are only asked.
         """
         options, points = self.options, finite(people.points_frame)
         sizes = body_sizes(people.boxes_frame)[:, None]
@@ -127,25 +129,48 @@ class JointPaths:
         before, known = self._before(fresh, time_s)
         ahead, gaps = self._ahead(before, sizes, time_s)
         sure = people.scores >= options.sure
-        ahead = replace(ahead, places=ahead.places + _common_shift(points - ahead.places, ahead, noise, sure))
         spreads = np.sqrt(ahead.place_variance + noise)
-        off = np.linalg.norm(points - ahead.places, axis=-1) > options.gate * spreads
-        # A body that moved as a whole begins anew, as those do who are new.
-        new = ~known | ((~off & sure).sum(1) < options.together * sure.sum(1))
+        far = _off(points, ahead.places, spreads * options.gate)
+        others = far & self._of_others(points, ahead.places, sizes)
+        shift = _common_shift(points - ahead.places, spreads, sure & ~others)
+        ahead = replace(ahead, places=ahead.places + shift)
+        off = _off(points, ahead.places, spreads * options.gate)
+        own = sure & ~others
+        # A body that moved as a whole begins anew, as those do who are new; but not on somebody else's.
+        moved = (~off & own).sum(1) < options.together * own.sum(1)
+        new = ~known | (moved & (others.sum(1) < options.together * sure.sum(1)))
         off &= ~new[:, None]
         reach = options.gate * np.sqrt(2 * (noise + (options.rival_speed * sizes * gaps) ** 2))
         ahead, turned = self._turned(ahead, fresh, off, reach, weights * (1.0 if key else options.follower))
+        turned &= ~others
         off &= ~turned
         scores, on_path = people.scores, ~off
         if off.any():
+            heatmaps = _without_others(heatmaps, transforms, ahead.places, spreads * options.gate, others & off)
             points, scores = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
             on_path |= scores >= options.least_score
             points = np.where(on_path[..., None], points, ahead.places)
             noise = np.where(off, noise * weights / np.maximum(scores, LEAST_WEIGHT), noise)
             people = replace(people, points_frame=np.where(off[..., None], points, people.points_frame).astype("f4"))
             people = replace(people, scores=scores)
-        self._keep(self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh))
-        return people
+        if keep:
+            self._keep(self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh))
+        return people, heatmaps
+
+    def _of_others(self, points: Floats, places: Floats, sizes: Floats) -> Flags:
+        """Which points (P, K, 2) lie where the same joint of somebody else should be, or its partner on the other side.
+
+        places (P, K, 2): where the joints of everyone should be; sizes (P, 1) of the bodies.
+        """
+        near = np.zeros(points.shape[:2], np.bool_)
+        # One standard deviation by OKS.
+        reach = 2 * self._sigmas * sizes
+        for order in (slice(None), self._flipped):
+            distances = np.linalg.norm(points[:, None] - places[None, :, order], axis=-1)
+            alike = distances < reach
+            alike[np.arange(len(points)), np.arange(len(points))] = False
+            near |= alike.any(1)
+        return near
 
     def exchange(self, ids: NDArray[np.int64], order: NDArray[np.int64]) -> None:
         """From now on each joint of people with ids (P,) goes on along the path of the joint at `order` (P, K)."""
@@ -244,15 +269,39 @@ def _begun(ids: NDArray[np.int64], points: Floats, noise: Floats, sizes: Floats,
     )
 
 
-def _common_shift(offsets: Floats, ahead: _Paths, noise: Floats, sure: Flags) -> Floats:
+def _off(points: Floats, places: Floats, reach: Floats) -> Flags:
+    """Which points (P, K, 2) are farther than reach (P, K) from their places (P, K, 2)."""
+    off: Flags = np.linalg.norm(points - places, axis=-1) > reach
+    return off
+
+
+def _common_shift(offsets: Floats, spreads: Floats, sure: Flags) -> Floats:
     """How far (P, 1, 2) the sure joints (P, K) are off their paths together, as where a camera pans; else 0."""
     shifts = np.zeros((len(offsets), 1, 2))
-    spreads = np.sqrt(ahead.place_variance + noise)
     for person in np.flatnonzero(sure.sum(1) >= FEWEST_JOINTS):
         shift = np.median(offsets[person, sure[person]], axis=0)
         if np.hypot(*shift) > np.median(spreads[person]):
             shifts[person, 0] = shift
     return shifts
+
+
+def _without_others(
+    heatmaps: NDArray[np.float32],
+    transforms: Sequence[CropTransform],
+    places: Floats,
+    reach: Floats,
+    joints: Flags,
+) -> NDArray[np.float32]:
+    """The heatmaps (P, K, h, w) with zeros farther than reach (P, K) from places (P, K, 2) for some joints (P, K)."""
+    if not joints.any():
+        return heatmaps
+    heatmaps = heatmaps.copy()
+    for person in np.flatnonzero(joints.any(1)).tolist():
+        transform, own = transforms[person], joints[person]
+        codec = HeatmapCodec(transform.height, transform.width)
+        near = codec.near(transform.to_crop(places[person, own]), transform.scale * reach[person, own]) <= 1
+        heatmaps[person, own] *= near
+    return heatmaps
 
 
 def _next_peaks(
