@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from tests.report.test_tracks import FRAMES
+from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.report.charts import POINTS, Axis, Curve, clock, line_chart, ticks_of_time
 from vipnas_cli.report.page import Subject, page_of
@@ -42,15 +42,15 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def subject(name: str = "clip.mp4") -> Subject:
+def subject(frames: list[FrameResult], name: str = "clip.mp4") -> Subject:
     summary = {"fps": 12.5, "busy_s": {"decode": 1.5}, "wall_s": 2, "command": ["vipnas", "a b"]}
     facts = RunFacts.of({**summary, "notes": ["<b>no sound</b>"]})
     poster = poster_of(0.5, np.full((900, 1600, 3), 90, np.uint8))
-    return Subject(name, clip_of(FRAMES, COCO17), (poster,), facts.figures, facts.settings, facts.stages, facts.wall_s)
+    return Subject(name, clip_of(frames, COCO17), (poster,), facts.figures, facts.settings, facts.stages, facts.wall_s)
 
 
-def test_the_page_is_well_formed_and_loads_nothing() -> None:
-    page = page_of([subject(), subject("other.mp4")])
+def test_the_page_is_well_formed_and_loads_nothing(frames: list[FrameResult]) -> None:
+    page = page_of([subject(frames), subject(frames, "other.mp4")])
     tags = Reader(page).tags
     addresses = [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
     assert {address.partition(",")[0] for address in addresses if address} == {
@@ -64,16 +64,16 @@ def test_the_page_is_well_formed_and_loads_nothing() -> None:
         assert fact in page
 
 
-def test_names_and_notes_are_text() -> None:
-    page = page_of([subject('</script><img src="https://x.invalid" onerror=alert(1)>&.mp4')])
+def test_names_and_notes_are_text(frames: list[FrameResult]) -> None:
+    page = page_of([subject(frames, '</script><img src="https://x.invalid" onerror=alert(1)>&.mp4')])
     Reader(page)
     assert "x.invalid&quot; onerror" in page
     assert '<img src="http' not in page
     assert "<b>no sound" not in page
 
 
-def test_a_clip_without_people_and_one_without_frames_are_told() -> None:
-    nobody = Subject("empty", clip_of([FRAMES[3]], COCO17))
+def test_a_clip_without_people_and_one_without_frames_are_told(frames: list[FrameResult]) -> None:
+    nobody = Subject("empty", clip_of([frames[3]], COCO17))
     assert "Nobody was found" in page_of([nobody])
     Reader(page_of([Subject("nothing", clip_of([], COCO17))]))
 
