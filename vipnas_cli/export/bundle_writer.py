@@ -101,8 +101,11 @@ def set_detector(folder: Path, parts: DetectorParts, weights: FloatStorage = "fp
     manifest = _manifest(folder)
     row, exported = _detector(folder, parts, weights)
     # A verifier judges boxes, whoever found them.
-    verifier = (manifest["detector"] or {}).get("verifier")
+    before = manifest["detector"] or {}
+    verifier = before.get("verifier")
     _write(folder, {**manifest, "detector": {**row, **({"verifier": verifier} if verifier else {})}})
+    if before.get("file", row["file"]) != row["file"]:
+        inside(folder, before["file"], WeightsError).unlink(missing_ok=True)
     return exported
 
 
