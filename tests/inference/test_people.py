@@ -116,10 +116,9 @@ def test_a_verifier_finds_those_of_whom_the_detector_is_unsure_and_drops_others(
     boxes, scores = source.boxes(bright_corner(), 0)
     np.testing.assert_allclose(boxes, [[80, 64, 120, 124]])
     np.testing.assert_allclose(scores, [np.sqrt(0.3 * 0.9)], rtol=1e-6)
-    # The second of two boxes that overlap so much is not asked about.
-    assert source.verified == 2
+    assert source.verified == 3
     # A crop shows half as much again as its box.
-    crop = believer.shown[0][1][:, :, 0]
+    crop = believer.shown[0][2][:, :, 0]
     assert (crop[7:25, 5:19] > 128).all()
     assert (crop[:4] < 128).all()
     assert (crop[:, :3] < 128).all()

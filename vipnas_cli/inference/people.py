@@ -19,6 +19,8 @@ from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, n
 from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.pose.oks import oks
 
+# Boxes that a verifier chooses from may overlap more than those of two people do: fewer of them cost recall.
+CANDIDATE_OVERLAP = 0.65
 # Below this a detector sees people everywhere.
 LEAST_CANDIDATE = 0.05
 MOST_CANDIDATES = 60
@@ -111,10 +113,12 @@ class DetectorSource:
         fitted = self.letterbox.of(image)
         scores, cells = self.detector.detect(fitted.picture)
         # A geometric mean reaches the threshold only if both confidences reach its square.
-        least = self.threshold if self.verifier is None else max(self.threshold**2, LEAST_CANDIDATE)
+        least, overlap = self.threshold, self.overlap
+        if self.verifier is not None:
+            least, overlap = max(self.threshold**2, LEAST_CANDIDATE), CANDIDATE_OVERLAP
         voting = scores >= VOTING_SHARE * least
         found, found_scores = cells[voting], scores[voting]
-        keep = nms(found, found_scores, self.overlap)
+        keep = nms(found, found_scores, overlap)
         keep = keep[found_scores[keep] >= least]
         # Detector boxes measure from the picture's edge, half a pixel outside the first pixel's centre.
         return fitted.to_frame(vote_boxes(found, found_scores, keep)), found_scores[keep]
