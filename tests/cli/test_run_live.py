@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import av
@@ -39,13 +40,16 @@ def start(folder: Path, *arguments: str, **options: object) -> subprocess.Popen[
 
 def test_a_stream_that_stalls_ends_with_whole_files(tmp_path: Path, clip: Path) -> None:
     """The server goes on holding the connection without a word, so nothing but the signal ends the run."""
+    enough = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):
                 data = clip.read_bytes()
-                for place in range(0, len(data), 2000):
+                for place in cycle(range(0, len(data), 2000)):
+                    if enough.is_set():
+                        break
                     connection.sendall(data[place : place + 2000])
                     time.sleep(0.05)
                 connection.recv(1)
@@ -58,6 +62,8 @@ def test_a_stream_that_stalls_ends_with_whole_files(tmp_path: Path, clip: Path) 
             time.sleep(0.02)
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
+        enough.set()
+        time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told

@@ -33,7 +33,7 @@ class LiveReader:
     """Iterates over the pictures of a camera or a stream, once, until `end_s`, `stop` or its end.
 
     A picture that nobody has taken gives way to the next. Pictures are numbered as they come, so that a gap in the
-    numbers tells of dropped ones. Times count from the first picture.
+    numbers tells of dropped ones. Numbers and times begin with the picture that is there when one is asked for.
     `damaged` counts pictures that came out corrupt, and a stream that was lost for good.
     """
 
@@ -47,10 +47,11 @@ class LiveReader:
         self._start_s, self._end_s = start_s or 0.0, end_s
         self._waiting: Frame | None = None
         self._changed = threading.Condition()
-        self._ended = self._stopped = False
+        self._clock = _Clock()
+        self._wanted = self._ended = self._stopped = False
         self._failure: VipnasError | None = None
         self._described: VideoInfo | None = None
-        self._connections = self._late = self._damaged_before = 0
+        self._connections = self._received = self._late = self._damaged_before = 0
         self._lost = False
         self._reader: VideoReader | None = None
         # A thread that waits for a stalled stream must not hold up the end of the program.
@@ -108,6 +109,8 @@ class LiveReader:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is not None or self._ended or self._stopped)
             frame, self._waiting = self._waiting, None
+            if not self._wanted and frame is not None:
+                self._wanted, frame = True, self._clock.timed(frame)
             if frame is None and self._failure is not None and not self._stopped:
                 raise self._failure
             return None if self._stopped else frame
@@ -127,19 +130,18 @@ class LiveReader:
                 self._changed.notify_all()
 
     def _take_connections(self) -> None:
-        clock = _Clock()
         deadline, wait_s = 0.0, FIRST_WAIT_S
         while not self._stopped:
-            before = clock.pictures
+            before = self._received
             try:
-                if self._take_one(clock):
+                if self._take_one():
                     return
             except VideoError:
-                if not clock.pictures:
+                if not self._received:
                     raise
             if not isinstance(self._origin, Stream):
                 return
-            if clock.pictures > before:
+            if self._received > before:
                 deadline, wait_s = time.monotonic() + PATIENCE_S, FIRST_WAIT_S
             if time.monotonic() + wait_s > deadline:
                 self._lost = True
@@ -148,19 +150,21 @@ class LiveReader:
                 self._changed.wait_for(lambda: self._stopped, wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    def _take_one(self, clock: _Clock) -> bool:
+    def _take_one(self) -> bool:
         """The pictures of one connection; whether no more are wanted."""
         with VideoReader(self._origin) as reader:
             self._connections += 1
             # Nothing is wrong with a connection that begins between two key frames.
             self._damaged_before -= reader.damaged
             self._reader = reader
-            clock.connect()
+            with self._changed:
+                self._clock.connect()
             if self._described is None:
                 self._described = self._describe(reader.info)
             try:
                 for frame in reader:
-                    if self._stopped or self._offer(clock.timed(frame)):
+                    self._received += 1
+                    if self._stopped or self._offer(self._sized(frame)):
                         return True
             finally:
                 self._reader = None
@@ -180,20 +184,25 @@ class LiveReader:
 
     def _offer(self, frame: Frame) -> bool:
         """Puts a picture in the queue if it is wanted; whether it lies behind the last one that is."""
-        if self._end_s is not None and frame.time_s >= self._end_s:
-            return True
-        if frame.time_s < self._start_s or frame.index % self._stride:
-            return False
-        assert self._described is not None
-        size = self._described.width, self._described.height
-        if (frame.image.shape[1], frame.image.shape[0]) != size:
-            image = np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            frame = replace(frame, image=image)
         with self._changed:
-            self._late += self._waiting is not None
+            if self._wanted:
+                frame = self._clock.timed(frame)
+                if self._end_s is not None and frame.time_s >= self._end_s:
+                    return True
+                if frame.time_s < self._start_s or frame.index % self._stride:
+                    return False
+                self._late += self._waiting is not None
             self._waiting = frame
             self._changed.notify_all()
         return False
+
+    def _sized(self, frame: Frame) -> Frame:
+        """A picture in the size of the first one, which another connection may not have."""
+        assert self._described is not None
+        size = self._described.width, self._described.height
+        if (frame.image.shape[1], frame.image.shape[0]) == size:
+            return frame
+        return replace(frame, image=np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8))
 
     def _events(self) -> tuple[str, ...]:
         events = []

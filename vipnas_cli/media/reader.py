@@ -120,7 +120,7 @@ class VideoReader:
         if self._pipe is not None and self._pipe.interrupted:
             return KeyboardInterrupt()
         if not decoded and self._pipe is not None and self._container.format.name.startswith("mov"):
-            what = f"the index of {self._path} comes behind its pictures, too late for a pipe"
+            what = f"the index of {self._path} comes behind its pictures, too late for what is read once"
             return VideoError(what, "Name the file itself, or write it with -movflags +faststart.")
         if not decoded:
             return VideoError(f"not one frame of {self._path} can be decoded", "Check that it plays in a video player.")
