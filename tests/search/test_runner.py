@@ -155,7 +155,7 @@ def test_measured_milliseconds_are_kept(
         asked.append(plan)
         return plan.arch.height / 10
 
-    monkeypatch.setattr("vipnas_cli.search.task.measured_ms", fake)
+    monkeypatch.setattr("vipnas_cli.search.plan_times.measured_ms", fake)
     plan = replace(small_task.plan, budget=Budget(8.5, "ms"), measure=1, evaluations=4, baselines=False)
     task = replace(small_task, plan=plan)
     _, outcome = run_with(task, Ranks(), tmp_path)

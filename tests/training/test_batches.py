@@ -94,7 +94,7 @@ def test_clips_of_stills_move_their_crops_and_limbs_and_points_stay_on_pixels() 
         x, y = row.points_frame[9].round().astype(int)
         row.points_frame[9] = x, y
         dark[row.image][y - 1 : y + 2, x - 1 : x + 2] = 255
-    still = ClipOptions((64, 32), ((64, 32),) * 3, 6, stills=1.0)
+    still = ClipOptions(((64, 32),), ((64, 32),) * 3, 6, stills=1.0)
     source = ClipBatches(ClipSource({}, ()), StillSource(dark, ((rows, 1.0),)), still, NO_AUGMENTATION, 2)
     batch = source.batch(0)
     paths = torch.stack(batch.points_crop)[:, :, 9]
