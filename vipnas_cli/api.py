@@ -15,6 +15,7 @@ import numpy as np
 from vipnas_cli.arrays import Image
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.choosing import parse_person, parse_region
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
@@ -43,6 +44,8 @@ class TrackerSettings(TypedDict, total=False):
     weights: Path | str | None
     boxes: Path | str | PeopleSource | None
     max_people: int
+    person: str | int | None
+    region: str | None
     detector_size: int | None
     detect_every_s: float | None
     verify: bool | None
@@ -58,7 +61,11 @@ class PoseTracker:
     `budget`: mean cost per person and frame, such as "0.5GFLOPs" or "12ms"; the best pipeline within it runs.
     `weights`: a folder or file of pipelines, or one exported network, in place of the bundled ones.
     `boxes`: a file of boxes by frame, "whole" for one person who fills the frame, or a people source of your own, in
-    place of the own detector; `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
+    place of the own detector.
+    `max_people`: who is followed stays so while there, newcomers come by how large and central they are. `person`:
+    "largest", "central" or "x,y" is one person, chosen anew only when lost; an id is that one alone. `region`:
+    "x,y,width,height" in pixels or shares of the picture: nobody outside is followed.
+    `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
     None: as it comes; the bundled detector comes with a verifier, imported ones without).
     `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
     coreml. `workload`: the video that a budget in frames per second is measured on.
@@ -71,6 +78,8 @@ class PoseTracker:
     weights: Path | str | None = field(default=None, kw_only=True)
     boxes: Path | str | PeopleSource | None = field(default=None, kw_only=True)
     max_people: int = field(default=TrackerOptions.max_people, kw_only=True)
+    person: str | int | None = field(default=None, kw_only=True)
+    region: str | None = field(default=None, kw_only=True)
     detector_size: int | None = field(default=None, kw_only=True)
     detect_every_s: float | None = field(default=None, kw_only=True)
     verify: bool | None = field(default=TrackerOptions.verify, kw_only=True)
@@ -92,7 +101,14 @@ class PoseTracker:
         budget = self.budget or default_budget(weights)
         budget = Budget.parse(budget) if isinstance(budget, str) else budget
         every_s = TrackerOptions.detect_every_s if self.detect_every_s is None else self.detect_every_s
-        options = TrackerOptions(self.max_people, self.detector_size, every_s, self.verify)
+        options = TrackerOptions(
+            self.max_people,
+            person=None if self.person is None else parse_person(str(self.person)),
+            region=None if self.region is None else parse_region(self.region),
+            detector_size=self.detector_size,
+            detect_every_s=every_s,
+            verify=self.verify,
+        )
         workload = self.workload and replace(self.workload, options=options, detects=boxes is None)
         self.choice = found = choose(weights, budget, RuntimeOptions(self.threads, self.provider), workload)
         self.tracker = open_tracker(found.pipeline, found.bundle.detector, found.runtime, options, boxes)

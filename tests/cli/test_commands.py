@@ -23,7 +23,8 @@ COMMANDS = {
     "run": """
         INPUT --start --end --stride=1 --picture-rate=25.0 --live/--no-live --jobs/-j=1 --skip-existing --shard
         --budget/-b --weights --threads=0 --provider=auto --boxes --detect-every --detector-size
-        --verify/--no-verify --max-people=20 --out/-o --angles --smooth=auto --overwrite --audio/--no-audio=True
+        --verify/--no-verify --max-people=20
+        --person --roi --out/-o --angles --smooth=auto --overwrite --audio/--no-audio=True
         --steadiness --background=picture --blur-faces --trails=0.0 --trail-of --bar/--no-bar=True
         --json --quiet/-q --verbose/-v --progress=auto --log-file
     """,

@@ -20,6 +20,7 @@ from vipnas_cli.inference.tracker import (
     DETECTED_EVIDENCE,
     REST_S,
     SCORE_FLOOR,
+    SPARE_BOXES,
     TrackerOptions,
     detector_as_run,
     detector_source,
@@ -66,6 +67,7 @@ def test_what_a_detector_finds_has_to_prove_itself_and_is_asked_for_now_and_then
         detect_every_frames=DETECT_EVERY_FRAMES,
         rest_s=REST_S,
         new_evidence=DETECTED_EVIDENCE,
+        spare_boxes=SPARE_BOXES,
     )
     assert propagation_options(TrackerOptions(detect_every_s=0), Nobody()).detect_every_s == 0
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
+
 from vipnas_cli.inference.changes import Thumbnail, thumbnail
 from vipnas_cli.inference.propagator import Propagator, Step
 from vipnas_cli.media.frames import Frame, FrameResult
@@ -22,19 +24,32 @@ from vipnas_cli.tracking.smoothing import Smoother
 # Frames that wait between two stages; enough to even out, few enough to keep memory flat. Decoding hands over as many
 # at once, because threads that take turns with every frame drive each other's data out of the cache.
 WAITING = 4
+# Whoever is away for so many seconds at the end is lost, unless the last box was so near the edge (a share of the
+# picture).
+LOST_S, EDGE = 0.5, 0.02
 Decoded = tuple[Frame, Thumbnail]
+
+
+@dataclass(frozen=True)
+class LastSeen:
+    """When somebody was seen last, in seconds, and whether that was at the edge of the picture."""
+
+    time_s: float
+    at_edge: bool
 
 
 @dataclass
 class RunStatistics:
-    """What a run did: frames, crops per position, looks for people, frames of each id, reasons of key frames, busy
-    seconds; how steady the numbers are, if that was measured."""
+    """What a run did: frames, crops per position, looks for people, frames and last sighting of each id, reasons of key
+    frames, busy seconds; how steady the numbers are, if that was measured."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
     looks: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     people: Counter[int] = field(default_factory=Counter)
+    last_seen: dict[int, LastSeen] = field(default_factory=dict)
+    time_s: float = 0.0
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall_s: float = 0.0
     interrupted: bool = False
@@ -47,8 +62,20 @@ class RunStatistics:
         """Frames that the key network saw."""
         return sum(self.reasons.values())
 
-    def add(self, step: Step) -> None:
+    @property
+    def lost(self) -> dict[int, float]:
+        """Who was lost inside the picture for good, well before the end, and when in seconds, by id."""
+        seen = self.last_seen.items()
+        return {i: last.time_s for i, last in seen if not last.at_edge and self.time_s - last.time_s >= LOST_S}
+
+    def add(self, step: Step, frame: Frame) -> None:
         """Counts one frame."""
+        height, width = frame.image.shape[:2]
+        boxes, edge = step.people.boxes_frame, EDGE * max(height, width)
+        at_edge = (boxes[:, :2] <= edge).any(1) | (boxes[:, 2:] >= np.array([width, height]) - edge).any(1)
+        for identity, close in zip(step.people.ids.tolist(), at_edge.tolist(), strict=True):
+            self.last_seen[identity] = LastSeen(frame.time_s, close)
+        self.time_s = frame.time_s
         self.frames += 1
         self.crops[step.position] += step.crops
         self.looks += step.looked
@@ -124,7 +151,7 @@ def process(
             else:
                 # Rows are written faster than handed over.
                 write(frame, step.people, step.reason is not None)
-            statistics.add(step)
+            statistics.add(step, frame)
             on_frame(statistics)
     except KeyboardInterrupt:
         statistics.interrupted = True

@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, is_still, moves_at_border, thumbnail
+from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.crops import (
     CropPoses,
     FramePoses,
@@ -25,7 +26,7 @@ from vipnas_cli.inference.crops import (
 )
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.joining import joined, median_moves
-from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again
+from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again, owners_of
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource
 from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.boxes import areas_of
@@ -45,6 +46,9 @@ KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 class PropagationOptions:
     """When to trust a pose and when to look again; scores in 0–1.
 
+    `max_people`: more are not followed; who is followed already comes first, then those whom `focus` means. Only people
+    in the `region` are, and with an `identity` only that one is told. So many `spare_boxes` are looked at for newcomers
+    who turn out to be nobody.
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
     gives boxes means them).
@@ -60,6 +64,10 @@ class PropagationOptions:
     """
 
     max_people: int = 20
+    focus: Focus = Focus()
+    region: Region | None = None
+    identity: int | None = None
+    spare_boxes: int = 0
     point_score: float = 0.3
     lost_score: float = 0.3
     new_score: float = 0.45
@@ -165,7 +173,13 @@ class Propagator:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
         small = thumbnail(image) if small is None else small
         reason = self._reason(small, image.shape[:2])
-        return self._key(image, frame_index, time_s, small, reason) if reason else self._follow(image, time_s, small)
+        if reason is None:
+            found = self._follow(image, time_s, small)
+        else:
+            found = self._key(image, frame_index, time_s, small, reason)
+        if self.options.identity is None:
+            return found
+        return replace(found, people=found.people[found.people.ids == self.options.identity])
 
     def _reason(self, small: Thumbnail, size: tuple[int, ...]) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
@@ -237,12 +251,40 @@ class Propagator:
             found, confidence = self.source.boxes(seen.image, frame_index)
         carried = self._carried_boxes(last, time_s) if last else np.zeros((0, 4), np.float32)
         before = last.people.ids if last else np.zeros(0, np.int64)
-        asked = candidates((found, confidence), carried, before, self.options.max_people)
+        size = (seen.image.shape[0], seen.image.shape[1])
+        if self.options.region is not None:
+            inside, still = self.options.region.holds(found, size), self.options.region.holds(carried, size)
+            found, confidence, carried, before = found[inside], confidence[inside], carried[still], before[still]
+        found, confidence, beyond = self._first(found, confidence, carried, size)
+        limit = self.options.max_people + self.options.spare_boxes
+        asked = candidates((found, confidence), carried, before, limit)
         poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
         people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
         on_paths = self._on_paths(people, poses, asked.owners, time_s)
         again = found_again(asked, on_paths, self.estimator.skeleton)
-        return _KeyView(asked, poses, people, again, self._believed(people, on_paths, asked, again))
+        keep = self._believed(people, on_paths, asked, again)
+        chosen = self._chosen(keep, asked, again, size)
+        asked = replace(asked, left_out=asked.left_out + beyond + len(keep) - len(chosen))
+        return _KeyView(asked, poses, people, again, chosen)
+
+    def _first(
+        self, found: Boxes, confidence: Scores, carried: Boxes, size: tuple[int, int]
+    ) -> tuple[Boxes, Scores, int]:
+        """The found boxes that are looked at, and how many are not: those of people who are followed come first."""
+        owned = owners_of(found, carried) != NOBODY
+        room = self.options.max_people + self.options.spare_boxes - (len(carried) - int(owned.sum()))
+        if len(found) <= room:
+            return found, confidence, 0
+        order = np.lexsort((-self.options.focus.ranks(found, size), ~owned))[: max(room, 0)]
+        return found[np.sort(order)], confidence[np.sort(order)], len(found) - len(order)
+
+    def _chosen(self, keep: Ids, asked: Candidates, again: Ids, size: tuple[int, int]) -> Ids:
+        """Those of the believed people `keep` who are followed: whoever was, then whom the focus means."""
+        if len(keep) <= self.options.max_people:
+            return keep
+        followed = (asked.owners[keep] != NOBODY) | (again[keep] >= 0)
+        order = np.lexsort((-self.options.focus.ranks(asked.boxes_frame[keep], size), ~followed))
+        return keep[np.sort(order[: self.options.max_people])]
 
     def _on_paths(self, people: People, poses: CropPoses, ids: Ids, time_s: float) -> People:
         """The people of a key frame, the joints of those whose ids (P,) are known by their boxes on their paths."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import (
@@ -30,6 +31,8 @@ DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S = 0.25, 4, 1.0
 # What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
 # below, most people are above at one of the first detections.
 DETECTED_EVIDENCE = 0.36
+# A detector's boxes that are looked at beyond those who may be followed: some of them are nobody.
+SPARE_BOXES = 3
 # Average precision wants everything that a detector has seen, ranked; below this it sees people everywhere.
 SCORE_FLOOR = 0.05
 # Boxes that a verifier sees for each person that may be there.
@@ -40,12 +43,15 @@ CANDIDATES_PER_PERSON = 3
 class TrackerOptions:
     """What may be chosen about a run beside its networks and its boxes.
 
+    `person`: whom to follow alone, or the id to tell of alone; `region`: where people are followed, None: everywhere.
     `detector_size`: longer side in pixels of the picture that the detector sees, None for its own. `detect_every_s`:
     see PropagationOptions; it holds for detectors. `verify`: whether a verifier sees the detector's boxes, None: if one
     comes with the detector. `early_keys` and `fusion` are switched off for ablations only.
     """
 
     max_people: int = 20
+    person: Focus | int | None = None
+    region: Region | None = None
     detector_size: int | None = None
     detect_every_s: float = DETECT_EVERY_S
     verify: bool | None = None
@@ -144,7 +150,15 @@ def propagator_of(
 
 def propagation_options(options: TrackerOptions, source: PeopleSource) -> PropagationOptions:
     """Given boxes are taken at every key frame and believed; a detector costs time and errs."""
-    found = PropagationOptions(max_people=options.max_people, early_keys=options.early_keys, fusion=options.fusion)
+    one = isinstance(options.person, Focus)
+    found = PropagationOptions(
+        max_people=1 if one else options.max_people,
+        focus=options.person if isinstance(options.person, Focus) else Focus(),
+        region=options.region,
+        identity=options.person if isinstance(options.person, int) else None,
+        early_keys=options.early_keys,
+        fusion=options.fusion,
+    )
     if isinstance(source, GivenBoxesSource | WholeFrameSource):
         return found
     return replace(
@@ -154,4 +168,5 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
         detect_every_frames=DETECT_EVERY_FRAMES,
         rest_s=REST_S,
         new_evidence=DETECTED_EVIDENCE,
+        spare_boxes=SPARE_BOXES,
     )

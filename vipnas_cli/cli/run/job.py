@@ -95,6 +95,8 @@ def _tracker(options: RunOptions) -> PoseTracker:
         weights=options.weights,
         boxes=options.boxes,
         max_people=options.max_people,
+        person=options.person,
+        region=options.roi,
         detector_size=options.detector_size,
         detect_every_s=options.detect_every_s,
         verify=options.verify,

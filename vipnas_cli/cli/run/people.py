@@ -56,4 +56,32 @@ class PeopleOptions:
             rich_help_panel="Input",
         ),
     ] = None
-    max_people: Annotated[int, typer.Option(min=1, help="At most so many people.", rich_help_panel="Input")] = 20
+    max_people: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="At most so many people: whoever is followed stays so while there, newcomers come by how large and "
+            "central they are.",
+            rich_help_panel="Input",
+        ),
+    ] = 20
+    person: Annotated[
+        str | None,
+        typer.Option(
+            metavar="largest|central|X,Y|ID",
+            help="Follow one person: the largest, the one nearest the centre, or the one at a point (pixels, or shares "
+            "of the picture as 0.5,0.5); when lost, another is chosen so. A number: tell of this id only.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="Follow only people whose middle is in this rectangle, in pixels or shares of the picture as "
+            "0.25,0,0.5,1.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None

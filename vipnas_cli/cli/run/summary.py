@@ -97,10 +97,12 @@ class RunReport:
     def all_notes(self) -> tuple[str, ...]:
         """What was chosen or lost, in sentences."""
         most, found = self.tracker.propagator.options.max_people, self.statistics
-        if not found.most_left_out:
-            return self.notes
+        notes = (*self.notes, *_lost(found.lost))
+        # Whoever asks for one person misses nobody else.
+        if not found.most_left_out or self.tracker.propagator.options.focus.rule != "prominent":
+            return notes
         told = f"on {found.crowded_frames} key frames up to {found.most_left_out} boxes beyond --max-people {most}"
-        return (*self.notes, f"{told} were left out; --max-people {most + found.most_left_out} takes them")
+        return (*notes, f"{told} were left out; --max-people {most + found.most_left_out} takes them")
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -202,6 +204,17 @@ def _people(frames: Counter[int]) -> str:
     if len(ids) > LISTED_PEOPLE:
         listed.append(f"{len(ids) - LISTED_PEOPLE} more")
     return f"{len(ids)}{': ' if listed else ''}{', '.join(listed)}"
+
+
+def _lost(lost: dict[int, float]) -> Iterator[str]:
+    """Who was lost and when, and what helps."""
+    if lost:
+        who = [f"id {person} at {time_s:.1f} s" for person, time_s in sorted(lost.items())]
+        more = f" and {len(who) - LISTED_PEOPLE} more" if len(who) > LISTED_PEOPLE else ""
+        yield (
+            f"lost inside the picture: {', '.join(who[:LISTED_PEOPLE])}{more}; --detect-every 0 looks for people more "
+            "often, a larger --budget sees them better, --detector-size 640 finds smaller ones"
+        )
 
 
 def _steadiness(found: Steadiness) -> str:

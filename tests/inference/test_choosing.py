@@ -1,0 +1,116 @@
+"""Who is followed where not everyone is."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.choosing import Focus, Region, parse_person, parse_region
+from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.people import GivenBoxesSource
+from vipnas_cli.inference.pipeline import RunStatistics
+from vipnas_cli.inference.propagator import PropagationOptions, Propagator, Step
+from vipnas_cli.media.frames import Frame
+from vipnas_cli.pose import People, Skeleton
+from vipnas_cli.spec import FAST_BASE, Plan
+from vipnas_cli.tracking.ids import IdentityTracker
+
+DOTS = Skeleton("dots", ("nose", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1),), (0.05,) * 5)
+POINTS = np.array([[50, 30], [30, 60], [70, 60], [40, 110], [60, 110]], np.float32)
+SIZE = (200, 400)
+# At the left edge, in the middle, and large at the right edge.
+LEFT, MIDDLE, LARGE = [0, 50, 60, 150], [170, 50, 230, 150], [280, 20, 400, 200]
+BOXES = np.array([LEFT, MIDDLE, LARGE], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [("largest", 2), ("central", 1), ("20,100", 0), ("0.9,0.5", 2), ("62,100", 0)],
+)
+def test_a_rule_means_the_person_that_it_says(text: str, first: int) -> None:
+    focus = parse_person(text)
+    assert isinstance(focus, Focus)
+    assert focus.ranks(BOXES, SIZE).argmax() == first
+    assert len(focus.ranks(BOXES[:0], SIZE)) == 0
+
+
+def test_prominent_is_large_and_central() -> None:
+    assert Focus().ranks(BOXES[:2], SIZE).argmax() == 1
+    assert Focus().ranks(BOXES, SIZE).argmax() == 2
+
+
+def test_a_region_is_in_pixels_or_in_shares() -> None:
+    np.testing.assert_array_equal(parse_region("100,0,200,200").holds(BOXES, SIZE), [False, True, False])
+    np.testing.assert_array_equal(parse_region("0.25,0,0.75,1").holds(BOXES, SIZE), [False, True, True])
+    np.testing.assert_array_equal(Region(0, 0, 1, 1).holds(BOXES, SIZE), [True] * 3)
+
+
+@pytest.mark.parametrize("text", ["", "tallest", "1,2,3", "-1,2", "nan,1", "1.5"])
+def test_other_persons_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="names no person"):
+        parse_person(text)
+
+
+@pytest.mark.parametrize("text", ["", "0,0,0,1", "1,2,3", "a,b,c,d"])
+def test_other_regions_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="region"):
+        parse_region(text)
+
+
+def painted(*columns: float, nobody: tuple[int, ...] = ()) -> np.ndarray:
+    image = np.zeros((160, 400, 3), np.uint8)
+    for index, column in enumerate(columns):
+        for keypoint, (x, y) in enumerate((POINTS + np.array([column, 0])).astype(int)):
+            if index not in nobody:
+                image[y - 2 : y + 3, x - 2 : x + 3] = (10 * (keypoint + 1), 255, 0)
+    return image
+
+
+def followed(options: PropagationOptions, columns: list[tuple[float, ...]]) -> list[np.ndarray]:
+    """The left edges of the boxes of those who are followed while people stand at `columns`."""
+    given = {
+        i: np.array([[20 + x, 20, 80 + x, 120, 0.9 - 0.1 * n] for n, x in enumerate(row)], np.float32)
+        for i, row in enumerate(columns)
+    }
+    estimator = PaintedEstimator((Plan(FAST_BASE),), DOTS)
+    found = Propagator(estimator, GivenBoxesSource(given), IdentityTracker(DOTS), options)
+    return [found.step(painted(*row), i, i / 30).people.boxes_frame[:, 0] for i, row in enumerate(columns)]
+
+
+def test_one_person_is_the_most_prominent_and_stays_so_while_there() -> None:
+    options = PropagationOptions(max_people=1, spare_boxes=3)
+    walk = [(0.0, 150.0 + 20 * i) for i in range(6)]
+    # The first of the source stands at the edge; the other one walks there and is followed on.
+    for row, edges in zip(walk, followed(options, walk), strict=True):
+        np.testing.assert_allclose(edges, [20 + row[1]], atol=1)
+
+
+def test_whoever_is_nobody_takes_no_place() -> None:
+    options = PropagationOptions(max_people=1, spare_boxes=3)
+    boxes = np.array([[170, 20, 230, 120, 0.9], [20, 20, 80, 120, 0.5]], np.float32)
+    source = GivenBoxesSource({0: boxes})
+    found = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS), options)
+    people = found.step(painted(0, 150, nobody=(1,)), 0, 0.0).people
+    np.testing.assert_array_equal(people.boxes_frame, boxes[1:, :4])
+    assert people.ids.tolist() == [0]
+
+
+def test_outside_the_region_is_nobody_and_an_id_is_that_one_alone() -> None:
+    rows = [(0.0, 150.0, 300.0)] * 2
+    region = PropagationOptions(region=Region(100, 0, 150, 160))
+    assert [edges.tolist() for edges in followed(region, rows)] == [[170.0]] * 2
+    assert [edges.tolist() for edges in followed(PropagationOptions(identity=1), rows)] == [[170.0]] * 2
+    assert [edges.tolist() for edges in followed(PropagationOptions(identity=9), rows)] == [[]] * 2
+
+
+def test_whoever_vanishes_inside_the_picture_is_lost_and_whoever_leaves_it_is_not() -> None:
+    statistics = RunStatistics()
+    for index in range(20):
+        edges = [150.0] * (index < 5) + [340.0] * (index < 5) + [60.0]
+        boxes = np.array([[x, 20, x + 60, 120] for x in edges], np.float32)
+        ids = [0, 1, 2] if index < 5 else [2]
+        scores = np.ones((len(ids), 5), np.float32)
+        people = People(np.array(ids), boxes, np.zeros((len(ids), 5, 2), np.float32), scores)
+        statistics.add(Step(people, 0, None, 0), Frame(index, index, Fraction(1, 20), painted()))
+    assert statistics.lost == {0: 0.2}
