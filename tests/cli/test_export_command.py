@@ -251,6 +251,19 @@ def test_export_writes_through_no_link_in_its_folder(tmp_path: Path, name: str) 
     assert not victim.exists()
 
 
+def test_a_detector_takes_the_place_of_another_whose_file_goes(tmp_path: Path) -> None:
+    checkpoint, folder = tmp_path / "detector.safetensors", tmp_path / "got"
+    net = PersonDetector(arch(64))
+    save_checkpoint(checkpoint, net.state_dict(), {"kind": "detector", "arch": net.arch.to_json()})
+    set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "detector.onnx").rename(folder / "theirs.onnx")
+    manifest["detector"]["file"] = "theirs.onnx"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
+    assert {path.name for path in folder.iterdir()} == {"detector.onnx", "manifest.json"}
+
+
 def pose_checkpoint(folder: Path) -> Path:
     path, net = folder / "pose.safetensors", PoseNet(arch(64))
     save_checkpoint(path, net.state_dict(), {"kind": "pose", "plan": Plan(arch(64)).to_json(), "keypoints": 17})
