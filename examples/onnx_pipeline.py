@@ -7,7 +7,7 @@ manifest. BOXES.csv has a row per person box, `frame,x,y,width,height`, and need
 each cycle. One person per frame keeps this short; networks take any number at once, along their first axis `people`.
 
 The poses agree with those of `vipnas run VIDEO --boxes BOXES.csv` to a tenth of a pixel. What `vipnas run` does beyond
-this: finding people, ids, key frames that come early, and the vote on left and right.
+this: finding people, ids, key frames that come early, the vote on left and right, and joints put back on their paths.
 
 Everything is in pixels; (0, 0) is the centre of the first pixel.
 Shapes: K keypoints, H, W crop pixels, h = H/4, w = W/4 heatmap cells.
@@ -30,6 +30,7 @@ PADDING = 1.25  # how much larger the crop is than the box
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
 MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
+SHARE = 0.5  # of the frame before in the heatmaps of a follower
 
 KEYPOINTS = (  # those of COCO, the skeleton coco17 of the manifest
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
@@ -128,7 +129,7 @@ def fitted(cells: np.ndarray) -> np.ndarray:
 @dataclass
 class Pose:
     """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps, and how
-    far a follower saw the person move (2,)."""
+    far the person moved (2,), if that is known."""
 
     points: np.ndarray
     scores: np.ndarray
@@ -144,13 +145,17 @@ def median_move(before: Pose, points: np.ndarray, scores: np.ndarray) -> np.ndar
     return np.median((points - before.points)[trusted], axis=0) if trusted.any() else np.zeros(2)
 
 
-def remembered(heatmaps: np.ndarray, crop: Crop, last: Pose) -> np.ndarray:
-    """Heatmaps (K, h, w) of a key frame, weighted by where the follower before saw each keypoint, as the person moved.
+def recalled(crop: Crop, last: Pose) -> np.ndarray:
+    """The heatmaps of the last frame as the crop sees them, carried on as the person moved."""
+    offset = last.crop.offset - last.crop.scale * last.moved
+    return realigned(last.heatmaps, Crop(last.crop.scale, offset, last.crop.height, last.crop.width), crop)
+
+
+def remembered(heatmaps: np.ndarray, previous: np.ndarray, crop: Crop) -> np.ndarray:
+    """Heatmaps (K, h, w) of a key frame, weighted by where each keypoint was in `previous`.
 
     A keypoint that stands out far from there stays as it is.
     """
-    where = Crop(last.crop.scale, last.crop.offset - last.crop.scale * last.moved, last.crop.height, last.crop.width)
-    previous = realigned(last.heatmaps, where, crop)
     blurred = cv2.GaussianBlur(previous.transpose(1, 2, 0).copy(), (0, 0), crop.height / STRIDE / 32).transpose(2, 0, 1)
     near = blurred / np.maximum(blurred.max((1, 2), keepdims=True), 1e-6)
     weights = 1 - MEMORY * np.clip(previous.max((1, 2), keepdims=True), 0, 1) * (1 - near)
@@ -204,11 +209,13 @@ class Cycle:
             given["previous_heatmaps"] = realigned(self.last.heatmaps, self.last.crop, crop)[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
-        if position == 0 and self.last is not None and self.last.moved is not None:
-            heatmaps = remembered(heatmaps, crop, self.last)
+        if len(self.sessions) > 1 and self.last is not None and self.last.moved is not None:
+            previous = recalled(crop, self.last)
+            mixed = (1 - SHARE) * heatmaps + SHARE * previous
+            heatmaps = mixed if position else remembered(heatmaps, previous, crop)
             points, _ = decoded(heatmaps)
         points = ((points - crop.offset) / crop.scale).astype(np.float32)
-        moved = median_move(self.last, points, scores) if position else None
+        moved = None if self.last is None else median_move(self.last, points, scores)
         self.last = Pose(points, scores, box, crop, heatmaps, moved)
         self.key = self.last if position == 0 else self.key
         return self.last

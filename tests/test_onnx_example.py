@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,8 @@ import pytest
 
 from vipnas_cli.api import read_video, track
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle
+from vipnas_cli.inference import tracker
+from vipnas_cli.inference.propagator import PropagationOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAM = EXAMPLES / "onnx_pipeline.py"
@@ -61,7 +64,11 @@ def test_it_needs_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("pipeline", ["pyramid-256-cycle2", "fast-192-cycle4"])
-def test_its_poses_are_those_of_run(example: ModuleType, folder: Path, pipeline: str) -> None:
+def test_its_poses_are_those_of_run(
+    example: ModuleType, folder: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The one part of following that the example leaves out.
+    monkeypatch.setattr(tracker, "PropagationOptions", partial(PropagationOptions, steady_joints=False))
     (found,) = (each for each in open_bundle(bundled_weights()).pipelines if each.name == pipeline)
     budget = f"{found.macs_per_person_frame / 1e6 + 0.1}MMACs"
     cycle, boxes = example.Cycle(bundled_weights(), pipeline), example.boxes_of(folder / "boxes.csv")

@@ -157,7 +157,7 @@ def test_exchanged_sides_are_undone_in_points_and_heatmaps() -> None:
     def steps(wrong: bool, steady: bool) -> tuple[list, Propagator]:
         found = propagator(3, {0: box((0, 0)), 3: box((0, 0)), 6: box((0, 0))})
         # Alone: a key frame that remembers moves peaks by thousandths of a pixel.
-        found.options = PropagationOptions(early_keys=False, steady_sides=steady, key_memory=0.0)
+        found.options = PropagationOptions(early_keys=False, steady_sides=steady, key_memory=0, follower_memory=0)
         images = [painted((0, 0)) for _ in range(8)]
         if wrong:
             # The dots' colours are their keypoints: the seventh frame, a key frame, shows hands and feet exchanged.

@@ -1,8 +1,8 @@
-"""Key frames that remember: what the key network sees, weighted by where the follower before saw it.
+"""Heatmaps that remember: what a network sees now, joined with what the one before saw, carried on as the person moved.
 
-The paper's key network sees its frame alone. Here two peaks of a joint are not alike if one is where the joint was just
-now; what is seen twice is also placed better. Fewer joints jump or change sides at key frames, and the followers behind
-begin from better heatmaps.
+In the paper heatmaps pass on through the fusion in followers only, and the key network sees its frame alone. Here the
+heatmaps that come out are joined, too: of two peaks that one is likelier where the joint was just now, and what is seen
+twice is placed better.
 Shapes: P people, K keypoints, h, w heatmap cells.
 """
 
@@ -30,9 +30,8 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     peak that is chosen keeps its height; one that stands out nevertheless, far from there, stays as it is. Scores stay
     those of the key network alone.
     """
-    heatmaps, points = poses.heatmaps.copy(), poses.points_frame.copy()
-    codec = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3])
-    near, sure = _nearness(previous, REACH * codec.sigma)
+    heatmaps = poses.heatmaps.copy()
+    near, sure = _nearness(previous, REACH * HeatmapCodec.sigma_per_row * heatmaps.shape[2])
     weights = 1 - trust * sure * (1 - near)
     weighted = heatmaps[rows] * weights
     chosen = weighted.reshape(*weighted.shape[:2], -1).argmax(-1)[..., None]
@@ -40,7 +39,21 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
         np.take_along_axis(maps.reshape(*maps.shape[:2], -1), chosen, -1)[..., None] for maps in (weights, near)
     )
     heatmaps[rows] = np.where(nearness >= NEAR, weighted / at_peaks, heatmaps[rows])
-    found, _ = codec.decode(heatmaps[rows])
+    return _decoded(poses, heatmaps, rows)
+
+
+def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, share: float) -> CropPoses:
+    """The poses of a follower, those at `rows` with heatmaps of which `previous` (len(rows), K, h, w), re-aligned to
+    their crops, are so large a share. Scores stay those of the follower alone."""
+    heatmaps = poses.heatmaps.copy()
+    heatmaps[rows] = (1 - share) * heatmaps[rows] + share * previous
+    return _decoded(poses, heatmaps, rows)
+
+
+def _decoded(poses: CropPoses, heatmaps: Heatmaps, rows: Ids) -> CropPoses:
+    """The poses with other heatmaps, and with the points that these show at `rows`."""
+    points = poses.points_frame.copy()
+    found, _ = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3]).decode(heatmaps[rows])
     for row, points_crop in zip(rows, found, strict=True):
         points[row] = poses.transforms[row].to_frame(points_crop)
     return replace(poses, heatmaps=heatmaps, points_frame=points)

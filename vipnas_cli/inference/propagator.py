@@ -6,6 +6,7 @@ Shapes: P people, K keypoints, h, w heatmap cells, N boxes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,7 +26,7 @@ from vipnas_cli.inference.crops import (
     estimate_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.joining import joined, median_moves
+from vipnas_cli.inference.joining import joined, median_moves, mixed
 from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again, owners_of
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource
 from vipnas_cli.pose import CropTransform, People
@@ -60,7 +61,8 @@ class PropagationOptions:
     looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
     as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
     number while nothing new comes into view. `key_memory`: how far the key frame of a cycle believes its heatmaps only
-    where the follower before saw the joint, 0: not at all.
+    where the follower before saw the joint, 0: not at all. `follower_memory`: the share that the heatmaps before have
+    in those of a follower.
     """
 
     max_people: int = 20
@@ -84,6 +86,7 @@ class PropagationOptions:
     detect_every_frames: int = 0
     rest_s: float = 0.0
     key_memory: float = 0.8
+    follower_memory: float = 0.5
     changes: ChangeOptions = ChangeOptions()
 
 
@@ -113,7 +116,7 @@ class _Look:
 
 @dataclass
 class _LastFrame:
-    """What the next frame needs of this one; `moves` (P, 2) are those since the frame before, None on key frames;
+    """What the next frame needs of this one; `moves` (P, 2) are those since the frame before, NaN if unknown;
     `next_key` is set when this frame already asks for a key frame, `rested` counts the frames since the last look."""
 
     position: int
@@ -124,9 +127,9 @@ class _LastFrame:
     thumbnail: Thumbnail
     look: _Look
     time_s: float
+    moves: Points
     rested: int = 0
     next_key: KeyReason | None = None
-    moves: Points | None = None
 
 
 @dataclass(frozen=True)
@@ -217,8 +220,9 @@ class Propagator:
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         poses = view.poses[keep]
-        if last is not None and reason == "cycle":
-            poses = self._remembered(poses, ids, last)
+        if last is not None and last.position and reason == "cycle":
+            rows, previous = self._recalled(poses.transforms, ids, last)
+            poses = joined(poses, previous, rows, self.options.key_memory) if len(rows) else poses
             people = replace(people, points_frame=poses.points_frame)
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
@@ -227,20 +231,31 @@ class Propagator:
         look, rested = _Look(time_s, small, people.boxes_frame, in_vain), 0
         if last is not None and not looked:
             look, rested = last.look, last.rested + 1
-        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, rested)
+        moves = self._moves(people, last)
+        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, moves, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
-    def _remembered(self, poses: CropPoses, ids: Ids, last: _LastFrame) -> CropPoses:
-        """Poses of a key frame with ids (P,), joined with what the follower before saw of the same people."""
+    def _recalled(
+        self, transforms: Sequence[CropTransform], ids: Ids, last: _LastFrame
+    ) -> tuple[NDArray[np.int64], Heatmaps]:
+        """The rows of people with ids (P,) whose moves are known, and their last heatmaps as their crops see them, each
+        carried on as its person moved."""
         place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
-        rows = np.array([row for row, identity in enumerate(ids.tolist()) if identity in place_of], np.int64)
-        if not self.options.key_memory or last.moves is None or len(rows) == 0:
-            return poses
-        places = [place_of[identity] for identity in ids[rows].tolist()]
-        # As the person moved, so it goes on.
-        sources = [last.transforms[place].moved(last.moves[place]) for place in places]
-        targets = [poses.transforms[row] for row in rows]
-        return joined(poses, realign(last.heatmaps[places], sources, targets), rows, self.options.key_memory)
+        places = np.array([place_of.get(identity, NOBODY) for identity in ids.tolist()], np.int64)
+        rows = np.flatnonzero(places != NOBODY)
+        rows = rows[np.isfinite(last.moves[places[rows], 0])]
+        if not self.options.fusion or len(rows) == 0:
+            return np.zeros(0, np.int64), last.heatmaps[:0]
+        sources = [last.transforms[place].moved(last.moves[place]) for place in places[rows].tolist()]
+        return rows, realign(last.heatmaps[places[rows]], sources, [transforms[row] for row in rows.tolist()])
+
+    def _moves(self, people: People, last: _LastFrame | None) -> Points:
+        """How far people (P, 2) moved since the last frame, NaN for those who were not there."""
+        moves = np.full((len(people), 2), np.nan, np.float32)
+        if last is not None:
+            _, rows, places = np.intersect1d(people.ids, last.people.ids, return_indices=True)
+            moves[rows] = median_moves(last.people[places], people[rows], self.options.point_score)
+        return moves
 
     def _view(self, seen: FramePoses, frame_index: int, time_s: float, last: _LastFrame | None, look: bool) -> _KeyView:
         """What the key network sees where people were followed to and, after a `look` for people, where they are."""
@@ -336,6 +351,10 @@ class Propagator:
         assert last is not None
         position = last.position + 1
         poses, people = self._followed(position, image, time_s, last)
+        rows, previous = self._recalled(poses.transforms, people.ids, last)
+        if len(rows):
+            poses = mixed(poses, previous, rows, self.options.follower_memory)
+            people = replace(people, points_frame=poses.points_frame)
         scores = people.person_scores
         at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
@@ -349,9 +368,8 @@ class Propagator:
         kept = tuple(poses.transforms[i] for i in keep)
         people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], kept, time_s, key=False)
         self.tracker.observe(people, time_s)
-        moves = median_moves(last.people[keep], people, self.options.point_score)
-        looks = (last.key_people, small, last.look, time_s, last.rested + 1)
-        self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key, moves)
+        looks = (last.key_people, small, last.look, time_s, self._moves(people, last), last.rested + 1)
+        self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key)
         return Step(people, position, None, len(scores))
 
     def _settled(
