@@ -99,6 +99,15 @@ def test_boxes_go_with_the_poses_and_stay_where_too_little_is_trusted() -> None:
     np.testing.assert_array_equal(found[1], now.boxes_frame[1])
 
 
+def test_a_box_stays_where_fewer_joints_are_trusted_than_asked() -> None:
+    points = np.arange(34, dtype=np.float32).reshape(1, 17, 2)
+    key = People(np.zeros(1, np.int64), np.array([[0, 0, 40, 40]], np.float32), points, np.ones((1, 17), np.float32))
+    scores = np.where(np.arange(17) < 6, 0.9, 0.1).astype(np.float32)[None]
+    now = People(key.ids, key.boxes_frame, points + 10, scores)
+    np.testing.assert_array_equal(carried_boxes(key, now, 0.3, fewest=7), now.boxes_frame)
+    np.testing.assert_allclose(carried_boxes(key, now, 0.3, fewest=6)[:, 2:], key.boxes_frame[:, 2:] + 10, atol=1e-3)
+
+
 def test_a_box_grows_no_faster_than_it_may() -> None:
     before = np.array([[10, 10, 30, 50]], np.float32)
     wide = np.array([[0, 12, 40, 48]], np.float32)

@@ -120,15 +120,16 @@ def carried_heatmaps(
     return realign(heatmaps, list(before), list(now))
 
 
-def carried_boxes(key: People, now: People, point_score: float) -> Boxes:
+def carried_boxes(key: People, now: People, point_score: float, fewest: int = FEWEST_JOINTS) -> Boxes:
     """Boxes (P, 4) for the next frame: those of the key frame, moved as the poses were since then.
 
-    The rows of `key` and `now` are the same people; keypoints below `point_score` are not trusted.
+    The rows of `key` and `now` are the same people; keypoints below `point_score` are not trusted, and
+    with fewer than `fewest` that are trusted on both a box stays where it is.
     """
     rows = []
     for index in range(len(now)):
         weights = [np.where(s >= point_score, s, 0) for s in (key.scores[index], now.scores[index])]
-        if np.count_nonzero(np.minimum(*weights) > 0) < FEWEST_JOINTS:
+        if np.count_nonzero(np.minimum(*weights) > 0) < fewest:
             rows.append(now.boxes_frame[index])
         else:
             poses = (key.points_frame[index], weights[0]), (now.points_frame[index], weights[1])

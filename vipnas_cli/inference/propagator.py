@@ -17,6 +17,7 @@ from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.crops import (
+    FEWEST_JOINTS,
     CropPoses,
     FramePoses,
     bounded_boxes,
@@ -399,9 +400,12 @@ class Propagator:
         """Boxes (P, 4) for the next frame."""
         row_of = {identity: row for row, identity in enumerate(last.key_people.ids.tolist())}
         rows = np.array([row_of[identity] for identity in last.people.ids.tolist()], np.int64)
-        boxes = carried_boxes(last.key_people[rows], last.people, self.options.point_score)
+        key, score = last.key_people[rows], self.options.point_score
         if not self.options.steady_joints:
-            return boxes
+            return carried_boxes(key, last.people, score)
+        # Of someone half hidden the rest may be on somebody else's body.
+        half = max(FEWEST_JOINTS, len(self.estimator.skeleton.keypoints) // 2)
+        boxes = carried_boxes(key, last.people, score, half)
         most = math.exp(self.options.box_growth_per_s * max(time_s - last.time_s, 0.0))
         return bounded_boxes(boxes, last.people.boxes_frame, most)
 
