@@ -248,7 +248,9 @@ class VideoReader:
             if self._damage.errors and not self._careful:
                 raise _DoubtError
             yield self._clock.stamp(picture), picture
-        if not self._careful and (self._damage.errors or not self._damage.frames):
+        # Without time stamps nothing else tells that pictures are missing at the end.
+        lost = source.is_bare(self._container) and self._damage.packets > self._damage.frames
+        if not self._careful and (self._damage.errors or not self._damage.frames or lost):
             raise _DoubtError
 
     def _deliver(self, pictures: Iterator[Stamped], first: VideoFrame) -> Iterator[Frame]:

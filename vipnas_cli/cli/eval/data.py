@@ -71,7 +71,10 @@ def report_problems(problems: Sequence[Problem]) -> None:
         console.print(f"… and {len(problems) - MOST_LINES} more")
     if any_fatal(problems):
         count = sum(problem.fatal for problem in problems)
-        raise DataError(f"the data has {count} problem{'s' * (count > 1)} that forbid scoring", "see the lines above")
+        raise DataError(
+            f"the data has {count} problem{'s that forbid' if count > 1 else ' that forbids'} scoring",
+            "see the lines above",
+        )
 
 
 def _synthetic(kind: str, console: Console, stack: ExitStack) -> DataSet:
