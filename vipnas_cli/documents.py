@@ -67,7 +67,12 @@ class DocumentKind:
         import msgspec  # here, as most commands read no document before they say what they can
 
         with self.told(origin), _no_collections():
-            return msgspec.json.decode(_plain(data), type=shape)
+            plain = _plain(data)
+            try:
+                return msgspec.json.decode(plain, type=shape)
+            except msgspec.DecodeError:
+                plain.decode("utf-8")  # whose error tells the place
+                raise
 
     def parse_any(self, data: bytes | str, origin: Path | str) -> Any:
         """The JSON document in `data`, which came from `origin`, whatever it holds.
@@ -81,6 +86,7 @@ class DocumentKind:
             try:
                 return msgspec.json.decode(plain)
             except msgspec.DecodeError:
+                plain.decode("utf-8")
                 if any(word in plain for word in NO_NUMBERS):
                     return json.loads(plain)
                 raise

@@ -66,7 +66,9 @@ def test_a_remembered_budget_in_milliseconds_is_not_measured_again(
 def test_what_is_not_remembered_is_measured(bundle: Bundle) -> None:
     best = max(bundle.pipelines, key=lambda pipeline: pipeline.scores["selection"])
     found = choose(None, Budget(10_000, "ms"), ONE)
-    assert found.pipeline == best
+    # Within a standard error of the best the fastest is taken.
+    assert found.pipeline.scores["selection"] >= best.scores["selection"] - best.scores["selection_error"]
+    assert found.pipeline.macs_per_person_frame <= best.macs_per_person_frame
     assert found.figure is not None
     assert found.figure.source == "measured now"
     assert 0 < found.figure.value <= 10_000
