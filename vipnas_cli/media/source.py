@@ -23,8 +23,6 @@ from vipnas_cli.media.pipe import PATIENCE_S, PipeFile, is_pipe
 # Recordings cut from a broadcast begin at any time. A later start than this is such a clock and is taken off; an
 # earlier one (a few frames of encoder delay) is part of the timing and stays.
 LATE_START_S = 1
-# Formats without time stamps, as FFmpeg names them.
-BARE_STREAMS = frozenset({"h264", "hevc", "vvc", "m4v", "mpegvideo", "cavsvideo"})
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 # Rates and aspects beyond these are mistakes of the file (DV tapes say 60000 frames per second).
 SLOWEST_RATE, FASTEST_RATE = Fraction(1, 86_400), 1000
@@ -154,7 +152,7 @@ def clock_rules(container: InputContainer) -> ClockRules:
 
 def is_bare(container: InputContainer) -> bool:
     """Whether a file is the stream itself, without time stamps: each packet is cut out as one picture."""
-    return container.format.name in BARE_STREAMS
+    return bool(container.format.flags & cast(int, Flags.no_timestamps.value))
 
 
 def has_index(container: InputContainer) -> bool:

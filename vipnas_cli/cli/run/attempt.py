@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.cli.console import Messages
+from vipnas_cli.cli.console import Messages, plural
 from vipnas_cli.cli.failures import document_of, of_system, sentences
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.job import run_input
@@ -32,7 +32,7 @@ class Done:
         if self.trouble and not self.frames:
             return f"{self.name}: {self.trouble}"
         ending = f"; {self.trouble}" if self.trouble else ""
-        return f"{self.name}: {counted(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
+        return f"{self.name}: {plural(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
 
 
 def attempt(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> Done:
@@ -67,7 +67,7 @@ def _done(name: str, report: RunReport) -> Done:
     found = report.statistics
     trouble = "interrupted" if found.interrupted else ""
     if report.damaged and not trouble:
-        trouble = f"{counted(report.damaged, 'frame')} damaged"
+        trouble = f"{plural(report.damaged, 'frame')} damaged"
     return Done(name, report.exit_code, report.to_json(), found.frames, len(found.people), report.fps, trouble)
 
 
@@ -88,8 +88,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def counted(count: int, thing: str) -> str:
-    """A number with its noun."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"

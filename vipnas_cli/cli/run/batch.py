@@ -11,8 +11,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import Messages, print_json, progress_bar
-from vipnas_cli.cli.run.attempt import Done, attempt, counted
+from vipnas_cli.cli.console import Messages, plural, print_json, progress_bar
+from vipnas_cli.cli.run.attempt import Done, attempt
 from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.plan import Plan
 from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED
@@ -89,7 +89,7 @@ def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float)
     bad = sum(one.exit_code not in (0, DAMAGED) for one in done)
     left = len(plan.runs) - len(done)
     folders = sorted({shown(path.parent) for run in plan.runs for path in run.outputs})
-    parts = [f"{counted(len(done) - bad, 'input')} done in {seconds:.1f} s, results in {', '.join(folders[:3])}"]
+    parts = [f"{plural(len(done) - bad, 'input')} done in {seconds:.1f} s, results in {', '.join(folders[:3])}"]
     parts += [f"{bad} failed or interrupted"] if bad else []
     parts += [f"{left} not begun"] if left else []
     parts += [f"{plan.skipped} left out, as their results are there"] if plan.skipped else []

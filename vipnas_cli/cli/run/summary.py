@@ -186,7 +186,7 @@ def print_report(report: RunReport, console: Console) -> None:
         table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
     table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
     if report.damaged:
-        table.add_row("damaged", f"{report.damaged} frames could not be decoded")
+        table.add_row("damaged", f"{plural(report.damaged, 'frame')} could not be decoded")
     for note in report.all_notes:
         table.add_row("note", note)
     table.add_row("written", ", ".join(str(path) for path in report.outputs))
