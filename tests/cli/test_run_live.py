@@ -17,6 +17,8 @@ import av
 import numpy as np
 import pytest
 
+from vipnas_cli.media.connection import READ_S
+
 FAST = ["--threads", "1", "-b", "0.07GFLOPs", "--boxes", "whole"]
 
 
@@ -65,7 +67,9 @@ def test_a_stream_that_stalls_ends_with_whole_files(tmp_path: Path, clip: Path) 
         enough.set()
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
         _, told = process.communicate(timeout=60)
+        assert time.monotonic() - asked < READ_S
     assert process.returncode == 130, told
     assert "Traceback" not in told
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -6,6 +6,8 @@ import base64
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -143,6 +145,29 @@ def test_a_stream_that_stalls_is_given_up_and_can_be_stopped(
         assert list(reader)
         assert "was lost" in reader.info.notes[-1]
         assert reader.damaged >= 1
+
+
+def test_the_interpreter_ends_after_the_thread_that_waits_for_a_stalled_stream(make_clip: Callable[..., Path]) -> None:
+    """Its end frees what FFmpeg uses: whoever is inside then crashes, though rarely."""
+    data = make_clip("clip.ts", pts=range(100)).read_bytes()
+
+    def stall(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.recv(1)
+
+    with serving(stall) as port:
+        program = (
+            "import atexit, threading\n"
+            "from vipnas_cli.media import connection, inputs\n"
+            "connection.READ_S = 1.0\n"
+            "atexit.register(lambda: print(threading.active_count()))\n"
+            f"reader = inputs.open_input('tcp://127.0.0.1:{port}')\n"
+            "next(iter(reader))\n"
+            "reader.close()\n"
+            "print(threading.active_count())\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["2", "1"]), ended.stderr
 
 
 def test_only_streams_and_pipes_are_live(make_clip: Callable[..., Path]) -> None:

@@ -5,6 +5,7 @@ A connection that breaks is made again, later and later; time goes on as the clo
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 
 from vipnas_cli.errors import VideoError, VipnasError
 from vipnas_cli.media.address import Origin, Stream
+from vipnas_cli.media.connection import READ_S
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.limits import check_span
 from vipnas_cli.media.reader import VideoReader
@@ -27,6 +29,12 @@ PATIENCE_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 # Between two looks at whether somebody wants to stop.
 LOOK_S = 0.2
+_THREAD = "stream"
+
+
+def streams_wait() -> bool:
+    """Whether a stream that was closed still waits inside FFmpeg, for a packet that may not come."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 class LiveReader:
@@ -55,8 +63,10 @@ class LiveReader:
         self._lost = False
         self._reader: VideoReader | None = None
         # A thread that waits for a stalled stream must not hold up the end of the program.
-        self._thread = threading.Thread(target=self._take_all, name="stream", daemon=True)
+        self._thread = threading.Thread(target=self._take_all, name=_THREAD, daemon=True)
         self._thread.start()
+        # But the interpreter must not come down around a thread that is inside FFmpeg.
+        atexit.register(self._see_out)
         try:
             with self._changed:
                 while self._waiting is None and not self._ended:
@@ -104,6 +114,13 @@ class LiveReader:
         """Let go of the stream, at the latest when its next packet comes or fails to come."""
         self.stop()
         self._thread.join(LOOK_S)
+        if not self._thread.is_alive():
+            atexit.unregister(self._see_out)
+
+    def _see_out(self) -> None:
+        """Waits for the thread, as long as FFmpeg waits for a packet at most."""
+        self.stop()
+        self._thread.join(READ_S + LOOK_S)
 
     def _next(self) -> Frame | None:
         with self._changed:
