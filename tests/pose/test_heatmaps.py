@@ -161,3 +161,18 @@ def test_the_best_cell_near_a_place_is_read_as_by_decode() -> None:
     np.testing.assert_allclose(found, points[0], atol=1e-3)
     np.testing.assert_allclose(found_scores, scores[0] * (1, 0.5), rtol=1e-3)
     assert codec.decode_near(both[:1] * 0, places[:1], np.ones(1))[1] == 0
+
+
+def test_cells_near_a_place_are_found_wherever_it_lies() -> None:
+    codec, rng = HeatmapCodec(64, 48), np.random.default_rng(1)
+    maps, places, reach = rng.random((200, 16, 12)), rng.uniform(-30, 90, (200, 2)), rng.uniform(0.1, 80, 200)
+    cells = codec.to_heatmap(places)
+    x, y = np.arange(12) - cells[:, :1], np.arange(16) - cells[:, 1:]
+    distances = (x[:, None] ** 2 + y[:, :, None] ** 2) / (reach[:, None, None] / codec.stride) ** 2
+    near = (np.where(distances <= 1, np.exp(-2 * distances), 0) * maps).reshape(200, -1)
+    alone = np.zeros((200, 1, 16, 12))
+    alone.reshape(200, -1)[np.arange(200), near.argmax(-1)] = 1
+    seen = near.max(-1) > 0
+    found, scores = codec.decode_near(maps, places, reach)
+    assert (scores[~seen] == 0).all() and 20 < seen.sum() < 180
+    np.testing.assert_allclose(found[seen], codec.decode(alone)[0][seen, 0], atol=4)

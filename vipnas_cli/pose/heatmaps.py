@@ -83,13 +83,20 @@ class HeatmapCodec:
 
         Cells within `reach` (N,) crop pixels count, the less the farther away they are; without any, the score is 0.
         """
-        distances = self.near(points_crop, reach)
+        cells, reach = self.to_heatmap(points_crop).astype(np.float64), np.asarray(reach, np.float64) / self.stride
+        (y, tops), (x, lefts) = (
+            _near_cells(cells[:, 1], reach, self.rows),
+            _near_cells(cells[:, 0], reach, self.columns),
+        )
+        maps = heatmaps.reshape(len(heatmaps), -1)
+        around = maps[np.arange(len(maps))[:, None, None], tops[:, :, None] * self.columns + lefts[:, None]]
+        distances = (x[:, None] ** 2 + y[:, :, None] ** 2) / reach[:, None, None] ** 2
         # Two standard deviations lie within reach.
-        near = np.where(distances <= 1, np.exp(-2 * distances), 0) * np.maximum(heatmaps, 0)
-        maps = near.reshape(len(near), -1)
-        best = maps.argmax(-1)
-        points, scores = self._read(heatmaps.reshape(maps.shape), best)
-        return points, np.where(maps[np.arange(len(best)), best] > 0, scores, 0).astype(np.float32)
+        near = np.where(distances <= 1, np.exp(-2 * distances), 0) * np.maximum(around, 0)
+        rows, columns = np.divmod(near.reshape(len(near), -1).argmax(-1), near.shape[2])
+        each = np.arange(len(near))
+        points, scores = self._read(maps, tops[each, rows] * self.columns + lefts[each, columns])
+        return points, np.where(near[each, rows, columns] > 0, scores, 0).astype(np.float32)
 
     def near(self, points_crop: Floats, reach: Floats) -> NDArray[np.float64]:
         """Squared distances (N, h, w) of all cells from points (N, 2), in units of `reach` (N,) crop pixels."""
@@ -113,6 +120,17 @@ class HeatmapCodec:
         mass = _centre(around, reach).sum((1, 2)) / profile**2
         scores = np.minimum(np.maximum(heights, np.maximum(mass, 0)), 1).astype(np.float32)
         return self.to_crop(peaks + shift).astype(np.float32), scores
+
+
+def _near_cells(
+    places: NDArray[np.float64], reach: NDArray[np.float64], cells: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Along an axis of so many cells, as many (N, s) as hold those within reach (N,) of places (N,): how far they are
+    off, and which they are."""
+    size = min(int(2 * reach.max(initial=0)) + 1, cells)
+    first = np.clip(np.ceil(places - reach), 0, cells - size).astype(np.int64)
+    near = first[:, None] + np.arange(size)
+    return near - places[:, None], near
 
 
 # Column and row of the 5 × 5 cells around a peak, and the terms of a round Gaussian's logarithm there (25, 4).
