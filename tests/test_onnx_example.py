@@ -16,7 +16,7 @@ import pytest
 from vipnas_cli.api import read_video, track
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.inference import tracker
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.propagation import PropagationOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAM = EXAMPLES / "onnx_pipeline.py"

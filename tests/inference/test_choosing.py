@@ -10,7 +10,8 @@ from vipnas_cli.inference.choosing import Focus, Region, parse_person, parse_reg
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.pipeline import RunStatistics
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator, Step
+from vipnas_cli.inference.propagation import PropagationOptions, Step
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame
 from vipnas_cli.pose import People, Skeleton
 from vipnas_cli.spec import FAST_BASE, Plan

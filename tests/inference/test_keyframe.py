@@ -5,7 +5,8 @@ import numpy as np
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.keyframe import NOBODY, candidates, found_again, owners_of
 from vipnas_cli.inference.people import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.pose import People, Skeleton
 from vipnas_cli.spec import FAST_BASE, Plan
 from vipnas_cli.tracking.ids import IdentityTracker

@@ -12,7 +12,8 @@ from vipnas_cli.errors import OutputError, VideoError
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.spec import FAST_BASE, Plan
 

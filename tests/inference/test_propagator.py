@@ -9,7 +9,8 @@ from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.crops import moved_box
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.pose import Skeleton
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 from vipnas_cli.tracking.ids import IdentityTracker

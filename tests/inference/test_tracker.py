@@ -13,7 +13,7 @@ from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.tracker import (
     DETECT_EVERY_FRAMES,
     DETECT_EVERY_S,

@@ -174,5 +174,6 @@ def test_cells_near_a_place_are_found_wherever_it_lies() -> None:
     alone.reshape(200, -1)[np.arange(200), near.argmax(-1)] = 1
     seen = near.max(-1) > 0
     found, scores = codec.decode_near(maps, places, reach)
-    assert (scores[~seen] == 0).all() and 20 < seen.sum() < 180
+    assert (scores[~seen] == 0).all()
+    assert 20 < seen.sum() < 180
     np.testing.assert_allclose(found[seen], codec.decode(alone)[0][seen, 0], atol=4)

@@ -21,7 +21,7 @@ from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
 from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, decode_poses
 from vipnas_cli.inference.frozen import FrozenKey, TorchKey
-from vipnas_cli.inference.propagator import PropagationOptions
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.metrics import limb_pck
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.folding import fold_batch_norm

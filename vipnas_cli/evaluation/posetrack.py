@@ -20,7 +20,7 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.files.posetrack import LabelledSequence
 from vipnas_cli.inference.estimator import Crops, Heatmaps, PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
-from vipnas_cli.inference.propagator import Step
+from vipnas_cli.inference.propagation import Step
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics import PredictedSequence, TruthSequence
 from vipnas_cli.pose import Skeleton

@@ -5,14 +5,18 @@ Shapes: N boxes, F found boxes, P people, K keypoints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Ids, Scores
-from vipnas_cli.inference.people import shared_bodies
+from vipnas_cli.inference.crops import CropPoses, FramePoses
+from vipnas_cli.inference.people import DistinctPeople, PeopleSource, shared_bodies
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import People, Skeleton
-from vipnas_cli.pose.boxes import iou
+from vipnas_cli.pose.boxes import areas_of, iou
+from vipnas_cli.pose.oks import oks_nms
+from vipnas_cli.tracking.outliers import JointPaths
 
 NOBODY = -1
 # Boxes that overlap by this IoU are one person in two frames.
@@ -80,3 +84,105 @@ def found_again(boxes: Candidates, poses: People, skeleton: Skeleton) -> Ids:
         ids[newcomer] = boxes.followed[person]
         alike[person] = alike[:, newcomer] = 0
     return ids
+
+
+@dataclass(frozen=True)
+class KeyView:
+    """What the key network sees in the `asked` boxes, and the indices `keep` of those who are surely there; `again`
+    see `found_again`."""
+
+    asked: Candidates
+    poses: CropPoses
+    people: People
+    again: Ids
+    keep: Ids
+
+    @property
+    def loses(self) -> bool:
+        """Whether someone who was asked for is not believed."""
+        return len(self.keep) < len(self.people)
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """Sees on key frames who is there: people whom a source finds, and those who were followed there."""
+
+    source: PeopleSource
+    paths: JointPaths
+    skeleton: Skeleton
+    options: PropagationOptions
+
+    def view(
+        self, seen: FramePoses, frame_index: int, time_s: float, followed: tuple[Boxes, Ids], look: bool
+    ) -> KeyView:
+        """What the key network sees in the boxes (P, 4), to which people with ids (P,) were followed, and, after a
+        `look` for people, where they are."""
+        found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        if isinstance(self.source, DistinctPeople) and look:
+            found, confidence = self.source.find(seen, frame_index)
+        elif look:
+            found, confidence = self.source.boxes(seen.image, frame_index)
+        carried, before = followed
+        size = (seen.image.shape[0], seen.image.shape[1])
+        if self.options.region is not None:
+            inside, still = self.options.region.holds(found, size), self.options.region.holds(carried, size)
+            found, confidence, carried, before = found[inside], confidence[inside], carried[still], before[still]
+        found, confidence, beyond = self._first(found, confidence, carried, size)
+        limit = self.options.max_people + self.options.spare_boxes
+        asked = candidates((found, confidence), carried, before, limit)
+        poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
+        people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
+        on_paths = self._on_paths(people, poses, asked.owners, time_s)
+        again = found_again(asked, on_paths, self.skeleton)
+        keep = self._believed(people, on_paths, asked, again)
+        chosen = self._chosen(keep, asked, again, size)
+        asked = replace(asked, left_out=asked.left_out + beyond + len(keep) - len(chosen))
+        return KeyView(asked, poses, people, again, chosen)
+
+    def _first(
+        self, found: Boxes, confidence: Scores, carried: Boxes, size: tuple[int, int]
+    ) -> tuple[Boxes, Scores, int]:
+        """The found boxes that are looked at, and how many are not: those of people who are followed come first."""
+        owned = owners_of(found, carried) != NOBODY
+        room = self.options.max_people + self.options.spare_boxes - (len(carried) - int(owned.sum()))
+        if len(found) <= room:
+            return found, confidence, 0
+        order = np.lexsort((-self.options.focus.ranks(found, size), ~owned))[: max(room, 0)]
+        return found[np.sort(order)], confidence[np.sort(order)], len(found) - len(order)
+
+    def _chosen(self, keep: Ids, asked: Candidates, again: Ids, size: tuple[int, int]) -> Ids:
+        """Those of the believed people `keep` who are followed: whoever was, then whom the focus means."""
+        if len(keep) <= self.options.max_people:
+            return keep
+        followed = (asked.owners[keep] != NOBODY) | (again[keep] >= 0)
+        order = np.lexsort((-self.options.focus.ranks(asked.boxes_frame[keep], size), ~followed))
+        return keep[np.sort(order[: self.options.max_people])]
+
+    def _on_paths(self, people: People, poses: CropPoses, ids: Ids, time_s: float) -> People:
+        """The people of a key frame, the joints of those whose ids (P,) are known by their boxes on their paths."""
+        rows = np.flatnonzero(ids != NOBODY)
+        if not self.options.steady_joints or not len(rows):
+            return people
+        known, points = replace(people[rows], ids=ids[rows]), people.points_frame.copy()
+        transforms = tuple(poses.transforms[row] for row in rows)
+        known, _ = self.paths.corrected(known, poses.heatmaps[rows], transforms, True, time_s, keep=False)
+        points[rows] = known.points_frame
+        return replace(people, points_frame=points)
+
+    def _believed(self, people: People, on_paths: People, asked: Candidates, again: Ids) -> Ids:
+        """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
+        seen_before, scores = asked.known | (again >= 0), people.person_scores
+        needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
+        proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
+        left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
+        poses, skeleton = on_paths[left], self.skeleton
+        distinct = oks_nms(
+            poses.points_frame,
+            poses.person_scores,
+            areas_of(poses.boxes_frame),
+            skeleton.sigmas,
+            self.options.same_person_oks,
+            # Two boxes of one person can give poses of opposite sides.
+            skeleton.flip_order,
+        )
+        return left[np.sort(distinct)]

@@ -13,7 +13,8 @@ from itertools import islice
 import numpy as np
 
 from vipnas_cli.inference.changes import Thumbnail, thumbnail
-from vipnas_cli.inference.propagator import Propagator, Step
+from vipnas_cli.inference.propagation import Step
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.media.limits import waiting
 from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter

@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
-from vipnas_cli.inference.changes import ChangeOptions, Thumbnail, is_cut, is_still, moves_at_border, thumbnail
-from vipnas_cli.inference.choosing import Focus, Region
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points
+from vipnas_cli.inference.changes import Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
     CropPoses,
@@ -28,11 +26,10 @@ from vipnas_cli.inference.crops import (
 )
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.joining import joined, median_moves, mixed
-from vipnas_cli.inference.keyframe import NOBODY, Candidates, candidates, found_again, owners_of
-from vipnas_cli.inference.people import DistinctPeople, PeopleSource
+from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
+from vipnas_cli.inference.people import PeopleSource
+from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
-from vipnas_cli.pose.boxes import areas_of
-from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -41,67 +38,6 @@ from vipnas_cli.tracking.sides import SideVote
 
 # Who is there at all is seen by one of the first looks; only then are pauses between them as long as they may be.
 LOOKS_IN_VAIN = 12
-KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
-
-
-@dataclass(frozen=True)
-class PropagationOptions:
-    """When to trust a pose and when to look again; scores in 0–1.
-
-    `max_people`: more are not followed; who is followed already comes first, then those whom `focus` means. Only people
-    in the `region` are, and with an `identity` only that one is told. So many `spare_boxes` are looked at for newcomers
-    who turn out to be nobody.
-    `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
-    detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
-    gives boxes means them).
-    `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
-    frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
-    as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see
-    JointPaths; boxes that are carried on then grow or shrink by no more than `box_growth_per_s` (in powers of e).
-    `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is followed well; 0
-    looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
-    as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
-    number while nothing new comes into view. `key_memory`: how far the key frame of a cycle believes its heatmaps only
-    where the follower before saw the joint, 0: not at all. `follower_memory`: the share that the heatmaps before have
-    in those of a follower.
-    """
-
-    max_people: int = 20
-    focus: Focus = Focus()
-    region: Region | None = None
-    identity: int | None = None
-    spare_boxes: int = 0
-    point_score: float = 0.3
-    lost_score: float = 0.3
-    new_score: float = 0.45
-    new_evidence: float = 0.0
-    falling_factor: float = 0.6
-    same_person_oks: float = 0.8
-    early_keys: bool = True
-    fusion: bool = True
-    steady_sides: bool = True
-    steady_joints: bool = True
-    box_growth_per_s: float = 3.0
-    detect_every_s: float = 0.0
-    search_every_s: float = 0.0
-    detect_every_frames: int = 0
-    rest_s: float = 0.0
-    key_memory: float = 0.8
-    follower_memory: float = 0.5
-    changes: ChangeOptions = ChangeOptions()
-
-
-@dataclass(frozen=True)
-class Step:
-    """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, whether
-    people were looked for, and how many boxes were left out because there were too many."""
-
-    people: People
-    position: int
-    reason: KeyReason | None
-    crops: int
-    looked: bool = False
-    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,23 +67,6 @@ class _LastFrame:
     moves: Points
     rested: int = 0
     next_key: KeyReason | None = None
-
-
-@dataclass(frozen=True)
-class _KeyView:
-    """What the key network sees in the `asked` boxes, and the indices `keep` of those who are surely there; `again`
-    see `found_again`."""
-
-    asked: Candidates
-    poses: CropPoses
-    people: People
-    again: Ids
-    keep: Ids
-
-    @property
-    def loses(self) -> bool:
-        """Whether someone who was asked for is not believed."""
-        return len(self.keep) < len(self.people)
 
 
 @dataclass
@@ -209,11 +128,15 @@ class Propagator:
             self._paths.reset()
             last = None
         seen = FramePoses(self.estimator, image)
-        view = self._view(seen, frame_index, time_s, last, look=not rests)
+        key_frames = KeyFrames(self.source, self._paths, self.estimator.skeleton, self.options)
+        followed = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+        if last is not None:
+            followed = self._carried_boxes(last, time_s), last.people.ids
+        view = key_frames.view(seen, frame_index, time_s, followed, look=not rests)
         looked = not rests or view.loses
         if rests and looked:
             # Where someone goes missing is no time to rest.
-            view = self._view(seen, frame_index, time_s, last, look=True)
+            view = key_frames.view(seen, frame_index, time_s, followed, look=True)
         keep, asked = view.keep, view.asked
         people = view.people[keep]
         looks = look_of(image, people, self.estimator.skeleton)
@@ -257,79 +180,6 @@ class Propagator:
             _, rows, places = np.intersect1d(people.ids, last.people.ids, return_indices=True)
             moves[rows] = median_moves(last.people[places], people[rows], self.options.point_score)
         return moves
-
-    def _view(self, seen: FramePoses, frame_index: int, time_s: float, last: _LastFrame | None, look: bool) -> _KeyView:
-        """What the key network sees where people were followed to and, after a `look` for people, where they are."""
-        found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        if isinstance(self.source, DistinctPeople) and look:
-            found, confidence = self.source.find(seen, frame_index)
-        elif look:
-            found, confidence = self.source.boxes(seen.image, frame_index)
-        carried = self._carried_boxes(last, time_s) if last else np.zeros((0, 4), np.float32)
-        before = last.people.ids if last else np.zeros(0, np.int64)
-        size = (seen.image.shape[0], seen.image.shape[1])
-        if self.options.region is not None:
-            inside, still = self.options.region.holds(found, size), self.options.region.holds(carried, size)
-            found, confidence, carried, before = found[inside], confidence[inside], carried[still], before[still]
-        found, confidence, beyond = self._first(found, confidence, carried, size)
-        limit = self.options.max_people + self.options.spare_boxes
-        asked = candidates((found, confidence), carried, before, limit)
-        poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
-        people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
-        on_paths = self._on_paths(people, poses, asked.owners, time_s)
-        again = found_again(asked, on_paths, self.estimator.skeleton)
-        keep = self._believed(people, on_paths, asked, again)
-        chosen = self._chosen(keep, asked, again, size)
-        asked = replace(asked, left_out=asked.left_out + beyond + len(keep) - len(chosen))
-        return _KeyView(asked, poses, people, again, chosen)
-
-    def _first(
-        self, found: Boxes, confidence: Scores, carried: Boxes, size: tuple[int, int]
-    ) -> tuple[Boxes, Scores, int]:
-        """The found boxes that are looked at, and how many are not: those of people who are followed come first."""
-        owned = owners_of(found, carried) != NOBODY
-        room = self.options.max_people + self.options.spare_boxes - (len(carried) - int(owned.sum()))
-        if len(found) <= room:
-            return found, confidence, 0
-        order = np.lexsort((-self.options.focus.ranks(found, size), ~owned))[: max(room, 0)]
-        return found[np.sort(order)], confidence[np.sort(order)], len(found) - len(order)
-
-    def _chosen(self, keep: Ids, asked: Candidates, again: Ids, size: tuple[int, int]) -> Ids:
-        """Those of the believed people `keep` who are followed: whoever was, then whom the focus means."""
-        if len(keep) <= self.options.max_people:
-            return keep
-        followed = (asked.owners[keep] != NOBODY) | (again[keep] >= 0)
-        order = np.lexsort((-self.options.focus.ranks(asked.boxes_frame[keep], size), ~followed))
-        return keep[np.sort(order[: self.options.max_people])]
-
-    def _on_paths(self, people: People, poses: CropPoses, ids: Ids, time_s: float) -> People:
-        """The people of a key frame, the joints of those whose ids (P,) are known by their boxes on their paths."""
-        rows = np.flatnonzero(ids != NOBODY)
-        if not self.options.steady_joints or not len(rows):
-            return people
-        known, points = replace(people[rows], ids=ids[rows]), people.points_frame.copy()
-        transforms = tuple(poses.transforms[row] for row in rows)
-        known, _ = self._paths.corrected(known, poses.heatmaps[rows], transforms, True, time_s, keep=False)
-        points[rows] = known.points_frame
-        return replace(people, points_frame=points)
-
-    def _believed(self, people: People, on_paths: People, asked: Candidates, again: Ids) -> Ids:
-        """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
-        seen_before, scores = asked.known | (again >= 0), people.person_scores
-        needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
-        proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
-        left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
-        poses, skeleton = on_paths[left], self.estimator.skeleton
-        distinct = oks_nms(
-            poses.points_frame,
-            poses.person_scores,
-            areas_of(poses.boxes_frame),
-            skeleton.sigmas,
-            self.options.same_person_oks,
-            # Two boxes of one person can give poses of opposite sides.
-            skeleton.flip_order,
-        )
-        return left[np.sort(distinct)]
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""

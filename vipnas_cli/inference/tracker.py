@@ -21,7 +21,8 @@ from vipnas_cli.inference.people import (
     PeopleSource,
     WholeFrameSource,
 )
-from vipnas_cli.inference.propagator import PropagationOptions, Propagator
+from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.tracking.ids import IdentityTracker
 
 # Seconds between two runs of the detector: people are followed well without, and newcomers wait no longer than that.

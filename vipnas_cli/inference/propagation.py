@@ -1,0 +1,72 @@
+"""What may be chosen about pose propagation, and what one step of it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vipnas_cli.inference.changes import ChangeOptions
+from vipnas_cli.inference.choosing import Focus, Region
+from vipnas_cli.pose import People
+
+KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
+
+
+@dataclass(frozen=True)
+class PropagationOptions:
+    """When to trust a pose and when to look again; scores in 0–1.
+
+    `max_people`: more are not followed; who is followed already comes first, then those whom `focus` means. Only people
+    in the `region` are, and with an `identity` only that one is told. So many `spare_boxes` are looked at for newcomers
+    who turn out to be nobody.
+    `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
+    detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
+    gives boxes means them).
+    `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
+    frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
+    as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see
+    JointPaths; boxes that are carried on then grow or shrink by no more than `box_growth_per_s` (in powers of e).
+    `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is followed well; 0
+    looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
+    as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
+    number while nothing new comes into view. `key_memory`: how far the key frame of a cycle believes its heatmaps only
+    where the follower before saw the joint, 0: not at all. `follower_memory`: the share that the heatmaps before have
+    in those of a follower.
+    """
+
+    max_people: int = 20
+    focus: Focus = Focus()
+    region: Region | None = None
+    identity: int | None = None
+    spare_boxes: int = 0
+    point_score: float = 0.3
+    lost_score: float = 0.3
+    new_score: float = 0.45
+    new_evidence: float = 0.0
+    falling_factor: float = 0.6
+    same_person_oks: float = 0.8
+    early_keys: bool = True
+    fusion: bool = True
+    steady_sides: bool = True
+    steady_joints: bool = True
+    box_growth_per_s: float = 3.0
+    detect_every_s: float = 0.0
+    search_every_s: float = 0.0
+    detect_every_frames: int = 0
+    rest_s: float = 0.0
+    key_memory: float = 0.8
+    follower_memory: float = 0.5
+    changes: ChangeOptions = ChangeOptions()
+
+
+@dataclass(frozen=True)
+class Step:
+    """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, whether
+    people were looked for, and how many boxes were left out because there were too many."""
+
+    people: People
+    position: int
+    reason: KeyReason | None
+    crops: int
+    looked: bool = False
+    left_out: int = 0
