@@ -15,6 +15,7 @@ from vipnas_cli.errors import SpecError
 from vipnas_cli.spec import PRESETS, ArchSpec, HeadSpec, SearchSpace, StageSpec, StemSpec
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.spec.presets import FAST_BASE, PYRAMID_BASE, S_VIPNET_MOBILENETV3, S_VIPNET_RES50
+from vipnas_cli.spec.space import DIMENSIONS
 from vipnas_cli.spec.spaces import FAST_SPACE, MOBILENETV3_SPACE, PYRAMID_SPACE, RESNET_SPACE, SPACES, space_of
 
 NAMED = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
@@ -180,6 +181,22 @@ def test_the_pyramid_space_has_groups_and_attention_in_two_stages_each() -> None
     assert FAST_SPACE.elastic == ("width", "depth", "kernel")
     plain = tuple(replace(stage, group_width=1, attention=False) for stage in PYRAMID_SPACE.largest.stages)
     assert replace(PYRAMID_SPACE.largest, stages=plain) == PYRAMID_BASE
+
+
+@NAMED
+def test_a_space_without_a_dimension_is_the_part_in_which_it_does_not_vary(space: SearchSpace) -> None:
+    assert space.without(()) == space
+    for name in DIMENSIONS:
+        part = space.without((name,))
+        assert part.elastic == tuple(kept for kept in space.elastic if kept != name)
+        assert space.contains(part.sample(Random(0)))
+    rest = space.without(tuple(DIMENSIONS))
+    assert rest.elastic == ()
+    assert space.contains(rest.largest)
+
+
+def test_the_pyramid_space_without_all_dimensions_is_pyramid_base() -> None:
+    assert PYRAMID_SPACE.without(tuple(DIMENSIONS)).largest == PYRAMID_BASE
 
 
 def test_the_largest_fast_network_is_fast_base() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import TypeVar
@@ -35,6 +35,17 @@ from vipnas_cli.spec.families import FAMILIES, Family
 from vipnas_cli.spec.imported import ImportedSpec
 
 T = TypeVar("T")
+
+# The paper's five dimensions of a stage, and what of StageChoices belongs to each: an expansion is a width inside.
+DIMENSIONS = {
+    "width": ("widths", "expansions"),
+    "depth": ("depths",),
+    "kernel": ("kernels",),
+    "groups": ("group_widths",),
+    "attention": ("attention",),
+}
+# These two add something to a network that does well without; the others have no such value.
+_ADDED = frozenset({"groups", "attention"})
 
 
 @dataclass(frozen=True)
@@ -156,10 +167,23 @@ class SearchSpace:
     @property
     def elastic(self) -> tuple[str, ...]:
         """Which of the paper's five dimensions of a stage vary somewhere: width, depth, kernel, groups, attention."""
-        names = ("width", "depth", "kernel", "groups", "attention")
-        fields = ("widths", "depths", "kernels", "group_widths", "attention")
-        vary = [any(len(getattr(stage, field)) > 1 for stage in self.stages) for field in fields]
-        return tuple(name for name, varies in zip(names, vary, strict=True) if varies)
+        return tuple(
+            name
+            for name, fields in DIMENSIONS.items()
+            if any(len(getattr(stage, field)) > 1 for stage in self.stages for field in fields)
+        )
+
+    def without(self, dimensions: Collection[str]) -> SearchSpace:
+        """The part of the space in which some dimensions do not vary: groups and attention off, others at the largest.
+
+        What it reaches beside the whole space tells what they are worth.
+        """
+        held = {field: min if name in _ADDED else max for name in dimensions for field in DIMENSIONS[name]}
+        stages = (
+            replace(stage, **{field: (pick(getattr(stage, field)),) for field, pick in held.items()})
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
 
     def to_json(self) -> JsonObject:
         """A JSON object that `from_json` turns back into an equal space."""

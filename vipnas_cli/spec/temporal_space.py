@@ -6,6 +6,7 @@ one or several lengths, and followers free or all alike.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from random import Random
 from typing import get_args
@@ -168,6 +169,11 @@ class CycleSpace:
         operations = tuple(dict.fromkeys(fusion.operation for fusion in self.fusions))
         stages = tuple(sorted({fusion.stage for fusion in self.fusions} - {0}))
         return TemporalSpace(self.key_space, self.follower_space, length - 1, operations, stages)
+
+    def without(self, dimensions: Collection[str]) -> CycleSpace:
+        """The part of the space in which some dimensions do not vary, see `SearchSpace.without`."""
+        key = self.key_space.without(dimensions) if isinstance(self.key_space, SearchSpace) else self.key_space
+        return replace(self, key_space=key, follower_space=self.follower_space.without(dimensions))
 
     def sample(self, rng: Random) -> Schedule:
         """A random schedule; lengths are equally likely."""

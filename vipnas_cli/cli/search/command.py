@@ -32,6 +32,16 @@ class SearchMethod(StrEnum):
     random = "random"
 
 
+class Dimension(StrEnum):
+    """What may be elastic in a stage."""
+
+    width = "width"
+    depth = "depth"
+    kernel = "kernel"
+    groups = "groups"
+    attention = "attention"
+
+
 @dataclass(frozen=True)
 class SearchOptions:
     """What to search for, and how."""
@@ -68,6 +78,14 @@ class SearchOptions:
             rich_help_panel="Search",
         ),
     ] = False
+    without: Annotated[
+        tuple[Dimension, ...],
+        typer.Option(
+            help="Leave a dimension out: groups and attention are off then, the others at their largest; may be "
+            "repeated.",
+            rich_help_panel="Search",
+        ),
+    ] = ()
     method: Annotated[SearchMethod, typer.Option(help="How candidates are chosen.", rich_help_panel="Search")] = (
         SearchMethod.evolution
     )

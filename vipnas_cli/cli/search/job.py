@@ -102,7 +102,7 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     _check(options, log)
     files = find_files(options.mode, options.weights, options.key, options.space)
     networks = load_networks(files)
-    space = replace(space_of_networks(networks, options.lengths), uniform=options.alike)
+    space = replace(space_of_networks(networks, options.lengths).without(options.without), uniform=options.alike)
     _tell_space(space, console)
     plan = _search_plan(options, space, networks)
     clips, synthetic = _find_clips(options, console)
