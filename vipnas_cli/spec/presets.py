@@ -91,7 +91,8 @@ VERIFIER = replace(
     stages=(*FAST_BASE.stages[:-1], replace(FAST_BASE.stages[-1], depth=2)),
 )
 
-# The shape of the pose network of BlazePose, so that its weights fit; it has 48 channels in the decoder.
+# The shapes of the three pose networks of BlazePose, so that their weights fit; they have 32, 48 and 48 channels in the
+# decoder. Expansions of their second stages begin with 4.
 PYRAMID_BASE = ArchSpec(
     family="pyramid",
     height=256,
@@ -110,13 +111,55 @@ PYRAMID_BASE = ArchSpec(
     head=HeadSpec(64, 4, 1, refine=5),
 )
 
+PYRAMID_LITE = replace(
+    PYRAMID_BASE,
+    stages=_stages(
+        (
+            (8, 1, 3, 1, 1, False),
+            (16, 2, 3, 1, 6, False),
+            (24, 2, 5, 1, 6, False),
+            (40, 3, 3, 1, 6, False),
+            (56, 3, 5, 1, 6, False),
+            (96, 4, 5, 1, 6, False),
+        )
+    ),
+    head=HeadSpec(48, 4, 1, refine=5),
+)
+
+# With a stem of 24 channels, as it has there, the first block would be a residual one, which it is not.
+PYRAMID_HEAVY = replace(
+    PYRAMID_BASE,
+    stem=StemSpec(32, 3),
+    stages=_stages(
+        (
+            (24, 1, 3, 1, 1, False),
+            (32, 4, 3, 1, 6, False),
+            (56, 4, 5, 1, 6, False),
+            (112, 6, 3, 1, 6, False),
+            (160, 6, 5, 1, 6, False),
+            (272, 8, 5, 1, 6, False),
+        )
+    ),
+)
+
+
+def _fast(trunk: ArchSpec) -> ArchSpec:
+    """The trunk of a network below the head of `fast-base`."""
+    return replace(trunk, family="fast", head=FAST_BASE.head)
+
+
 PRESETS: dict[str, ArchSpec] = {
     "detector": DETECTOR,
     "verifier": VERIFIER,
     "s-vipnet-mobilenetv3": S_VIPNET_MOBILENETV3,
     "s-vipnet-res50": S_VIPNET_RES50,
     "fast-base": FAST_BASE,
+    "fast-lite": _fast(PYRAMID_LITE),
+    "fast-full": _fast(PYRAMID_BASE),
+    "fast-heavy": _fast(PYRAMID_HEAVY),
+    "pyramid-lite": PYRAMID_LITE,
     "pyramid-base": PYRAMID_BASE,
+    "pyramid-heavy": PYRAMID_HEAVY,
 }
 
 

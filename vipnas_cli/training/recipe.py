@@ -17,7 +17,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.spec import FusionSpec
 from vipnas_cli.training.options import KeyErrors, LoopOptions
 
-Start = Literal["imagenet", "blazepose", "scratch"]
+Start = Literal["imagenet", "blazepose-lite", "blazepose", "blazepose-heavy", "scratch"]
 Kind = Literal["pose", "followers", "detector", "verifier", "spatial", "temporal", "cycle"]
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.spec import Plan
 from vipnas_cli.training.batches import Batch, StillBatches, SuccessiveBatches
-from vipnas_cli.training.blazepose import settle_norms
 from vipnas_cli.training.data import still_source
 from vipnas_cli.training.detector import train_detector
 from vipnas_cli.training.device_augment import fastest_batches
@@ -18,7 +17,7 @@ from vipnas_cli.training.followers import train_cycle, train_followers
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
 from vipnas_cli.training.recipe import CropShare
-from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, fresh, header_of, initialise
+from vipnas_cli.training.start import RunPlan, architecture_of, compiled, freeze, header_of, initialise, pretrained_of
 from vipnas_cli.training.supernet import train_spatial, train_temporal
 from vipnas_cli.training.validation import still_validation
 from vipnas_cli.training.verifier import train_verifier
@@ -50,10 +49,11 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     source = crop_batches(plan, size)
     initialise(net, plan)
     freeze(net, recipe.frozen_stages)
-    if fresh(plan) and recipe.start == "blazepose":
+    published = pretrained_of(plan)
+    if published is not None:
         # Of steps that never come, so that a resumed training sees what one without a break sees.
         batches = (source.batch(recipe.loop.steps + step).crops for step in range(SETTLING))
-        settle_norms(net, (network_input(crops.to(plan.device)) for crops in batches))
+        published.settle(net, (network_input(crops.to(plan.device)) for crops in batches))
     header = header_of(plan, {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": net.final.out_channels})
     trainer = Trainer(net, recipe.loop, header)
     if plan.resume:

@@ -16,11 +16,10 @@ from vipnas_cli.nets.posenet import PoseNet, Trunk
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import ArchSpec, SearchSpace, preset, read_schedule
 from vipnas_cli.spec.spaces import space_of
-from vipnas_cli.training.blazepose import blazepose_file, start_from_blazepose
 from vipnas_cli.training.data import Folders
-from vipnas_cli.training.imagenet import imagenet_weights, start_from_imagenet
 from vipnas_cli.training.importance import sort_channels
 from vipnas_cli.training.loop import Validation
+from vipnas_cli.training.pretrained.starts import PRETRAINED, Pretrained
 from vipnas_cli.training.recipe import Recipe
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -69,17 +68,16 @@ def initialise(net: nn.Module, plan: RunPlan, place: int = 0) -> nn.Module:
             start = f"followers.{place}."
             tensors = {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
         _load_fitting(net, tensors)
-    if fresh(plan) and plan.recipe.start == "imagenet":
-        start_from_imagenet(net, imagenet_weights())
-    if fresh(plan) and plan.recipe.start == "blazepose":
-        start_from_blazepose(net, blazepose_file())
+    published = pretrained_of(plan)
+    if published is not None:
+        published.fill(net)
     net.to(device=plan.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     return net
 
 
-def fresh(plan: RunPlan) -> bool:
-    """Whether a training begins with the recipe's start, not with checkpoints."""
-    return not plan.initial and not plan.resume
+def pretrained_of(plan: RunPlan) -> Pretrained | None:
+    """The published weights that a training begins with; None from scratch and from checkpoints."""
+    return None if plan.initial or plan.resume else PRETRAINED.get(plan.recipe.start)
 
 
 def initialise_super_net(net: SuperNet, plan: RunPlan) -> None:
@@ -144,8 +142,8 @@ def compiled(function: Function, plan: RunPlan, dynamic: bool | None = None) -> 
 
 def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
     """The header of a checkpoint: the facts of its network, the recipe and the command."""
-    found = ", ".join(path.name for path in plan.initial)
-    start = found or {"imagenet": "ImageNet", "blazepose": "BlazePose"}.get(plan.recipe.start, "scratch")
+    published = PRETRAINED.get(plan.recipe.start)
+    start = ", ".join(path.name for path in plan.initial) or (published.title if published else "scratch")
     if plan.resume:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)

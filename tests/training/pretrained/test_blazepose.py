@@ -1,8 +1,8 @@
-"""The start from BlazePose, on files of its layout that are written here, and on its own where its package is there."""
+"""The start from BlazePose, on files of its layout that are written here, and on its own where they are there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import flatbuffers
@@ -17,9 +17,14 @@ from torch import Tensor, nn  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
 from vipnas_cli.spec import ArchSpec, HeadSpec, StageSpec, StemSpec, preset  # noqa: E402
-from vipnas_cli.training.blazepose import blazepose_file, settle_norms, start_from_blazepose  # noqa: E402
+from vipnas_cli.training.pretrained.blazepose import (  # noqa: E402
+    Size,
+    blazepose_file,
+    settle_norms,
+    start_from_blazepose,
+)
+from vipnas_cli.training.pretrained.tflite_file import Layer, read_layers  # noqa: E402
 from vipnas_cli.training.start import freeze  # noqa: E402
-from vipnas_cli.training.tflite_file import Layer, read_layers  # noqa: E402
 
 WIDTHS, DEPTHS, KERNELS = (4, 8, 12, 8, 12, 16), (1, 2, 2, 3, 3, 4), (3, 3, 5, 3, 5, 5)
 LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
@@ -27,11 +32,13 @@ STEEPNESS = 0.4
 GREY = 127 / 255
 
 
-def arch(extra: int = 0, kernels: tuple[int, ...] = KERNELS) -> ArchSpec:
+def arch(
+    extra: int = 0, kernels: tuple[int, ...] = KERNELS, family: str = "pyramid", widths: tuple[int, ...] = WIDTHS
+) -> ArchSpec:
     """The small network that fits the files below, with more channels in the decoder than they have."""
-    rows = zip(WIDTHS, DEPTHS, kernels, strict=True)
+    rows = zip(widths, DEPTHS, kernels, strict=True)
     stages = tuple(StageSpec(w, d, k, 1, 2 if i else 1, False) for i, (w, d, k) in enumerate(rows))
-    return ArchSpec("pyramid", 64, 32, StemSpec(8, 3), stages, HeadSpec(12 + extra, 4, 1, refine=3))
+    return ArchSpec(family, 64, 32, StemSpec(8, 3), stages, HeadSpec(12 + extra, 4, 1, refine=3))
 
 
 @dataclass
@@ -66,7 +73,10 @@ class Graph:
 
 
 def small_graph() -> Graph:
-    """The layout of the file: side inputs before every stage with stride 2, and the heatmaps at the end."""
+    """The layout of the files: side inputs before every stage with stride 2, and the heatmaps at the end.
+
+    What they compute besides is there, too: the side input of a mask, and those of landmarks that only `heavy` has.
+    """
     graph = Graph()
     tensor = graph.new("convolution", (graph.new("pad", (0,), "none", 1),), "relu6", 2, 8, 3, 3, 3)
     inputs = 8
@@ -79,6 +89,7 @@ def small_graph() -> Graph:
                 tensor = graph.mix(tensor, inputs, middle)
             if down:
                 sides.append(graph.side(before, inputs, 3 if index == 1 else 12))
+                graph.side(before, inputs, 7)
             tensor = graph.mix(graph.spatial(tensor, middle, kernel, 1 + down), middle, width, "none")
             if block:
                 tensor = graph.new("add", (tensor, before), "none", 1)
@@ -92,13 +103,22 @@ def small_graph() -> Graph:
     return graph
 
 
-def computed(layers: list[Layer], pixels: Tensor) -> Tensor:
-    """Heatmap logits (B, 39, H/4, W/4) of pixels (B, 3, H, W) in 0 … 1, layer by layer.
+def needed(layers: list[Layer], tensor: int) -> set[int]:
+    """The tensors that one is computed from, its own included."""
+    found = {tensor}
+    for layer in reversed(layers):
+        found.update(layer.reads if layer.writes in found else ())
+    return found
+
+
+def computed(layers: list[Layer], pixels: Tensor, wanted: int) -> Tensor:
+    """The tensor `wanted` of pixels (B, 3, H, W) in 0 … 1, layer by layer.
 
     The first layer sees grey around the picture, as the converted network does; the file's own black changes borders.
     """
     values = {0: pixels}
-    for layer in layers:
+    path = needed(layers, wanted)
+    for layer in (layer for layer in layers if layer.writes in path):
         inputs = [values[tensor] for tensor in layer.reads if tensor in values]
         if layer.kind == "pad":
             values[layer.writes] = inputs[0]
@@ -116,9 +136,20 @@ def computed(layers: list[Layer], pixels: Tensor) -> Tensor:
             weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
             found = F.conv2d(padded, weight, bias, layer.stride, groups=groups)
         values[layer.writes] = found.clamp(0, 6) if layer.activation == "relu6" else found
-        if layer.weight is not None and layer.weight.shape[0] == 39:
-            return values[layer.writes]
-    raise AssertionError("no heatmaps")
+    return values[wanted]
+
+
+def heatmaps_of(layers: list[Layer]) -> int:
+    """The tensor of the 39 heatmaps."""
+    return next(layer.writes for layer in layers if layer.weight is not None and layer.weight.shape[0] == 39)
+
+
+def trunk_of(layers: list[Layer]) -> int:
+    """The tensor at which the trunk ends: what is widened before two depthwise convolutions that follow each other."""
+    made_by = {layer.writes: layer for layer in layers}
+    before = ((made_by[layer.reads[0]], layer) for layer in layers if layer.reads[0] in made_by)
+    first = next(a for a, b in before if a.kind == b.kind == "depthwise")
+    return made_by[first.reads[0]].reads[0]
 
 
 class Writer:
@@ -219,8 +250,23 @@ def test_what_was_written_is_read(graph: Graph, file: Path) -> None:
 def test_the_network_computes_what_the_file_says(extra: int, graph: Graph, file: Path) -> None:
     net = PoseNet(arch(extra)).eval()
     start_from_blazepose(net, file)
-    expected = computed(graph.layers, crops().permute(0, 3, 1, 2) / 255)[:, LANDMARKS]
+    pixels = crops().permute(0, 3, 1, 2) / 255
+    expected = computed(graph.layers, pixels, heatmaps_of(graph.layers))[:, LANDMARKS]
     torch.testing.assert_close(net.raw(network_input(crops())), STEEPNESS * expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_trunk_below_another_head_computes_the_same_features(graph: Graph, file: Path) -> None:
+    net = PoseNet(arch(family="fast")).eval()
+    head = {name: tensor.clone() for name, tensor in net.head.state_dict().items()}
+    start_from_blazepose(net, file)
+    images = network_input(crops())
+    expected = computed(graph.layers, crops().permute(0, 3, 1, 2) / 255, trunk_of(graph.layers))
+    torch.testing.assert_close(net.features(images)[-1], expected, rtol=1e-4, atol=1e-4)
+    settle_norms(net, images.split(2))
+    torch.testing.assert_close(net.features(images)[-1], expected, rtol=1e-3, atol=1e-3)
+    # A head that begins at random is normalised by each batch, as from any start.
+    assert all(torch.equal(tensor, head[name]) for name, tensor in net.head.state_dict().items())
 
 
 @torch.no_grad()
@@ -286,20 +332,44 @@ def test_files_and_networks_of_another_layout_are_refused(graph: Graph, file: Pa
         start_from_blazepose(PoseNet(arch()), path)
     with pytest.raises(WeightsError, match="does not fit"):
         start_from_blazepose(PoseNet(arch(kernels=(3, 3, 3, 3, 5, 5))), file)
-    with pytest.raises(WeightsError, match="pyramid"):
-        start_from_blazepose(PoseNet(preset("fast-base")), file)
+    # A wider network could hold it, but would not be the one that the start is called after.
+    with pytest.raises(WeightsError, match=r"blocks have 4, 8, 8, .* channels, the network's 4, 8, 8, 16"):
+        start_from_blazepose(PoseNet(arch(widths=(4, 8, 16, 8, 12, 16))), file)
+    # The first block has 4 channels: after a stem of 4 it would be residual, which the file's is not.
+    residual = PoseNet(replace(arch(), stem=StemSpec(4, 3)))
+    with pytest.raises(WeightsError, match="residual"):
+        start_from_blazepose(residual, file)
+    with pytest.raises(WeightsError, match="pyramid and fast"):
+        start_from_blazepose(PoseNet(preset("s-vipnet-mobilenetv3")), file)
     with pytest.raises(WeightsError, match="not a usable"):
         start_from_blazepose(PoseNet(arch()), tmp_path / "missing.tflite")
 
 
+def test_a_missing_file_is_told_with_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"pose_landmark_heavy\.tflite") as found:
+        blazepose_file("heavy")
+    assert found.value.hint is not None
+    assert "npm install @mediapipe/pose" in found.value.hint
+    path = tmp_path / "node_modules" / "@mediapipe" / "pose" / "pose_landmark_heavy.tflite"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert blazepose_file("heavy").resolve() == path
+
+
 @torch.no_grad()
-def test_the_real_weights_keep_their_heatmaps() -> None:
+@pytest.mark.parametrize(("size", "name"), [("lite", "lite"), ("full", "base"), ("heavy", "heavy")])
+def test_the_real_weights_keep_their_heatmaps(size: Size, name: str) -> None:
     try:
-        path = blazepose_file()
+        path = blazepose_file(size)
     except WeightsError:
-        pytest.skip("the package mediapipe is missing")
-    net = PoseNet(preset("pyramid-base")).eval()
+        pytest.skip(f"pose_landmark_{size}.tflite is missing")
+    net = PoseNet(preset(f"pyramid-{name}")).eval()
     start_from_blazepose(net, path)
-    images = crops(256, 192, 1)
-    expected = computed(read_layers(path), images.permute(0, 3, 1, 2) / 255)[:, LANDMARKS]
-    torch.testing.assert_close(net.raw(network_input(images)), STEEPNESS * expected, rtol=1e-3, atol=0.01)
+    images, layers = crops(256, 192, 1), read_layers(path)
+    expected = computed(layers, images.permute(0, 3, 1, 2) / 255, heatmaps_of(layers))[:, LANDMARKS]
+    torch.testing.assert_close(net.raw(network_input(images)), STEEPNESS * expected, rtol=1e-3, atol=0.02)
+    trunk = PoseNet(preset(f"fast-{size}")).eval()
+    start_from_blazepose(trunk, path)
+    features = trunk.features(network_input(images))[-1]
+    torch.testing.assert_close(features, net.features(network_input(images))[-1], rtol=1e-4, atol=1e-4)
