@@ -29,8 +29,8 @@ BEAT_S, STALE_S, LOOK_S = 2.0, 15.0, 0.5
 
 def run_clip(clip: str, target: str, budget: str) -> str:
     """Runs one clip, on a worker, unless another one does; in a word how it ended."""
-    from vipnas_cli.cli.run.command import RunOptions
     from vipnas_cli.cli.run.job import run_job
+    from vipnas_cli.cli.run.options import RunOptions
     from vipnas_cli.errors import VipnasError
 
     options = RunOptions((clip,), out=(target,), budget=budget, threads=1, skip_existing=True, quiet=True)

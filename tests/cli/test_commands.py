@@ -158,8 +158,7 @@ def test_a_job_gets_the_record_that_was_typed(typed: list[str], expected: Fruit)
     got = []
     small = typer.Typer()
 
-    @small.command()
-    @command
+    @command(small, __name__)
     def eat(options: Fruit) -> None:
         """Eat it."""
         got.append(options)
@@ -177,3 +176,16 @@ def test_no_word_of_a_help_is_cut_off_at_80_columns(name: str, monkeypatch: pyte
     text = CliRunner().invoke(app, [*name.split(), "--help"]).output
     assert "--" in text
     assert "…" not in text.replace("--no-python … vipnas search …", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_overview_tells_of_a_command_what_its_own_page_begins_with(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    *group, own = name.split()
+    overview = CliRunner().invoke(app, [*group, "--help"]).output
+    page = CliRunner().invoke(app, [*name.split(), "--help"]).output
+    _, first, *_ = [line.strip() for line in page.splitlines() if line.strip()]
+    assert re.search(rf"^│ {own} +{re.escape(first)} +│$", overview, re.MULTILINE)

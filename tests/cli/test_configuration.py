@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.configuration import configured_data, variable
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.defaults import defaults_of
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import UsageError
 
 
@@ -44,6 +46,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunOptions]:
 
 def write(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+def test_where_nothing_is_set_no_options_are_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("VIPNAS_")]:
+        monkeypatch.delenv(name)
+    nobody: Any = object()
+    assert defaults_of(nobody) == {}
+    monkeypatch.setenv("VIPNAS_RUN_BUDGET", "1GFLOPs")
+    with pytest.raises(AttributeError):
+        defaults_of(nobody)
 
 
 def test_what_is_typed_comes_first_then_environment_project_and_user(

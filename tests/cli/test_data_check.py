@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.cli.commands import CheckOptions
 from vipnas_cli.cli.data_check_job import check_job
+from vipnas_cli.cli.options import CheckOptions
 from vipnas_cli.data.checks.files import label_files
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError

@@ -12,7 +12,8 @@ import pytest
 from rich.table import Table
 
 from vipnas_cli.cli import console
-from vipnas_cli.cli.console import bear_any_text, message_console, result_console
+from vipnas_cli.cli.app import bear_any_text
+from vipnas_cli.cli.console import message_console, result_console
 
 NAMES = ["clip[draft].csv", "v2[/final]/o.csv", "[bold]x[/bold]", "dance [dQw4w9WgXcQ].mp4", "[/]"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.cli.report.command import ReportOptions
 from vipnas_cli.cli.report.job import report_job
+from vipnas_cli.cli.report.options import ReportOptions
 from vipnas_cli.errors import VipnasError
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"

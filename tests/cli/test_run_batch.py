@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.run.batch import exit_code
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import planned
 from vipnas_cli.cli.run.worker import Worker
 from vipnas_cli.errors import BudgetError

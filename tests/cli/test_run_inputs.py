@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.inputs import Shard, seconds_of
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import found_inputs, planned
 from vipnas_cli.errors import InputError, UsageError
 

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from vipnas_cli.cli.train.command import TrainOptions
 from vipnas_cli.cli.train.job import list_recipes, train_job
+from vipnas_cli.cli.train.options import TrainOptions
 from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
 from vipnas_cli.nets.checkpoints import load_checkpoint
 from vipnas_cli.training import rehearsal

@@ -1,4 +1,4 @@
-"""`vipnas bench`: the options; the work is in bench_job, which loads the heavy libraries."""
+"""The options of `vipnas bench`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.cli.command import command
 from vipnas_cli.cli.run.model import Provider
 from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.threads import MOST_THREADS
@@ -50,14 +49,3 @@ class BenchOptions:
             what = f"--threads {self.threads[:60]} is no list of numbers from 1 to {MOST_THREADS}"
             raise UsageError(what, "for example --threads 1,2")
         return found
-
-
-@command
-def bench(options: BenchOptions) -> None:
-    """Measure the networks and whole runs on this machine, and remember the fastest setting for `run`.
-
-    Example: vipnas bench --threads 1,2 --csv bench.csv
-    """
-    from vipnas_cli.cli.bench_job import bench_job
-
-    bench_job(options)

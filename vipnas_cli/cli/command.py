@@ -7,12 +7,17 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from enum import Enum
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+import typer
+from typer.core import TyperCommand
 from typer.models import OptionInfo
 
 Options = TypeVar("Options")
+Work = Callable[[Options], None]
 
 # What stands for a value in the help, where an option does not say it; flags have none.
 STANDS_FOR = {int: "N", float: "X", Path: "PATH", str: "TEXT", bool: ""}
@@ -20,13 +25,48 @@ STANDS_FOR = {int: "N", float: "X", Path: "PATH", str: "TEXT", bool: ""}
 SHORT_CHOICES = 20
 
 
-def command(work: Callable[[Options], None]) -> Callable[..., None]:
-    """What Typer makes a command of: a function with the fields of the dataclass that `work` takes as its parameters.
+def command(app: typer.Typer, module: str, name: str | None = None) -> Callable[[Work[Options]], Work[Options]]:
+    """Makes the function below a command of `app`, with the fields of the dataclass that it takes as its parameters.
 
-    Its help is the docstring of `work`. An option whose field is a tuple of any length may be given several times; a
-    field that is no argument of the dataclass is no option.
+    Its help is the docstring of the function. The dataclass is in `module`, which is loaded when the command is called
+    or its options are asked for.
     """
-    options = next(iter(get_type_hints(work).values()))
+
+    def add(work: Work[Options]) -> Work[Options]:
+        typed = name or work.__name__.replace("_", "-")
+        late: Any = partial(LateCommand, lambda: _function(work, module))
+        app.command(typed, cls=late, help=work.__doc__)(lambda: None)
+        return work
+
+    return add
+
+
+class LateCommand(TyperCommand):
+    """A command that learns its parameters when they are asked for; the overview of all commands needs none."""
+
+    def __init__(self, late: Callable[[], Callable[..., None]], *, params: Any, callback: Any, **about: Any) -> None:
+        super().__init__(**about)
+        self._late = late
+        del self.params, self.callback
+
+    def __getattr__(self, name: str) -> Any:
+        """The parameters, and what is called with their values, for the first time."""
+        if name not in ("params", "callback"):
+            raise AttributeError(name)
+        alone = typer.Typer(add_completion=False)
+        alone.command()(self._late())
+        whole = typer.main.get_command(alone)
+        self.params, self.callback = whole.params, whole.callback
+        return getattr(self, name)
+
+
+def _function(work: Work[Options], module: str) -> Callable[..., None]:
+    """The work as a function of the fields of the dataclass that it takes, with the signature that Typer reads.
+
+    An option whose field is a tuple of any length may be given several times; a field that is no argument of the
+    dataclass is no option.
+    """
+    options = next(iter(get_type_hints(work, localns=vars(import_module(module))).values()))
     hints = get_type_hints(options, include_extras=True)
     asked = [field for field in fields(options) if field.init]
     several = {field.name for field in asked if get_origin(get_args(hints[field.name])[0]) is tuple}
@@ -34,7 +74,6 @@ def command(work: Callable[[Options], None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         work(options(**{name: tuple(value or ()) if name in several else value for name, value in values.items()}))
 
-    run.__name__, run.__doc__ = work.__name__, work.__doc__
     parameters = []
     for field in asked:
         annotation, default = _shortly(hints[field.name]), field.default

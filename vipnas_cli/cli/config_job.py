@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import typer
 from rich.table import Table
 
-from vipnas_cli.cli.app import app
-from vipnas_cli.cli.commands import ConfigOptions
+from vipnas_cli.cli.commands import app
 from vipnas_cli.cli.configuration import PROJECT, Setting, configuration_file, settings
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.defaults import options_of
+from vipnas_cli.cli.options import ConfigOptions
 from vipnas_cli.files import shown
 from vipnas_cli.media.address import hidden
 

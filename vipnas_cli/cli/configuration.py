@@ -67,6 +67,11 @@ def configured_data() -> Path | None:
     return None
 
 
+def anything_set() -> bool:
+    """Whether a file or a variable may set something."""
+    return any(name.startswith("VIPNAS_") for name in os.environ) or any(map(_tables, (PROJECT, configuration_file())))
+
+
 def settings(commands: Mapping[str, frozenset[str]]) -> tuple[Setting, ...]:
     """The settings that hold, in the order of commands; UsageError for one that no command has.
 

@@ -77,13 +77,6 @@ def message_console(quiet: bool = False, verbose: bool = False, log: LineLog | N
     return Messages(verbose=verbose, log=log, width=PIPED_WIDTH, soft_wrap=True, **settings)
 
 
-def bear_any_text() -> None:
-    """Lets stdout and stderr take every text: signs that they have not, as in names that are not UTF-8, become `?`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 def result_console() -> Console:
     """Where results go: stdout, in one width wherever it leads. Texts are printed as they are."""
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from vipnas_cli.cli.commands import CheckOptions
 from vipnas_cli.cli.console import counted, message_console, print_json
+from vipnas_cli.cli.options import CheckOptions
 from vipnas_cli.data.checks.files import Checked, check_file, label_files
 from vipnas_cli.data.checks.problems import Problem
 from vipnas_cli.errors import DataError

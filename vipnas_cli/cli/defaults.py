@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.cli.configuration import settings
+from vipnas_cli.cli.configuration import anything_set, settings
 
 
 def defaults_of(group: Any) -> dict[str, Any]:
@@ -16,6 +16,8 @@ def defaults_of(group: Any) -> dict[str, Any]:
     An option that may be given several times takes a list; in a variable its values are separated as paths are.
     """
     found: dict[str, Any] = {}
+    if not anything_set():  # so that the options of the other commands need not be known
+        return found
     parameters = {name: dict(_options(command)) for name, command in _commands(group)}
     for setting in settings({name: frozenset(options) for name, options in parameters.items()}):
         if not setting.command:

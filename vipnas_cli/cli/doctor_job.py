@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vipnas_cli.cli.commands import DoctorOptions
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.doctor_packages import Finding, package_findings
+from vipnas_cli.cli.options import DoctorOptions
 
 SCHEMA = 1
 # Without the first two `run` cannot do its work; the others are what phones and the web deliver.

@@ -1,4 +1,4 @@
-"""`vipnas export`: the options; the work is in export_job, which needs the extra `train`."""
+"""The options of `vipnas export`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vipnas_cli.cli.command import command
-from vipnas_cli.errors import UsageError, VipnasError
+from vipnas_cli.errors import UsageError
 
 
 class ExportFormat(StrEnum):
@@ -173,18 +172,3 @@ def _score(text: str) -> tuple[str, float]:
     if not key or not math.isfinite(score):
         raise UsageError(f"--score {text} is not NAME=NUMBER", "for example --score selection=61.5")
     return key, score
-
-
-@command
-def export(options: ExportJobOptions) -> None:
-    """Write a pipeline, or the detector, as ONNX files that `vipnas run --weights` takes.
-
-    A file appears only if ONNX Runtime gives torch's poses.
-
-    Example: vipnas export key.safetensors f.safetensors f.safetensors --name mine -o mine.vipnas
-    """
-    try:
-        from vipnas_cli.cli.export_job import export_job
-    except ImportError as error:
-        raise VipnasError(f"exporting needs {error.name}", "pip install 'vipnas[train]'") from error
-    export_job(options)

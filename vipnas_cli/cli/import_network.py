@@ -1,4 +1,4 @@
-"""`vipnas import`: the options; the work is in import_job, which needs the package onnx."""
+"""The options of `vipnas import`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.cli.command import command
-from vipnas_cli.errors import UsageError, VipnasError
+from vipnas_cli.errors import UsageError
 
 READING = "How the file is read (found out by trials where not stated)"
 DETECTOR = "Person detector"
@@ -238,27 +237,3 @@ def _triple(option: str, text: str) -> tuple[float, float, float]:
     except ValueError:
         raise UsageError(f"{option} {text} is not three numbers", "for example 123.675,116.28,103.53") from None
     return red, green, blue
-
-
-@command
-def import_network(options: ImportOptions) -> None:
-    """Make any ONNX pose network a key network: a bundle that runs it alone and with the bundled followers behind it.
-
-    A checkpoint of the paper's authors (vipnas_mbv3, vipnas_res50 of mmpose) becomes a bundle and a checkpoint of ours.
-    Heatmaps and SimCC are understood; the first 17 keypoints have to be COCO's. A person detector goes into the same
-    bundle, or into one that is there.
-
-    Example: vipnas import rtmpose.onnx --detector yolox.onnx -o mine.vipnas
-
-    Example: vipnas import --detector rtmdet.onnx --into mine.vipnas
-    """
-    if options.known:
-        from vipnas_cli.cli.import_known import list_known
-
-        list_known(options.json)
-        return
-    try:
-        from vipnas_cli.cli.import_job import import_job
-    except ImportError as error:
-        raise VipnasError(f"importing needs {error.name}", "pip install 'vipnas[import]'") from error
-    import_job(options)

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.reader import MANIFEST
-from vipnas_cli.cli.commands import InfoOptions
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
 from vipnas_cli.cli.info_texts import Description, describe_json, describe_recipe, describe_results, describe_video
+from vipnas_cli.cli.options import InfoOptions
 from vipnas_cli.errors import InputError, VideoError
 
 SCHEMA = 1

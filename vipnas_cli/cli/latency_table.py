@@ -1,4 +1,4 @@
-"""`vipnas latency-table`: the options; the work is in latency_table_job, which loads torch."""
+"""The options of `vipnas latency-table`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.cli.command import command
 from vipnas_cli.inference.threads import MOST_THREADS
 
 
@@ -50,16 +49,3 @@ class LatencyTableOptions:
 
         name = f"latency-{self.space}-{self.threads}.json"
         return self.table or self.out or cache_folder() / name
-
-
-@command
-def latency_table(options: LatencyTableOptions) -> None:
-    """Measure in ONNX Runtime what the parts of a search space cost on this machine, for budgets in ms.
-
-    A table predicts every network of the space at once: `vipnas search --budget 4ms --latency-table FILE`.
-
-    Example: vipnas latency-table -o table.json --check 20
-    """
-    from vipnas_cli.cli.latency_table_job import latency_table_job
-
-    latency_table_job(options)

@@ -26,8 +26,8 @@ from vipnas_cli.bundle.reader import (
     open_bundle,
     with_detector,
 )
-from vipnas_cli.cli.commands import ModelsOptions
 from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.options import ModelsOptions
 from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.latency.machine import (
     Measurements,

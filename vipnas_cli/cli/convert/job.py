@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from vipnas_cli.cli.console import message_console
-from vipnas_cli.cli.convert.command import ConvertOptions
+from vipnas_cli.cli.convert.options import ConvertOptions
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.results.facts import ResultHeader, Results

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli.cli.console import message_console
-from vipnas_cli.cli.report.command import ReportOptions
+from vipnas_cli.cli.report.options import ReportOptions
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import InputError, OutputError, UsageError, VideoError
 from vipnas_cli.files import check_outputs, shown, write_text

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vipnas_cli.cli.console import Messages, plural, print_json, progress_bar
 from vipnas_cli.cli.run.attempt import Done, attempt
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import Plan
 from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED
 from vipnas_cli.cli.run.worker import Crew

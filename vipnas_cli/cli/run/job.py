@@ -9,7 +9,7 @@ from rich.console import Console
 
 from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.cli.console import Messages, frame_progress
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import make_folders, planned
 from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outputs
 from vipnas_cli.cli.run.summary import Made, RunReport, details, print_report, typed_words

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vipnas_cli.cli.run.command import RunOptions
 from vipnas_cli.cli.run.inputs import Shard
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import make_parent, shown
 from vipnas_cli.media.address import STDIN, Origin, Stream, origin_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import OutputError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.inference.onnx import OnnxEstimator

@@ -14,7 +14,7 @@ from typing import Self
 
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.run.attempt import Done, attempt, failed, interrupted
-from vipnas_cli.cli.run.command import RunOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.signals import heed_signals
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown

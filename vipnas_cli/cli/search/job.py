@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.console import message_console, progress_bar
-from vipnas_cli.cli.search.command import SearchOptions
+from vipnas_cli.cli.search.options import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.distributed import torchrun_rank, worker_group

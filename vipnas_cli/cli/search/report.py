@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.cli.console import print_json, result_console
-from vipnas_cli.cli.search.command import SearchOptions
+from vipnas_cli.cli.search.options import SearchOptions
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.files import make_folder, write_json
 from vipnas_cli.search.candidate import Evaluation

@@ -15,7 +15,7 @@ from rich.console import Console
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.console import message_console, result_console
-from vipnas_cli.cli.train.command import TrainOptions
+from vipnas_cli.cli.train.options import TrainOptions
 from vipnas_cli.cli.train.report import draw_curves, reporting
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.files import make_parent

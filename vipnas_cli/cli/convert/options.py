@@ -1,4 +1,4 @@
-"""`vipnas convert`: the options; the work is in job, which loads the heavy libraries."""
+"""The options of `vipnas convert`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-
-from vipnas_cli.cli.command import command
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,3 @@ class ConvertOptions:
     ]
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say what a kind cannot hold.")] = False
-
-
-@command
-def convert(options: ConvertOptions) -> None:
-    """Turn poses of `run` into other kinds of files; what a kind cannot hold is told.
-
-    Example: vipnas convert clip.jsonl -o clip.trc -o clip.dlc.csv
-    """
-    from vipnas_cli.cli.convert.job import convert_job
-
-    convert_job(options)

@@ -1,13 +1,10 @@
-"""`vipnas run`: the options; the work is in job, which loads the heavy libraries."""
+"""The options of `vipnas run`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
-from vipnas_cli.cli.command import command
 from vipnas_cli.cli.run.inputs import InputOptions
 from vipnas_cli.cli.run.model import ModelOptions
 from vipnas_cli.cli.run.outputs import OutputOptions
@@ -54,14 +51,3 @@ class RunOptions(TellingOptions, PictureOptions, OutputOptions, PeopleOptions, M
     def smooth_pictures(self) -> str:
         """The smoothing of the pictures."""
         return "low" if self.smooth == "auto" else self.smooth
-
-
-@command
-def run(options: RunOptions) -> None:
-    """Find the poses of all people in a video, at a compute budget.
-
-    Example: vipnas run clip.mp4 --budget 0.5GFLOPs -o out.mp4 -o out.csv
-    """
-    from vipnas_cli.cli.run.job import run_job
-
-    raise typer.Exit(run_job(options))

@@ -1,4 +1,4 @@
-"""`vipnas report`: the options; the work is in job, which loads the heavy libraries."""
+"""The options of `vipnas report`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from vipnas_cli.cli.command import command
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,3 @@ class ReportOptions:
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that exists.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing.")] = False
-
-
-@command
-def report(options: ReportOptions) -> None:
-    """Make one HTML page of a run: pictures, who is where in time, joint angles, confidence, steadiness.
-
-    The page needs nothing else and no network.
-
-    Example: vipnas report clip_pose.csv -o report.html
-    """
-    from vipnas_cli.cli.report.job import report_job
-
-    report_job(options)

@@ -1,4 +1,4 @@
-"""`vipnas search`: the options; the work is in search_job, which loads torch."""
+"""The options of `vipnas search`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.cli.command import command
-from vipnas_cli.errors import UsageError, VipnasError
+from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.threads import MOST_THREADS
 
 LONGEST_CYCLE = 16
@@ -221,18 +220,3 @@ class SearchOptions:
         """Where the search writes."""
         frames = "" if self.mode == "spatial" else f"-{self.frames.replace('..', '-')}"
         return self.out or Path(f"search-{self.mode}{frames}")
-
-
-@command
-def search(options: SearchOptions) -> None:
-    """Find the networks, fusions and allocation of compute over a cycle that score best within a budget.
-
-    Scores are PCK@0.1 on clips that no training saw. Several machines: torchrun --no-python … vipnas search …
-
-    Example: vipnas search --frames 4 --budget 0.2GFLOPs --data DATA -o found
-    """
-    try:
-        from vipnas_cli.cli.search.job import search_job
-    except ImportError as error:
-        raise VipnasError(f"searching needs {error.name}", "pip install 'vipnas[train]'") from error
-    search_job(options)

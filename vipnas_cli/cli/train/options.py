@@ -1,4 +1,4 @@
-"""`vipnas train`: the options; the work is in train_job, which loads torch."""
+"""The options of `vipnas train`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.cli.command import command
 from vipnas_cli.inference.threads import MOST_THREADS
 
 
@@ -54,19 +53,3 @@ class TrainOptions:
     compile: Annotated[bool, typer.Option("--compile/--no-compile", help="Compile the network first.")] = True
     cache: Annotated[Path, typer.Option(help="Where decoded images are kept.")] = Path("cache")
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for TensorBoard to read.")] = None
-
-
-@command
-def train(options: TrainOptions) -> None:
-    """Train a network from a recipe; Ctrl-C saves first, --resume goes on.
-
-    Several GPUs or machines: torchrun --nproc-per-node 8 --no-python vipnas train RECIPE --data DATA
-
-    Example: vipnas train key-128 --data DATA --out key.safetensors
-    """
-    from vipnas_cli.cli.train.job import list_recipes, train_job
-
-    if options.recipe is None:
-        list_recipes()
-    else:
-        train_job(options)
