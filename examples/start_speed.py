@@ -3,7 +3,7 @@
     python examples/start_speed.py [--pairs 20]
 
 The programs take turns, and the median of each is given: by the clock, and on the processor, which is right also on a
-machine that others use; the ratio is that of the processor's times. Not for Windows, which does not tell the processor's time of a program that has ended.
+machine that others use; the ratio is that on the processor. Not for Windows, which has no `wait4`.
 """
 
 from __future__ import annotations

@@ -35,42 +35,35 @@ def many_clips(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_one_of_several_gets_a_claim_and_the_others_wait_for_the_result(many_clips: ModuleType, tmp_path: Path) -> None:
-    target, made, lock = tmp_path / "a.csv", [], threading.Lock()
+def claimed(many_clips: ModuleType, target: Path, threads: int, work_s: float) -> int:
+    """How many of several threads that claim a result make it."""
+    made, lock = [], threading.Lock()
 
-    def work(name: int) -> None:
+    def work() -> None:
         with many_clips.claim(target) as ours:
             if ours:
-                time.sleep(0.8)  # longer than a claim lives untouched
+                time.sleep(work_s)
                 with lock:
-                    made.append(name)
+                    made.append(target)
                 target.touch()
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(made) == 1
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(10)
+    return len(made)
+
+
+def test_one_of_several_gets_a_claim_and_the_others_wait_for_the_result(many_clips: ModuleType, tmp_path: Path) -> None:
+    # Longer than a claim lives untouched.
+    assert claimed(many_clips, tmp_path / "a.csv", threads=4, work_s=0.8) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_one_goes_on_in_the_place_of_a_dead_one(many_clips: ModuleType, tmp_path: Path) -> None:
-    target, made = tmp_path / "a.csv", []
     (tmp_path / ".a.csv.claim-1").write_text("elsewhere 1\n")
-
-    def work(name: int) -> None:
-        with many_clips.claim(target) as ours:
-            if ours:
-                made.append(name)
-                target.touch()
-
-    threads = [threading.Thread(target=work, args=(name,)) for name in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(made) == 1
+    assert claimed(many_clips, tmp_path / "a.csv", threads=3, work_s=0) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 

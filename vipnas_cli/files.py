@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -40,6 +41,12 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     """The error that tells why a file cannot be written, and what to do."""
     reason = error.strerror or str(error)
     return OutputError(f"{shown(path)} cannot be written: {reason}", _HINTS.get(error.errno or 0, "Check the disk."))
+
+
+def cannot_name(path: Path, partial: Path, error: OSError) -> OutputError:
+    """The error that tells why a partial file or folder cannot take the place of `path`, and where the result is."""
+    what = f"{shown(path)} cannot be given its name: {error.strerror}"
+    return OutputError(what, f"The result is in {shown(partial)}.")
 
 
 def shown(path: Path | str) -> str:
@@ -94,10 +101,7 @@ class PartialFile:
                 _synced(self.partial)
             self.partial.replace(self._target)
         except OSError as error:
-            raise OutputError(
-                f"{shown(self.path)} cannot be given its name: {error.strerror}",
-                f"The result is in {shown(self.partial)}.",
-            ) from error
+            raise cannot_name(self.path, self.partial, error) from error
 
     def discard(self) -> None:
         """Removes what was written."""
@@ -156,7 +160,23 @@ def make_parent(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-class LineLog:
+class SelfClosing(ABC):
+    """What the end of a `with` block closes, however it ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LineLog(SelfClosing):
     """A file of lines that one process at a time adds to; every line is whole and flushed.
 
     `anew` begins an empty file; otherwise lines are added, and a last line that a crash cut off is removed first.
@@ -194,14 +214,6 @@ class LineLog:
             with suppress(OSError):
                 self._target.unlink()
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, cast
 
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import cannot_write, no_link, partial_names, resolved, shown
+from vipnas_cli.files import cannot_name, cannot_write, no_link, partial_names, resolved, shown
 
 
 class PartialFolder:
@@ -40,10 +40,7 @@ class PartialFolder:
                 self._target.replace(aside)
             self.partial.replace(self._target)
         except OSError as error:
-            raise OutputError(
-                f"{shown(self.path)} cannot be given its name: {error.strerror}",
-                f"The result is in {shown(self.partial)}.",
-            ) from error
+            raise cannot_name(self.path, self.partial, error) from error
         if aside is not None:
             remove(aside)
 

@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
 from vipnas_cli.errors import VideoError, VipnasError
+from vipnas_cli.files import SelfClosing
 from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.connection import READ_S
 from vipnas_cli.media.frames import Frame, VideoInfo
@@ -37,7 +36,7 @@ def streams_wait() -> bool:
     return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
-class LiveReader:
+class LiveReader(SelfClosing):
     """Iterates over the pictures of a camera or a stream, once, until `end_s`, `stop` or its end.
 
     A picture that nobody has taken gives way to the next. Pictures are numbered as they come, so that a gap in the
@@ -92,14 +91,6 @@ class LiveReader:
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self._next()) is not None:
             yield frame
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def stop(self) -> None:
         """Come to an end now."""

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
 
 from vipnas_cli.errors import UsageError, VideoError, VipnasError
-from vipnas_cli.files import read_regular, shown
+from vipnas_cli.files import SelfClosing, read_regular, shown
 from vipnas_cli.media.frames import Frame, Image, VideoInfo
 from vipnas_cli.media.limits import LIMIT_NAME, check_span, max_pixels, span
 from vipnas_cli.media.picture_size import stated_size
@@ -82,7 +80,7 @@ def natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], str(path)
 
 
-class PictureReader:
+class PictureReader(SelfClosing):
     """Iterates over the pictures of a folder, or over one, as a VideoReader does over the frames of a video.
 
     `damaged` counts pictures so far that could not be decoded. A picture of another size than the first one ends it
@@ -132,14 +130,6 @@ class PictureReader:
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Nothing is held between two pictures."""

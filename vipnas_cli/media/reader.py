@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from av.packet import Packet
@@ -17,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
+from vipnas_cli.files import SelfClosing
 from vipnas_cli.media import source
 from vipnas_cli.media.address import Origin
 from vipnas_cli.media.clock import PictureClock
@@ -44,7 +43,7 @@ class _DoubtError(Exception):
     """The quick way may lose pictures here."""
 
 
-class VideoReader:
+class VideoReader(SelfClosing):
     """Iterates over the frames of a video, once; `info` describes it.
 
     `damaged` counts the frames and packets so far that could not be decoded or came out corrupt; at the end of a file
@@ -78,14 +77,6 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""
