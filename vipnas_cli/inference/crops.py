@@ -45,8 +45,12 @@ def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransfor
 def decode_poses(transforms: Sequence[CropTransform], heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
     """The poses in frame pixels that heatmaps (P, K, h, w) of at least one crop show."""
     points_crop, scores = codec.decode(heatmaps)
-    points = np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
-    return CropPoses(tuple(transforms), heatmaps, points, scores)
+    return CropPoses(tuple(transforms), heatmaps, points_of(transforms, points_crop), scores)
+
+
+def points_of(transforms: Sequence[CropTransform], points_crop: Points) -> Points:
+    """Points (P, K, 2) of at least one crop in frame pixels."""
+    return np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
 
 
 def estimate_poses(
@@ -61,14 +65,29 @@ def estimate_poses(
 
     `codec` None is the product's own.
     """
-    arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
+    arch = estimator.schedule.plan(position).arch
     codec = codec or HeatmapCodec(arch.height, arch.width)
+    heatmaps = estimate_heatmaps(estimator, position, image, transforms, previous)
     if not transforms:
-        nobody = People.nobody(keypoints)
-        heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
+        nobody = People.nobody(len(estimator.skeleton.keypoints))
         return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
+    return decode_poses(transforms, heatmaps, codec)
+
+
+def estimate_heatmaps(
+    estimator: PoseEstimator,
+    position: int,
+    image: Image,
+    transforms: Sequence[CropTransform],
+    previous: Heatmaps | None = None,
+) -> Heatmaps:
+    """The heatmaps (P, K, h, w) of `estimate_poses`."""
+    if not transforms:
+        arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
+        codec = HeatmapCodec(arch.height, arch.width)
+        return np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
     crops = np.stack([transform.warp(image) for transform in transforms])
-    return decode_poses(transforms, estimator.estimate(position, crops, previous), codec)
+    return estimator.estimate(position, crops, previous)
 
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:

@@ -8,14 +8,16 @@ Shapes: P people, K keypoints, h, w heatmap cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from vipnas_cli.arrays import Heatmaps, Ids, Points
-from vipnas_cli.inference.crops import CropPoses
-from vipnas_cli.pose import HeatmapCodec, People
+from vipnas_cli.inference.crops import CropPoses, points_of
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.tracking.similarity import median
 
 # A follower's peak is widened by so many σ of a target, as joints move from frame to frame.
 REACH = 1.0
@@ -39,31 +41,32 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
         np.take_along_axis(maps.reshape(*maps.shape[:2], -1), chosen, -1)[..., None] for maps in (weights, near)
     )
     heatmaps[rows] = np.where(nearness >= NEAR, weighted / at_peaks, heatmaps[rows])
-    return _decoded(poses, heatmaps, rows)
-
-
-def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, share: float) -> CropPoses:
-    """The poses of a follower, those at `rows` with heatmaps of which `previous` (len(rows), K, h, w), re-aligned to
-    their crops, are so large a share. Scores stay those of the follower alone."""
-    heatmaps = poses.heatmaps.copy()
-    heatmaps[rows] = (1 - share) * heatmaps[rows] + share * previous
-    return _decoded(poses, heatmaps, rows)
-
-
-def _decoded(poses: CropPoses, heatmaps: Heatmaps, rows: Ids) -> CropPoses:
-    """The poses with other heatmaps, and with the points that these show at `rows`."""
     points = poses.points_frame.copy()
-    found, _ = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3]).decode(heatmaps[rows])
-    for row, points_crop in zip(rows, found, strict=True):
-        points[row] = poses.transforms[row].to_frame(points_crop)
+    found = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3]).points(heatmaps[rows])
+    points[rows] = points_of([poses.transforms[row] for row in rows.tolist()], found)
     return replace(poses, heatmaps=heatmaps, points_frame=points)
+
+
+def mixed(
+    transforms: Sequence[CropTransform], heatmaps: Heatmaps, previous: Heatmaps, rows: Ids, share: float
+) -> CropPoses:
+    """The poses that heatmaps (P, K, h, w) of a follower's crops show, those at `rows` mixed with `previous`
+    (len(rows), K, h, w), re-aligned to their crops, as so large a share. Scores are those of the follower alone."""
+    codec = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3])
+    scores = codec.scores(heatmaps)
+    if len(rows) == len(heatmaps):
+        heatmaps = (1 - share) * heatmaps + share * previous
+    elif len(rows):
+        heatmaps = heatmaps.copy()
+        heatmaps[rows] = (1 - share) * heatmaps[rows] + share * previous
+    return CropPoses(tuple(transforms), heatmaps, points_of(transforms, codec.points(heatmaps)), scores)
 
 
 def median_moves(before: People, now: People, point_score: float) -> Points:
     """How far each person moved, (P, 2) in frame pixels: the median over keypoints with `point_score` both times."""
     trusted = np.minimum(before.scores, now.scores) >= point_score
     moves = now.points_frame - before.points_frame
-    rows = [np.median(m[t], 0) if t.any() else np.zeros(2) for m, t in zip(moves, trusted, strict=True)]
+    rows = [median(m[t]) if t.any() else np.zeros(2) for m, t in zip(moves, trusted, strict=True)]
     return np.asarray(rows, np.float32).reshape(-1, 2)
 
 

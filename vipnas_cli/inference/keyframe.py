@@ -77,6 +77,8 @@ def owners_of(found: Boxes, carried: Boxes) -> Ids:
 def found_again(boxes: Candidates, poses: People, skeleton: Skeleton) -> Ids:
     """The id (N,) of the person whose body a newcomer's pose shows, though the box is elsewhere; NOBODY if none."""
     ids = np.full(len(poses), NOBODY, np.int64)
+    if len(poses) < 2:
+        return ids
     alike = shared_bodies(poses.boxes_frame, poses.points_frame, poses.scores, skeleton)
     alike = np.where(np.logical_and.outer(boxes.followed != NOBODY, boxes.newcomers), alike, 0)
     while alike.max(initial=0) >= SAME_BODY_OKS:
@@ -132,7 +134,8 @@ class KeyFrames:
         asked = candidates((found, confidence), carried, before, limit)
         poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
         people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
-        on_paths = self._on_paths(people, poses, asked.owners, time_s)
+        # Paths tell bodies apart, so that one alone needs none.
+        on_paths = self._on_paths(people, poses, asked.owners, time_s) if len(people) > 1 else people
         again = found_again(asked, on_paths, self.skeleton)
         keep = self._believed(people, on_paths, asked, again)
         chosen = self._chosen(keep, asked, again, size)
@@ -175,6 +178,8 @@ class KeyFrames:
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
         proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
         left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
+        if len(left) < 2:
+            return left
         poses, skeleton = on_paths[left], self.skeleton
         distinct = oks_nms(
             poses.points_frame,

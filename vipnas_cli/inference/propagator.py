@@ -22,7 +22,7 @@ from vipnas_cli.inference.crops import (
     carried_boxes,
     carried_heatmaps,
     crop_transforms,
-    estimate_poses,
+    estimate_heatmaps,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.joining import joined, median_moves, mixed
@@ -175,6 +175,8 @@ class Propagator:
 
     def _moves(self, people: People, last: _LastFrame | None) -> Points:
         """How far people (P, 2) moved since the last frame, NaN for those who were not there."""
+        if last is not None and np.array_equal(people.ids, last.people.ids):
+            return median_moves(last.people, people, self.options.point_score)
         moves = np.full((len(people), 2), np.nan, np.float32)
         if last is not None:
             _, rows, places = np.intersect1d(people.ids, last.people.ids, return_indices=True)
@@ -202,10 +204,6 @@ class Propagator:
         assert last is not None
         position = last.position + 1
         poses, people = self._followed(position, image, time_s, last)
-        rows, previous = self._recalled(poses.transforms, people.ids, last)
-        if len(rows):
-            poses = mixed(poses, previous, rows, self.options.follower_memory)
-            people = replace(people, points_frame=poses.points_frame)
         scores = people.person_scores
         at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
@@ -243,7 +241,11 @@ class Propagator:
         previous = carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
         if previous is not None and not self.options.fusion:
             previous = np.zeros_like(previous)
-        poses = estimate_poses(self.estimator, position, image, transforms, previous)
+        heatmaps = estimate_heatmaps(self.estimator, position, image, transforms, previous)
+        if not transforms:
+            return CropPoses((), heatmaps, last.people.points_frame, last.people.scores), last.people
+        rows, recalled = self._recalled(transforms, last.people.ids, last)
+        poses = mixed(transforms, heatmaps, recalled, rows, self.options.follower_memory)
         return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
 
     def _carried_boxes(self, last: _LastFrame, time_s: float) -> Boxes:

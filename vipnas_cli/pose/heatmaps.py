@@ -6,6 +6,7 @@ Shapes: P people, K keypoints, h, w heatmap cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -71,10 +72,19 @@ class HeatmapCodec:
         The score is the heatmap's mass within 2σ of the peak as a share of what a sure keypoint has there: of a softmax
         heatmap about the probability that the keypoint is there. Where the border cuts a Gaussian, its peak counts.
         """
-        people, keypoints, rows, columns = heatmaps.shape
-        maps = heatmaps.reshape(-1, rows * columns)
-        points, scores = self._read(maps, maps.argmax(-1))
-        return points.reshape(people, keypoints, 2), scores.reshape(people, keypoints)
+        points, scores = self._read(*self._peaks(heatmaps))
+        return points.reshape(*heatmaps.shape[:2], 2), scores.reshape(heatmaps.shape[:2])
+
+    def points(self, heatmaps: Floats) -> NDArray[np.float32]:
+        """The points (P, K, 2) of `decode` alone."""
+        maps, cells = self._peaks(heatmaps)
+        places = self._places(cells)
+        return self._points(places, _patches(maps, places, 2)).reshape(*heatmaps.shape[:2], 2)
+
+    def scores(self, heatmaps: Floats) -> NDArray[np.float32]:
+        """The scores (P, K) of `decode` alone."""
+        maps, cells = self._peaks(heatmaps)
+        return self._scores(_patches(maps, self._places(cells), self._reach)).reshape(heatmaps.shape[:2])
 
     def decode_near(
         self, heatmaps: Floats, points_crop: Floats, reach: Floats
@@ -95,7 +105,7 @@ class HeatmapCodec:
         near = np.where(distances <= 1, np.exp(-2 * distances), 0) * np.maximum(around, 0)
         rows, columns = np.divmod(near.reshape(len(near), -1).argmax(-1), near.shape[2])
         each = np.arange(len(near))
-        points, scores = self._read(maps, tops[each, rows] * self.columns + lefts[each, columns])
+        points, scores = self._read(heatmaps, tops[each, rows] * self.columns + lefts[each, columns])
         return points, np.where(near[each, rows, columns] > 0, scores, 0).astype(np.float32)
 
     def near(self, points_crop: Floats, reach: Floats) -> NDArray[np.float64]:
@@ -105,21 +115,47 @@ class HeatmapCodec:
         distances: NDArray[np.float64] = x[:, None] ** 2 + y[:, :, None] ** 2
         return distances / (np.asarray(reach, np.float64)[:, None, None] / self.stride) ** 2
 
+    @property
+    def _reach(self) -> int:
+        """Cells of two standard deviations."""
+        return round(2 * self.sigma)
+
+    def _peaks(self, heatmaps: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """Heatmaps (P, K, h, w) as maps (P · K, h, w), and the number of the highest cell of each."""
+        flat = heatmaps.reshape(-1, self.rows * self.columns)
+        return flat.reshape(-1, self.rows, self.columns), flat.argmax(-1)
+
     def _read(self, maps: Floats, cells: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Points (N, 2) and scores (N,) at one cell (N,) of each flat map (N, h · w)."""
-        peaks = np.empty((len(cells), 2), np.int64)
-        np.divmod(cells, self.columns, out=(peaks[:, 1], peaks[:, 0]))
-        reach = round(2 * self.sigma)
-        around = _patches(maps.reshape(-1, self.rows, self.columns), peaks, max(reach, 2))
+        """Points (N, 2) and scores (N,) at one cell (N,) of each map (N, h, w)."""
+        places, reach = self._places(cells), self._reach
+        around = _patches(maps, places, max(reach, 2))
+        return self._points(places, _centre(around, 2)), self._scores(_centre(around, reach))
+
+    def _points(self, places: NDArray[np.int64], around: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Points (N, 2) in crop pixels at cells (N, 2) with 5 × 5 cells (N, 5, 5) around them."""
         if self.decoding == "gaussian":
-            shift = _gaussian_shift(_centre(around, 2))
+            shift = _gaussian_shift(around)
         else:
-            shift = _quarter_shift(_centre(around, 2), peaks, (self.rows, self.columns))
-        heights = maps[np.arange(len(maps)), cells]
-        profile = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * self.sigma**2)).sum()
-        mass = _centre(around, reach).sum((1, 2)) / profile**2
-        scores = np.minimum(np.maximum(heights, np.maximum(mass, 0)), 1).astype(np.float32)
-        return self.to_crop(peaks + shift).astype(np.float32), scores
+            shift = _quarter_shift(around, places, (self.rows, self.columns))
+        return self.to_crop(places + shift).astype(np.float32)
+
+    def _scores(self, around: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scores (N,) of cells with those (N, s, s) around them that are within two standard deviations."""
+        mass, heights = around.sum((1, 2)) / _profile(self._reach, self.sigma) ** 2, around[:, self._reach, self._reach]
+        scores: NDArray[np.float32] = np.minimum(np.maximum(heights, np.maximum(mass, 0)), 1).astype(np.float32)
+        return scores
+
+    def _places(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Column and row (N, 2) of cells (N,) of flat maps."""
+        places = np.empty((len(cells), 2), np.int64)
+        np.divmod(cells, self.columns, out=(places[:, 1], places[:, 0]))
+        return places
+
+
+@lru_cache(maxsize=8)
+def _profile(reach: int, sigma: float) -> float:
+    """The sum of a Gaussian of peak 1 over the cells of one axis within reach."""
+    return float(np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2)).sum())
 
 
 def _near_cells(

@@ -40,6 +40,8 @@ class People:
 
     def __getitem__(self, keep: NDArray[np.int64] | NDArray[np.bool_] | slice) -> People:
         """The people that an index array, a mask or a slice selects."""
+        if not isinstance(keep, slice) and chooses_all(keep, len(self)):
+            return self
         return People(self.ids[keep], self.boxes_frame[keep], self.points_frame[keep], self.scores[keep])
 
     @property
@@ -56,3 +58,10 @@ class People:
             np.zeros((0, keypoints, 2), np.float32),
             np.zeros((0, keypoints), np.float32),
         )
+
+
+def chooses_all(keep: NDArray[np.int64] | NDArray[np.bool_], count: int) -> bool:
+    """Whether a mask or indices choose all of so many rows in their order, as they most often do."""
+    if keep.dtype == np.bool_:
+        return bool(keep.all())
+    return len(keep) == count and keep.tolist() == list(range(count))

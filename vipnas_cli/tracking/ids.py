@@ -113,9 +113,11 @@ class IdentityTracker:
         # Who was lost in a crowd may be the one in sight, and the one in sight the one who is lost.
         in_sight = memory.last.times_s == self._observed_s
         first = in_sight | (memory.doubtful & _any_known(memory.looks))
-        open_ids = ~np.isin(memory.ids, taken)
+        open_ids = ~np.isin(memory.ids, taken) if len(taken) else np.ones(len(memory.ids), np.bool_)
         for group in (memory[first & open_ids], memory[~first & open_ids]):
             free = np.flatnonzero(ids < 0)
+            if not len(free) or not len(group.ids):
+                continue
             rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
             ids[free[columns]] = group.ids[rows]
         new = ids < 0
@@ -159,6 +161,8 @@ class IdentityTracker:
 
     def _clear(self, people: People, others: Memory, time_s: float) -> NDArray[np.bool_]:
         """Who (P,) is in nobody's way, neither of those in sight nor of those who were lost in a crowd."""
+        if len(people) < 2 and not len(others.ids):
+            return np.ones(len(people), np.bool_)
         boxes = people.boxes_frame
         if others.doubtful.any():
             hidden = others.last[others.doubtful].predicted(time_s)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.pose import People
+from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.tracking.similarity import Floats
 
 Choice = NDArray[np.int64] | NDArray[np.bool_]
@@ -64,8 +65,7 @@ class Memory:
 
     def __getitem__(self, keep: Choice) -> Memory:
         """The people that an index array or a mask selects."""
-        # Most often a mask keeps everyone.
-        if keep.dtype == np.bool_ and keep.all():
+        if chooses_all(keep, len(self.ids)):
             return self
         return Memory(self.last[keep], self.certain[keep], self.looks[keep])
 

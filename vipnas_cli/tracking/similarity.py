@@ -3,10 +3,13 @@
 Shapes: N remembered people, M found people, K keypoints.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", bound=np.floating)
 
 
 def body_sizes(boxes_frame: NDArray[np.floating]) -> Floats:
@@ -55,3 +58,9 @@ def pose_agreement(distances: Floats, weights: Floats, spreads: Floats) -> Float
     total = weights.sum(-1)
     agreement: Floats = np.divide((weights * alike).sum(-1), total, out=np.zeros_like(total), where=total > 0)
     return agreement
+
+
+def median(values: NDArray[Number]) -> NDArray[Number]:
+    """The median (…) of values (N, …) along the first axis; numpy's own takes ten times as long for so few."""
+    ordered, middle = np.sort(values, axis=0), len(values) // 2
+    return np.asarray((ordered[len(values) - 1 - middle] + ordered[middle]) / 2, values.dtype)
