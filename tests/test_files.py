@@ -18,6 +18,7 @@ from vipnas_cli.files import (
     inside,
     make_folder,
     read_regular,
+    scratch_folder,
     shown,
     whole_file,
     write_bytes,
@@ -249,6 +250,26 @@ def test_a_folder_that_is_a_link_itself_is_fine(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     assert inside(tmp_path / "link", "x") == tmp_path / "link" / "x"
+
+
+def test_a_scratch_folder_goes_also_if_a_signal_comes_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scratch_folder(tmp_path) as folder:
+        (folder / "a").write_text("a")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        with scratch_folder(tmp_path) as other:
+            assert other != folder
+    make = Path.mkdir
+
+    def interrupted(path: Path, mode: int) -> None:
+        make(path, mode)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_regular_files_of_a_stated_size_are_read(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TextIO
+from uuid import uuid4
 
 from vipnas_cli.errors import InputError, OutputError, VipnasError
 
@@ -158,6 +161,21 @@ def make_parent(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def scratch_folder(parent: Path | None = None, prefix: str = "vipnas-") -> Iterator[Path]:
+    """A new folder in `parent`, by default that of the system for such files; it is gone afterwards.
+
+    Its name is known before it is made, so that nothing stays either if a signal comes at that moment, which
+    `tempfile.TemporaryDirectory` leaves a trace of.
+    """
+    folder = (parent or Path(tempfile.gettempdir())) / f"{prefix}{uuid4().hex[:12]}"
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class SelfClosing(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import MANIFEST, read_manifest
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import make_folder, make_parent, only_writer
+from vipnas_cli.files import make_folder, make_parent, only_writer, scratch_folder
 
 
 @contextmanager
@@ -30,8 +29,7 @@ def bundle_folder(out: Path) -> Iterator[Path]:
     if out.is_dir():
         raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
     make_parent(out)
-    with only_writer(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-        folder = Path(name)
+    with only_writer(out), scratch_folder(out.parent, f".{out.name}.") as folder:
         if out.exists():
             read_manifest(out)
             unpack(out, folder)

@@ -8,7 +8,6 @@ Shapes: N people, K keypoints, H, W crop pixels.
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from vipnas_cli.data.files.coco import read_people
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError, WeightsError
+from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.metrics import limb_pck, limbs_of
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
@@ -150,8 +150,8 @@ def quantised(data: bytes, crops: Crops) -> bytes:
     # The quantiser warns on the root logger of what was done here already.
     logging.disable(logging.WARNING)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            source, prepared, target = (Path(folder) / f"{step}.onnx" for step in ("source", "prepared", "target"))
+        with scratch_folder() as folder:
+            source, prepared, target = (folder / f"{step}.onnx" for step in ("source", "prepared", "target"))
             source.write_bytes(data)
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             quantize_static(

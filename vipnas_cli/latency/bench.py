@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from statistics import median, quantiles
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
@@ -137,12 +137,12 @@ def run_rows(
         raise WeightsError(f"{bundle.folder} holds no person detector", "export one with vipnas export --detector")
     runs = [WholeRun(pipeline, bundle.detector, runtime, clip) for pipeline in pipelines]
     loaded = [run.propagator() for run in runs]
-    with TemporaryDirectory(prefix="vipnas-") as folder:
+    with scratch_folder() as folder:
         # The first run of all loads what is loaded late.
-        runs[0].fps(loaded[0], True, seconds, Path(folder))
+        runs[0].fps(loaded[0], True, seconds, folder)
         for pictures, kind in ((False, "csv"), (True, "csv+video")):
             turns = [
-                [run.fps(net, pictures, seconds, Path(folder)) for run, net in zip(runs, loaded, strict=True)]
+                [run.fps(net, pictures, seconds, folder) for run, net in zip(runs, loaded, strict=True)]
                 for _ in range(2)
             ]
             for run, found in zip(runs, zip(*turns, strict=True), strict=True):

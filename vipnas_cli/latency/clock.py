@@ -6,13 +6,11 @@ Shapes: H, W frame pixels.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from vipnas_cli.arrays import Boxes, Image
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import BudgetError, UsageError
+from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import PeopleSource
@@ -162,9 +161,9 @@ def draw_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
 def write_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
     """The time that drawing one person into a frame and encoding it takes."""
     someone = _someone(info)
-    with tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
+    with scratch_folder() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
-        with OverlaySink(VideoWriter(Path(folder) / "sample.mp4", info), Painter(COCO17)) as sink:
+        with OverlaySink(VideoWriter(folder / "sample.mp4", info), Painter(COCO17)) as sink:
             for frame in frames:
                 sink.write(FrameResult(frame.index, frame.pts, frame.time_s, someone, False), frame.image)
         return _since(wall, cpu, len(frames))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.frozen import OnnxKey
 from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of
@@ -76,9 +76,9 @@ class OnnxProbe:
         step = LANES * GRAPHS
         for start in range(0, len(layers), step):
             block = layers[start : start + step]
-            with tempfile.TemporaryDirectory(prefix="vipnas-") as folder:
+            with scratch_folder() as folder:
                 graphs = [
-                    _ProfiledGraph(block[first : first + LANES], Path(folder), self.options.threads)
+                    _ProfiledGraph(block[first : first + LANES], folder, self.options.threads)
                     for first in range(0, len(block), LANES)
                 ]
                 for _ in range(self.options.layer_runs + WARM_UP):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.data.checks.problems import Problem, any_fatal
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.files import scratch_folder
 
 SEED = 0
 # More lines than this say nothing new.
@@ -78,7 +78,7 @@ def report_problems(problems: Sequence[Problem]) -> None:
 
 
 def _synthetic(kind: str, console: Console, stack: ExitStack) -> DataSet:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vipnas-")))
+    folder = stack.enter_context(scratch_folder())
     generator, size = np.random.default_rng(SEED), SetSize()
     write: Callable[..., Path] = write_synthetic_coco if kind == "coco" else write_synthetic_posetrack
     total = size.stills if kind == "coco" else sum(clip.frames for clip in size.clips)
