@@ -204,8 +204,9 @@ def show(options: ConfigOptions) -> None:
     Example: vipnas config show --origin
     """
     from vipnas_cli.cli.config_job import config_job
+    from vipnas_cli.cli.defaults import options_of
 
-    config_job(options)
+    config_job(options, options_of(typer.main.get_command(app)))
 
 
 @command(app, "vipnas_cli.cli.export")

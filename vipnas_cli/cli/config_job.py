@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import typer
 from rich.table import Table
 
-from vipnas_cli.cli.commands import app
 from vipnas_cli.cli.configuration import PROJECT, Setting, configuration_file, settings
 from vipnas_cli.cli.console import print_json, result_console
-from vipnas_cli.cli.defaults import options_of
 from vipnas_cli.cli.options import ConfigOptions
 from vipnas_cli.files import shown
 from vipnas_cli.media.address import hidden
@@ -20,9 +17,9 @@ from vipnas_cli.media.address import hidden
 VARIABLES = ("VIPNAS_DATA", "VIPNAS_CACHE", "VIPNAS_MAX_PIXELS", "VIPNAS_DEBUG", "NO_COLOR")
 
 
-def config_job(options: ConfigOptions) -> None:
-    """Tells what is set by files and the environment, and where."""
-    found = [*settings(options_of(typer.main.get_command(app))), *_variables()]
+def config_job(options: ConfigOptions, known: Mapping[str, frozenset[str]]) -> None:
+    """Tells what is set by files and the environment, and where; `known` has the options of each command."""
+    found = [*settings(known), *_variables()]
     files = (PROJECT.absolute(), configuration_file())
     looked = [shown(path) + ("" if path.exists() else " (not there)") for path in files]
     if options.json:

@@ -8,8 +8,8 @@ from typing import Any
 
 from vipnas_cli.cli.console import Messages, plural
 from vipnas_cli.cli.failures import document_of, of_system, sentences
-from vipnas_cli.cli.run.job import run_input
 from vipnas_cli.cli.run.options import RunOptions
+from vipnas_cli.cli.run.single import run_input
 from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED, RunReport
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown

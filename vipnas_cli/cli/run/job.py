@@ -1,24 +1,20 @@
-"""What `vipnas run` does: choose a pipeline, open input and outputs, stream the frames, report."""
+"""What `vipnas run` does: find the inputs and check the outputs, run one or several, report."""
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 
 from rich.console import Console
 
-from vipnas_cli.api import PoseTracker, read_video
-from vipnas_cli.cli.console import Messages, frame_progress
+from vipnas_cli.cli.console import Messages
+from vipnas_cli.cli.run.batch import run_batch
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.cli.run.plan import make_folders, planned
-from vipnas_cli.cli.run.sinks import check_run_outputs, finish_pages, open_outputs
-from vipnas_cli.cli.run.summary import Made, RunReport, details, print_report, typed_words
+from vipnas_cli.cli.run.plan import planned
+from vipnas_cli.cli.run.single import run_input
+from vipnas_cli.cli.run.sinks import check_run_outputs
+from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.cli.run.telling import messages
 from vipnas_cli.errors import UsageError
-from vipnas_cli.inference.pipeline import WAITING, Outputs, RunStatistics, process
-from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
-from vipnas_cli.media.live import LiveReader
-from vipnas_cli.media.overlay import OverlaySink
 
 
 def run_job(options: RunOptions) -> int:
@@ -33,8 +29,6 @@ def _run_all(options: RunOptions, console: Messages) -> int:
     for run in plan.runs:
         check_run_outputs(run)
     if plan.several:
-        from vipnas_cli.cli.run.batch import run_batch
-
         return run_batch(plan, options, console)
     if not plan.runs:
         console.print("Nothing to do: the results are there.")
@@ -44,77 +38,12 @@ def _run_all(options: RunOptions, console: Messages) -> int:
     return report.exit_code
 
 
-def run_input(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> RunReport:
-    """Runs one input of those that were typed; `label` stands before its progress."""
-    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
-        found = _tracker(run)
-        choice = found.choice
-        if not options.json:
-            console.print(_introduction(run, choice))
-        for line in details(reader.info, found):
-            console.detail(line)
-        make_folders(run, options)
-        # What is decoded ahead of a live stream is late already.
-        ahead = 1 if isinstance(reader, LiveReader) else WAITING
-        statistics = RunStatistics()
-        try:
-            with ExitStack() as stack:
-                outputs = open_outputs(run, reader, choice.pipeline, stack)
-                with frame_progress(console, reader.info.frames, label, options.progress) as on_frame:
-                    statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop, ahead)
-                if statistics.interrupted:
-                    raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
-        except KeyboardInterrupt:
-            if not statistics.frames:
-                raise
-        notes = (*reader.info.notes, *_sound_notes(outputs))
-        budget = stated_budget(options.budget, options.weights)
-        made = Made(reader.info, run.budget is None, typed_words())
-        report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)
-        finish_pages(outputs, report.to_json())
-        return report
-
-
-def _sound_notes(outputs: Outputs) -> tuple[str, ...]:
-    """What became of sound tracks that are in no output."""
-    writers = [sink.writer for sink in outputs.pictures if isinstance(sink, OverlaySink)]
-    return tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
-
-
 def _check_boxes(options: RunOptions) -> None:
     """Options of the detector make no sense without it."""
     own = {"--detector-size": options.detector_size, "--detect-every": options.detect_every_s}
     for name, value in own.items():
         if options.boxes is not None and value is not None:
             raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")
-
-
-def _tracker(options: RunOptions) -> PoseTracker:
-    return PoseTracker(
-        options.budget,
-        weights=options.weights,
-        boxes=options.boxes,
-        max_people=options.max_people,
-        person=options.person,
-        region=options.roi,
-        detector_size=options.detector_size,
-        detect_every_s=options.detect_every_s,
-        verify=options.verify,
-        threads=options.threads,
-        provider=options.provider,
-        workload=Workload(options.video, options.start, options.pictures),
-    )
-
-
-def _introduction(options: RunOptions, choice: Choice) -> str:
-    pipeline = choice.pipeline
-    cost = f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
-    stated = options.budget or f"{default_budget(options.weights)} (default)"
-    measured = f" ({choice.figure})" if choice.figure else ""
-    note = f"\n{choice.note}" if choice.note else ""
-    if not pipeline.trained:
-        note += "\nIts networks are untrained: its speed means something, its poses are noise."
-    return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
 
 
 def _tell(options: RunOptions, report: RunReport, console: Console) -> None:
