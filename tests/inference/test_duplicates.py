@@ -21,7 +21,9 @@ class Told(DetectorSource):
         self.told = np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
         self.threshold = threshold
 
-    def boxes(self, image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+    def boxes(
+        self, image: np.ndarray, frame_index: int, followed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         return self.told
 
 

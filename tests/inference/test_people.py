@@ -132,6 +132,19 @@ def test_of_boxes_of_one_person_the_best_by_both_stays() -> None:
     assert len(alone) == 1
 
 
+def test_of_boxes_on_one_who_is_followed_the_verifier_sees_the_best() -> None:
+    source, image = DetectorSource(Marks(Believer(1.0, 1.0))), bright_corner()
+    boxes, scores = source.boxes(image, 0)
+    assert source.verified == 3
+    again, same_scores = source.boxes(image, 0, boxes)
+    assert source.verified == 3 + 2
+    np.testing.assert_array_equal(again, boxes)
+    np.testing.assert_array_equal(same_scores, scores)
+    # Of two who stand close to each other both are seen.
+    source.boxes(image, 0, np.array([[0, 0, 40, 40], [20, 0, 60, 40]], np.float32))
+    assert source.verified == 3 + 2 + 3
+
+
 def test_a_verifier_puts_boxes_right_within_the_picture() -> None:
     source = DetectorSource(Marks(Believer(0.9, 0.1, (-0.4, 0.4, 1.4, 2))))
     boxes, _ = source.boxes(bright_corner(), 0)

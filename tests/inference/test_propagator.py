@@ -230,6 +230,16 @@ def test_looks_wait_for_frames_and_while_nothing_is_new(frames: int, rest_s: flo
     assert source.asked == asked
 
 
+def test_rests_double_while_looks_find_the_same_people() -> None:
+    boxes = {index: box((0, 0)) for index in range(60)}
+    boxes.update({index: np.concatenate([boxes[index], box((100, 0))]) for index in range(20, 60)})
+    found, source = watched(1, boxes, 0.1)
+    found.options = replace(found.options, rest_s=0.1, longest_rest_s=0.4, changes=ChangeOptions(still=1))
+    for index in range(60):
+        found.step(np.maximum(painted((0, 0)), painted((100, 0)) if index >= 20 else 0), index, index / 30)
+    assert np.diff(source.asked).tolist() == [3, 6, 12, 3, 6, 12, 12]
+
+
 def test_an_empty_picture_that_stays_as_it_is_is_looked_at_now_and_then() -> None:
     found, source = watched(1, {}, 10.0)
     found.options = replace(found.options, search_every_s=0.1, rest_s=0.2)

@@ -18,6 +18,7 @@ from vipnas_cli.inference.tracker import (
     DETECT_EVERY_FRAMES,
     DETECT_EVERY_S,
     DETECTED_EVIDENCE,
+    LONGEST_REST_S,
     REST_S,
     SCORE_FLOOR,
     SPARE_BOXES,
@@ -66,6 +67,7 @@ def test_what_a_detector_finds_has_to_prove_itself_and_is_asked_for_now_and_then
         search_every_s=DETECT_EVERY_S,
         detect_every_frames=DETECT_EVERY_FRAMES,
         rest_s=REST_S,
+        longest_rest_s=LONGEST_REST_S,
         new_evidence=DETECTED_EVIDENCE,
         spare_boxes=SPARE_BOXES,
     )

@@ -121,7 +121,7 @@ class KeyFrames:
         `look` for people, where they are."""
         found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if isinstance(self.source, DistinctPeople) and look:
-            found, confidence = self.source.find(seen, frame_index)
+            found, confidence = self.source.find(seen, frame_index, followed[0])
         elif look:
             found, confidence = self.source.boxes(seen.image, frame_index)
         carried, before = followed

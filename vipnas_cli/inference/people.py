@@ -15,7 +15,7 @@ from vipnas_cli.data.files.boxes import BoxesByFrame
 from vipnas_cli.inference.crops import FramePoses
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, Skeleton, mirrored_places
-from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, nms, vote_boxes
+from vipnas_cli.pose.boxes import VOTING_SHARE, covered_shares, decode_deltas, iou, nms, vote_boxes
 from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.pose.oks import oks
 
@@ -103,10 +103,19 @@ class DetectorSource:
         self.verified = self.crops_verified = 0
         self.most_candidates = MOST_CANDIDATES
 
-    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
-        """Boxes of all persons whose score passes the threshold, best first; see PeopleSource."""
+    def boxes(self, image: Image, frame_index: int, followed: Boxes | None = None) -> tuple[Boxes, Scores]:
+        """Boxes of all persons whose score passes the threshold, best first; see PeopleSource.
+
+        followed: boxes (P, 4) of people who are known; of those found on one of them the verifier sees the best alone.
+        """
         boxes, scores = self._detected(image)
-        return (boxes, scores) if self.verifier is None else self._verified(self.verifier, image, boxes, scores)
+        if self.verifier is None:
+            return boxes, scores
+        boxes, scores = boxes[: self.most_candidates], scores[: self.most_candidates]
+        if followed is not None and len(followed):
+            needed = ~_duplicates(boxes, followed, self.overlap)
+            boxes, scores = boxes[needed], scores[needed]
+        return self._verified(self.verifier, image, boxes, scores)
 
     def _detected(self, image: Image) -> tuple[Boxes, Scores]:
         """Detect and nms: the boxes of the detector, edges voted on, with its scores, best first."""
@@ -125,7 +134,6 @@ class DetectorSource:
 
     def _verified(self, verifier: Verifier, image: Image, boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
         """Verify and nms: where the verifier finds the people of the boxes, with the scores of both, best first."""
-        boxes, scores = boxes[: self.most_candidates], scores[: self.most_candidates]
         # What the verifier has to say at least of a box that is to be believed.
         needed = np.asarray(self.threshold**2 / np.maximum(scores, 1e-6), np.float32)
         own_scores, boxes, crops = verify_boxes(verifier, image, boxes, needed)
@@ -163,9 +171,12 @@ class DistinctPeople:
         """Boxes of those who are still believed, best first; see PeopleSource."""
         return self.find(FramePoses(self.estimator, image), frame_index)
 
-    def find(self, poses: FramePoses, frame_index: int) -> tuple[Boxes, Scores]:
-        """The same with the poses of the frame; those that are compared are known to it afterwards."""
-        boxes, scores = self.source.boxes(poses.image, frame_index)
+    def find(self, poses: FramePoses, frame_index: int, followed: Boxes | None = None) -> tuple[Boxes, Scores]:
+        """The same with the poses of the frame; those that are compared are known to it afterwards.
+
+        followed: see DetectorSource.
+        """
+        boxes, scores = self.source.boxes(poses.image, frame_index, followed)
         inside = _inside_surer(boxes, scores)
         asked = np.flatnonzero(inside.any(1) | inside.any(0))
         if not len(asked):
@@ -245,3 +256,12 @@ def _inside_surer(boxes: Numbers, scores: Numbers) -> Flags:
     """Whether (N, N) each box lies to a good part in another one that is surer."""
     surer: Flags = scores[None] > scores[:, None]
     return surer & (covered_shares(boxes, boxes) >= LEAST_INSIDE)
+
+
+def _duplicates(boxes: Boxes, followed: Boxes, overlap: float) -> Flags:
+    """Which boxes (N, 4), best first, lie on a followed one (P, 4) that a better one lies on, too, and on that."""
+    shared = iou(boxes, followed) > overlap
+    best = np.unique(shared.argmax(0)[shared.any(0)])
+    found: Flags = shared.any(1) & (iou(boxes, boxes[best]).max(1, initial=0) > overlap)
+    found[best] = False
+    return found

@@ -29,7 +29,8 @@ class PropagationOptions:
     `detect_every_s`: seconds that pass at least between two looks for people, as long as everyone is followed well; 0
     looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
     as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
-    number while nothing new comes into view. `key_memory`: how far the key frame of a cycle believes its heatmaps only
+    number while nothing new comes into view. That time doubles with each look that finds who was there already, and
+    nobody else, up to `longest_rest_s`. `key_memory`: how far the key frame of a cycle believes its heatmaps only
     where the follower before saw the joint, 0: not at all. `follower_memory`: the share that the heatmaps before have
     in those of a follower.
     """
@@ -54,6 +55,7 @@ class PropagationOptions:
     search_every_s: float = 0.0
     detect_every_frames: int = 0
     rest_s: float = 0.0
+    longest_rest_s: float = 0.0
     key_memory: float = 0.8
     follower_memory: float = 0.5
     changes: ChangeOptions = ChangeOptions()

@@ -42,13 +42,14 @@ LOOKS_IN_VAIN = 12
 
 @dataclass(frozen=True)
 class _Look:
-    """The last look for people: when it was, what the frame looked like, the boxes of the people then, and how many
-    looks found nobody since somebody was there."""
+    """The last look for people: when it was, what the frame looked like, the boxes of the people then, how many looks
+    found nobody since somebody was there, and how many in a row found the same people as were there."""
 
     time_s: float
     thumbnail: Thumbnail
     boxes_frame: Boxes
     in_vain: int
+    unchanged: int
 
 
 @dataclass
@@ -151,9 +152,9 @@ class Propagator:
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
-        in_vain = 0 if len(people) else 1 + (last.look.in_vain if last is not None else 0)
-        look, rested = _Look(time_s, small, people.boxes_frame, in_vain), 0
-        if last is not None and not looked:
+        if looked or last is None:
+            look, rested = _looked(last, people, time_s, small, sure=not view.loses), 0
+        else:
             look, rested = last.look, last.rested + 1
         moves = self._moves(people, last)
         self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, moves, rested)
@@ -191,7 +192,8 @@ class Propagator:
         every_s = options.detect_every_s if len(last.people) else min(options.detect_every_s, options.search_every_s)
         if not every_s or since < patience * every_s:
             return every_s > 0
-        if since >= options.rest_s or patience < 1:
+        longest_s = min(options.rest_s * 2.0**last.look.unchanged, max(options.rest_s, options.longest_rest_s))
+        if since >= longest_s or patience < 1:
             return False
         if last.rested + 1 < options.detect_every_frames:
             return True
@@ -260,6 +262,16 @@ class Propagator:
         boxes = carried_boxes(key, last.people, score, half)
         most = math.exp(self.options.box_growth_per_s * max(time_s - last.time_s, 0.0))
         return bounded_boxes(boxes, last.people.boxes_frame, most)
+
+
+def _looked(last: _LastFrame | None, people: People, time_s: float, small: Thumbnail, sure: bool) -> _Look:
+    """A look for people that found these; `sure`: whoever was found is believed."""
+    in_vain = unchanged = 0
+    if last is not None and sure and set(people.ids.tolist()) == set(last.people.ids.tolist()):
+        unchanged = last.look.unchanged + 1
+    if not len(people):
+        in_vain = 1 + (last.look.in_vain if last is not None else 0)
+    return _Look(time_s, small, people.boxes_frame, in_vain, unchanged)
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:

@@ -27,8 +27,8 @@ from vipnas_cli.tracking.ids import IdentityTracker
 
 # Seconds between two runs of the detector: people are followed well without, and newcomers wait no longer than that.
 # It costs as much as the poses of four frames, so that as many pass in slow video, too. While nothing new comes into
-# view it rests for a second.
-DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S = 0.25, 4, 1.0
+# view it rests for a second, and longer from look to look that finds nobody else.
+DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S, LONGEST_REST_S = 0.25, 4, 1.0, 4.0
 # What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
 # below, most people are above at one of the first detections.
 DETECTED_EVIDENCE = 0.36
@@ -168,6 +168,7 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
         search_every_s=DETECT_EVERY_S,
         detect_every_frames=DETECT_EVERY_FRAMES,
         rest_s=REST_S,
+        longest_rest_s=LONGEST_REST_S,
         new_evidence=DETECTED_EVIDENCE,
         spare_boxes=SPARE_BOXES,
     )
