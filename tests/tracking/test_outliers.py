@@ -81,6 +81,45 @@ def test_a_place_that_stays_is_believed_and_flipping_ones_are_not() -> None:
         np.testing.assert_allclose(found.points_frame[0], POINTS, atol=0.3)
 
 
+@pytest.mark.parametrize(
+    ("followed", "score", "second", "place", "believed"),
+    [
+        (True, 0.9, 0.3, AWAY, True),
+        # A doubtful one is, if there is nothing on the path.
+        (True, 0.7, 0.3, AWAY, False),
+        (True, 0.7, 0.0, AWAY, True),
+        (True, 0.4, 0.0, AWAY, False),
+        # What the key network itself saw just before is worth as much.
+        (False, 0.9, 0.3, AWAY, False),
+        # Where the other hand is, it is probably that one.
+        (True, 0.9, 0.3, POINTS[HAND + 1], False),
+    ],
+)
+def test_a_sure_key_network_is_believed_at_once_where_only_followers_saw_the_path(
+    followed: bool, score: float, second: float, place: np.ndarray, believed: bool
+) -> None:
+    paths = JointPaths(DOTS)
+    for index in range(4):
+        paths.corrected(seen(POINTS), maps(POINTS), [CROP], index == 0 or not followed, index / RATE)
+    points, heatmaps = with_hand(place), maps(with_hand(place), POINTS[HAND], second)
+    people = seen(points)
+    people.scores[0, HAND] = score
+    expected = np.linalg.norm(place - POINTS[HAND]) if believed else 0
+    for key in (False, True):
+        found, _ = paths.corrected(people, heatmaps, [CROP], key, 4 / RATE, keep=key)
+        far = np.linalg.norm(found.points_frame[0, HAND] - POINTS[HAND])
+        assert far == pytest.approx(expected if key else 0, abs=0.3)
+
+
+def test_a_place_on_the_flank_of_the_peak_that_a_key_network_saw_is_no_other_place() -> None:
+    beside = with_hand(POINTS[HAND] + np.float32([5, 0]))
+    assert np.array_equal(run([POINTS] * 5 + [beside])[5].points_frame[0], beside)
+    paths = JointPaths(DOTS)
+    run([POINTS] * 5, paths=paths)
+    follower, _ = paths.corrected(seen(beside), maps(beside), [CROP], False, 5 / RATE)
+    assert not np.array_equal(follower.points_frame[0], beside)
+
+
 def test_a_body_that_moves_as_a_whole_is_believed_at_once() -> None:
     far = POINTS + np.float32([45, 10])
     frames = [POINTS] * 3 + [far] * 2

@@ -3,7 +3,8 @@
 A network now and then takes another place for a joint, for a frame or a few, and comes back. Each joint has a path
 (place and velocity, with their own uncertainty: a Kalman filter of constant velocity). What lies on it is left exactly
 as the network gives it, so nothing is smoothed. What does not is compared with the rest of its heatmap, and believed
-only if it stays: a new path begins there.
+only if it stays: a new path begins there. Followers carry their own errors on, so a path that only they have seen since
+the last key frame does not overrule a key network that is sure.
 Shapes: P people, K keypoints, N joints of any people, h, w heatmap cells.
 """
 
@@ -35,7 +36,9 @@ class OutlierOptions:
     evidence: sum of the scores, those of followers times `follower`, at which another place is believed, and
     hold_s: how long it has to be seen there at least; coast_s: a path without any joint on it is believed so long;
     least_score: a peak of the heatmap on the path below it is none; sure: a score from which a joint tells about the
-    body; together: if a smaller share of the sure joints is on its path, the body has moved, not they; rival_speed: how
+    body; certain, alone: scores from which a key network is believed against followers, the second if there is no peak
+    on the path; flank: what is nearer to a peak of a key network, in σ of a heatmap, is the same peak;
+    together: if a smaller share of the sure joints is on its path, the body has moved, not they; rival_speed: how
     fast another place may move to be the same one; fade_s: time constant of the velocity of a path without joints;
     forget_s: who is away for longer begins anew.
     """
@@ -50,6 +53,9 @@ class OutlierOptions:
     coast_s: float = 0.5
     least_score: float = 0.05
     sure: float = 0.3
+    certain: float = 0.85
+    alone: float = 0.5
+    flank: float = 1.25
     together: float = 0.33
     rival_speed: float = 2.0
     fade_s: float = 0.3
@@ -68,7 +74,7 @@ class _Paths:
     """The paths of people, last seen at times_s (P,): places and velocities (P, K, 2) and their variances (P, K).
 
     agreed_s (P, K): when a joint was last on its path; rivals (P, K, 2): where one was seen off it, NaN if it was not;
-    since_s and evidence (P, K): of that.
+    since_s and evidence (P, K): of that; by_key (P,): whether the key network saw them last.
     """
 
     ids: NDArray[np.int64]
@@ -81,6 +87,7 @@ class _Paths:
     rivals: Floats
     since_s: Floats
     evidence: Floats
+    by_key: Flags
 
     def __getitem__(self, rows: NDArray[np.int64]) -> _Paths:
         return _Paths(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -150,15 +157,36 @@ class JointPaths:
         scores, on_path = people.scores, ~off
         if off.any():
             heatmaps = _without_others(heatmaps, transforms, ahead.places, spreads * options.gate, others & off)
-            points, scores = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
-            on_path |= scores >= options.least_score
+            peaks = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
+            moved_on = off
+            if key:
+                moved_on = off & ~_same_peaks(points, peaks[0], transforms, options.flank)
+                at_once = off & ~others & self._overrules(points, people.scores, peaks[1], ahead, sizes)
+                turned, off, moved_on = turned | at_once, off & ~at_once, moved_on & ~at_once
+            points, scores = np.where(off[..., None], peaks[0], points), np.where(off, peaks[1], people.scores)
+            on_path = ~off | (scores >= options.least_score)
             points = np.where(on_path[..., None], points, ahead.places)
             noise = np.where(off, noise * weights / np.maximum(scores, LEAST_WEIGHT), noise)
-            people = replace(people, points_frame=np.where(off[..., None], points, people.points_frame).astype("f4"))
-            people = replace(people, scores=scores)
+            shown = np.where(moved_on[..., None], points, people.points_frame).astype("f4")
+            people = replace(people, points_frame=shown, scores=np.where(moved_on, scores, people.scores))
         if keep:
-            self._keep(self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh))
+            now = self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh)
+            self._keep(replace(now, by_key=np.full(len(people), key)))
         return people, heatmaps
+
+    def _overrules(
+        self, points: Floats, scores: NDArray[np.float32], rest: NDArray[np.float32], ahead: _Paths, sizes: Floats
+    ) -> Flags:
+        """Which joints (P, K) off the paths `ahead` are where a key network sees them, as followers made the paths.
+
+        points (P, K, 2) with scores (P, K), of bodies of sizes (P, 1); `rest` (P, K): scores of the peaks on the paths.
+        A joint that is where its partner on the other side should be is not, as key networks exchange sides.
+        """
+        alone = (scores >= self.options.alone) & (rest < self.options.least_score)
+        paired = self._flipped != np.arange(len(self._flipped))
+        exchanged = paired & (_lengths(points - ahead.places[:, self._flipped]) < 2 * self._sigmas * sizes)
+        believed: Flags = ((scores >= self.options.certain) | alone) & ~exchanged & ~ahead.by_key[:, None]
+        return believed
 
     def _of_others(self, points: Floats, places: Floats, sizes: Floats) -> Flags:
         """Which points (P, K, 2) lie where the same joint of somebody else should be, or its partner on the other side.
@@ -275,6 +303,7 @@ def _begun(ids: NDArray[np.int64], points: Floats, noise: Floats, sizes: Floats,
         np.full_like(points, np.nan),
         now,
         np.zeros_like(noise),
+        np.ones(len(ids), np.bool_),
     )
 
 
@@ -299,6 +328,14 @@ def _common_shift(offsets: Floats, spreads: Floats, sure: Flags) -> Floats:
         if np.hypot(*shift) > median(spreads[person]):
             shifts[person, 0] = shift
     return shifts
+
+
+def _same_peaks(points: Floats, others: Floats, transforms: Sequence[CropTransform], flank: float) -> Flags:
+    """Which points (P, K, 2) and others (P, K, 2) are nearer to each other than `flank` times a heatmap's σ."""
+    codecs = [HeatmapCodec(transform.height, transform.width) for transform in transforms]
+    cells = [codec.sigma * codec.stride / t.scale for codec, t in zip(codecs, transforms, strict=True)]
+    same: Flags = _lengths(others - points) < flank * np.array(cells)[:, None]
+    return same
 
 
 def _without_others(
