@@ -16,6 +16,7 @@ from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.export.decoder import GraphDecoder, check_decoded
 from vipnas_cli.export.int8 import Int8Figures, to_int8
 from vipnas_cli.files import make_parent, write_bytes
+from vipnas_cli.inference.metadata import PEOPLE
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.verifier import BoxVerifier
@@ -125,7 +126,7 @@ def _pose_graph(net: PoseNet, name: str, decode: bool) -> Graph:
 
     inputs = pose_inputs(net)
     outputs = ("heatmaps", "points", "scores") if decode else ("heatmaps",)
-    axes = {name: {0: "people"} for name in (*inputs, *outputs)}
+    axes = {name: {0: PEOPLE} for name in (*inputs, *outputs)}
     return Graph(Deployed(net, GraphDecoder(codec) if decode else None), inputs, outputs, axes, compare)
 
 

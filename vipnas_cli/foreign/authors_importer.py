@@ -15,6 +15,7 @@ from vipnas_cli.files import inside, make_folder, write_bytes
 from vipnas_cli.foreign.authors import AuthorsCheckpoint, load_authors
 from vipnas_cli.foreign.importer import UNKNOWN_LICENCE, Origin, drop_others, write_pipelines
 from vipnas_cli.foreign.known import known_network
+from vipnas_cli.inference.metadata import PEOPLE
 from vipnas_cli.nets.checkpoints import save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.onnx.exporter import Deployed
@@ -88,7 +89,7 @@ def import_authors(path: Path, out: Path, checkpoint: Path, origin: Origin) -> I
 def _graph(net: PoseNet, name: str, facts: dict[str, Any]) -> Converted:
     """The ONNX file of a key network, held against torch."""
     codec = HeatmapCodec(net.arch.height, net.arch.width)
-    axes = {"images": {0: "people"}, "heatmaps": {0: "people"}}
+    axes = {"images": {0: PEOPLE}, "heatmaps": {0: PEOPLE}}
 
     def compare(expected: tuple[Floats, ...], found: tuple[Floats, ...]) -> Parity:
         return compare_heatmaps(expected[0], found[0], codec)

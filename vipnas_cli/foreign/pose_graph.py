@@ -17,6 +17,7 @@ from onnx import TensorProto, compose, helper
 
 from vipnas_cli.arrays import Reals
 from vipnas_cli.foreign.around import IMAGENET, PREFIX, Colour, Nodes, Normalisation, operator_set
+from vipnas_cli.inference.metadata import PEOPLE
 from vipnas_cli.pose import COCO17, HeatmapCodec
 from vipnas_cli.pose.resampling import cubic_kernel
 
@@ -114,7 +115,7 @@ def wrapped(model: Any, signature: Signature, conventions: Conventions) -> Any:
         graph.draw(signature, conventions)
     else:
         graph.resample(signature, conventions)
-    people = "people" if signature.people else 1
+    people = PEOPLE if signature.people else 1
     size = (signature.height, signature.width)
     codec = HeatmapCodec(*size)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, [people, *size, 3])

@@ -12,6 +12,8 @@ from typing import Any
 from vipnas_cli.documents import DocumentKind
 
 PREFIX = "vipnas."
+# The name of the first axis of what goes into a pose network and comes out.
+PEOPLE = "people"
 # The one key of earlier versions.
 WHOLE = "vipnas"
 

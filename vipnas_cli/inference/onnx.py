@@ -30,7 +30,7 @@ from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import read_regular, shown
 from vipnas_cli.inference.estimator import Crops, Heatmaps
-from vipnas_cli.inference.metadata import from_metadata
+from vipnas_cli.inference.metadata import PEOPLE, from_metadata
 from vipnas_cli.inference.onnx_file import has_external_data
 from vipnas_cli.inference.threads import MOST_THREADS, usable_cores
 from vipnas_cli.pose import COCO17, Skeleton
@@ -81,10 +81,11 @@ def available_providers() -> tuple[str, ...]:
     return tuple(name for name, long in PROVIDERS.items() if long in built)
 
 
-def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.InferenceSession:
+def open_session(data: bytes, name: str, options: RuntimeOptions, alone: bool = False) -> ort.InferenceSession:
     """A session; WeightsError if the file is no ONNX network that this runtime can load.
 
-    UsageError if the provider is not there or cannot start.
+    UsageError if the provider is not there or cannot start. `alone`: it gets one crop at a time, so that no shape is
+    left to be computed; networks of others compute many.
     """
     _check_whole(data, name)
     settings = ort.SessionOptions()
@@ -94,6 +95,8 @@ def open_session(data: bytes, name: str, options: RuntimeOptions) -> ort.Inferen
     # Spinning workers would starve the decoding and encoding threads.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.log_severity_level = 4
+    if alone:
+        settings.add_free_dimension_override_by_name(PEOPLE, 1)
     wanted = _provider(options.provider)
     try:
         session = ort.InferenceSession(data, settings, providers=list(dict.fromkeys([wanted, CPU])))
@@ -201,17 +204,21 @@ class OnnxEstimator:
 
     def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
         self.schedule: Schedule = pipeline.schedule
+        self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads
+        on_cpu = _provider(options.provider) == CPU
         sessions: dict[NetworkFile, ort.InferenceSession] = {}
         for network in pipeline.networks:
             if network not in sessions:
-                sessions[network] = open_session(network.read(), str(network.path), options)
+                alone = on_cpu and self._at_once(network.plan.arch.height, network.plan.arch.width) == 1
+                sessions[network] = open_session(network.read(), str(network.path), options, alone)
         self._sessions = [sessions[network] for network in pipeline.networks]
         # What is not asked for, such as points that the graph decodes, is not computed.
         self._only_asked = ort.RunOptions()
         self._only_asked.only_execute_path_to_fetches = True
+        if self.provider != CPU:
+            self._pixels_at_once = sys.maxsize
         # A network of others may take one crop at a time only.
         self._alone = [session.get_inputs()[0].shape[0] == 1 for session in self._sessions]
-        self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads if self.provider == CPU else sys.maxsize
 
     @property
     def provider(self) -> str:
@@ -229,7 +236,7 @@ class OnnxEstimator:
                     f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
                 )
             inputs["previous_heatmaps"] = previous
-        at_once = max(1, self._pixels_at_once // (crops.shape[1] * crops.shape[2]))
+        at_once = self._at_once(crops.shape[1], crops.shape[2])
         if self._alone[position % len(self._alone)]:
             at_once = 1
         if len(crops) <= at_once:
@@ -238,6 +245,10 @@ class OnnxEstimator:
         return np.concatenate(
             [self._run(session, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
         )
+
+    def _at_once(self, height: int, width: int) -> int:
+        """How many crops of a size are computed at once."""
+        return max(1, self._pixels_at_once // (height * width))
 
     def _run(self, session: ort.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
         (heatmaps,) = run_session(session, ["heatmaps"], inputs, self._only_asked)
