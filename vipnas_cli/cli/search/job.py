@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -66,7 +64,6 @@ def search_job(options: SearchOptions) -> None:
         return
     started = time.perf_counter()
     console = message_console(options.quiet)
-    signal.signal(signal.SIGTERM, _interrupt)
     ready = _prepared(options, console)
     try:
         outcome = _run(ready, options, console)
@@ -242,7 +239,3 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], N
             bar.move(count, f"best {best:.2f}{pace}")
 
         yield on_evaluation
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
