@@ -31,7 +31,7 @@ from vipnas_cli.inference.tracker import (
     propagator_of,
 )
 from vipnas_cli.pose.letterbox import Letterbox
-from vipnas_cli.spec import FAST_BASE, Plan
+from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 
 ONE_THREAD = RuntimeOptions(1, "cpu")
 
@@ -53,10 +53,20 @@ class Nobody:
         return np.zeros((2, 2), np.float32), np.zeros((2, 2, 4), np.float32)
 
 
+def test_a_given_box_has_a_pose_until_the_next_key_frame_however_unsure() -> None:
+    plans = (Plan(FAST_BASE), *[Plan(FAST_BASE, FusionSpec("add", 1))] * 3)
+    given = GivenBoxesSource({index: np.array([[20, 20, 80, 120, 1]], np.float32) for index in range(4)})
+    found = propagator_of(PaintedEstimator(plans), given, TrackerOptions(early_keys=False))
+    steps = [found.step(np.zeros((160, 240, 3), np.uint8), index, index / 30) for index in range(8)]
+    assert [len(step.people) for step in steps] == [1] * 4 + [0] * 4
+    assert max(step.people.scores.max() for step in steps[:4]) < 0.01
+
+
 @pytest.mark.parametrize("source", [WholeFrameSource(), GivenBoxesSource({})])
 def test_given_boxes_are_taken_at_every_key_frame_and_believed(source: PeopleSource) -> None:
     found = propagation_options(TrackerOptions(max_people=3, detect_every_s=9), source)
-    assert found == PropagationOptions(max_people=3)
+    believed = 0.0 if isinstance(source, GivenBoxesSource) else PropagationOptions.new_score
+    assert found == PropagationOptions(max_people=3, new_score=believed)
     assert (found.detect_every_s, found.new_evidence) == (0, 0)
 
 

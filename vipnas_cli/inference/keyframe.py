@@ -176,6 +176,8 @@ class KeyFrames:
         """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
         seen_before, scores = asked.known | (again >= 0), people.person_scores
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
+        # What is good enough for somebody new is so for a found box of somebody known.
+        needed = np.where(asked.followed == NOBODY, np.minimum(needed, self.options.new_score), needed)
         proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
         left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
         if len(left) < 2:

@@ -21,7 +21,7 @@ class PropagationOptions:
     who turn out to be nobody.
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
-    gives boxes means them).
+    gives boxes means them). A found box never needs more than `new_score`, nor do followers of it.
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see

@@ -209,9 +209,10 @@ class Propagator:
         scores = people.person_scores
         at_key = dict(zip(last.key_people.ids.tolist(), last.key_people.person_scores.tolist(), strict=True))
         before = np.array([at_key[identity] for identity in people.ids.tolist()], np.float32)
-        believed = scores >= self.options.lost_score
+        # Who needs no score on a key frame needs none until the next one.
+        believed = scores >= min(self.options.lost_score, self.options.new_score)
         next_key: KeyReason | None = None
-        if not believed.all():
+        if (scores < self.options.lost_score).any():
             next_key = "lost"
         elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"

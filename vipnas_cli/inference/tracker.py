@@ -150,7 +150,7 @@ def propagator_of(
 
 
 def propagation_options(options: TrackerOptions, source: PeopleSource) -> PropagationOptions:
-    """Given boxes are taken at every key frame and believed; a detector costs time and errs."""
+    """What is given is taken at every key frame, and a box believed with any pose; a detector costs time and errs."""
     one = isinstance(options.person, Focus)
     found = PropagationOptions(
         max_people=1 if one else options.max_people,
@@ -160,7 +160,9 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
         early_keys=options.early_keys,
         fusion=options.fusion,
     )
-    if isinstance(source, GivenBoxesSource | WholeFrameSource):
+    if isinstance(source, GivenBoxesSource):
+        return replace(found, new_score=0.0)
+    if isinstance(source, WholeFrameSource):
         return found
     return replace(
         found,
