@@ -13,6 +13,7 @@ import numpy as np
 from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.spec import Plan
 
@@ -33,6 +34,8 @@ class CropPoses:
 
     def __getitem__(self, rows: Ids) -> CropPoses:
         """The poses at an array of indices."""
+        if chooses_all(rows, len(self.transforms)):
+            return self
         transforms = tuple(self.transforms[row] for row in rows)
         return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows])
 
@@ -86,8 +89,8 @@ def estimate_heatmaps(
         arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
         codec = HeatmapCodec(arch.height, arch.width)
         return np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
-    crops = np.stack([transform.warp(image) for transform in transforms])
-    return estimator.estimate(position, crops, previous)
+    crops = [transform.warp(image) for transform in transforms]
+    return estimator.estimate(position, np.stack(crops) if len(crops) > 1 else crops[0][None], previous)
 
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:
@@ -107,7 +110,7 @@ class FramePoses:
     estimator: PoseEstimator
     image: Image
     computed: int = 0
-    _known: dict[bytes, CropPoses] = field(default_factory=dict)
+    _known: dict[bytes, tuple[CropPoses, int]] = field(default_factory=dict)
 
     def at(self, boxes: Boxes) -> CropPoses:
         """The poses in boxes (P, 4)."""
@@ -115,15 +118,15 @@ class FramePoses:
         new = [index for index, name in enumerate(names) if name not in self._known]
         fresh = key_poses(self.estimator, self.image, boxes[new])
         self.computed += len(new)
-        self._known.update({names[index]: fresh[np.array([row])] for row, index in enumerate(new)})
+        self._known.update({names[index]: (fresh, row) for row, index in enumerate(new)})
         if len(new) == len(names):
             return fresh
         found = [self._known[name] for name in names]
         return CropPoses(
-            tuple(one.transforms[0] for one in found),
-            np.concatenate([one.heatmaps for one in found]),
-            np.concatenate([one.points_frame for one in found]),
-            np.concatenate([one.scores for one in found]),
+            tuple(poses.transforms[row] for poses, row in found),
+            np.stack([poses.heatmaps[row] for poses, row in found]),
+            np.stack([poses.points_frame[row] for poses, row in found]),
+            np.stack([poses.scores[row] for poses, row in found]),
         )
 
 

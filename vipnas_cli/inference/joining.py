@@ -18,6 +18,7 @@ import numpy as np
 from vipnas_cli.arrays import Heatmaps, Ids, Points
 from vipnas_cli.inference.crops import CropPoses, points_of
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.tracking.similarity import median
 
 # A follower's peak is widened by so many σ of a target, as joints move from frame to frame.
@@ -33,8 +34,8 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     peak that is chosen keeps its height; one that stands out nevertheless, far from there, stays as it is. Scores stay
     those of the key network alone.
     """
-    heatmaps, seen = poses.heatmaps.copy(), poses.heatmaps[rows]
-    near, sure = _nearness(previous, REACH * HeatmapCodec.sigma_per_row * heatmaps.shape[2])
+    seen = poses.heatmaps if chooses_all(rows, len(poses.heatmaps)) else poses.heatmaps[rows]
+    near, sure = _nearness(previous, REACH * HeatmapCodec.sigma_per_row * seen.shape[2])
     # In place, as memory is what takes the time: 1 − trust · sure · (1 − near).
     weights = near - 1
     weights *= np.float32(trust) * sure
@@ -46,10 +47,12 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     )
     weighted /= at_peaks
     np.copyto(weighted, seen, where=nearness < NEAR)
-    heatmaps[rows] = weighted
-    points = poses.points_frame.copy()
-    found = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3]).points(weighted)
-    points[rows] = points_of([poses.transforms[row] for row in rows.tolist()], found)
+    found = HeatmapCodec(4 * seen.shape[2], 4 * seen.shape[3]).points(weighted)
+    found = points_of([poses.transforms[row] for row in rows.tolist()], found)
+    if seen is poses.heatmaps:
+        return replace(poses, heatmaps=weighted, points_frame=found)
+    heatmaps, points = poses.heatmaps.copy(), poses.points_frame.copy()
+    heatmaps[rows], points[rows] = weighted, found
     return replace(poses, heatmaps=heatmaps, points_frame=points)
 
 

@@ -48,6 +48,9 @@ def candidates(found: tuple[Boxes, Scores], carried: Boxes, ids: Ids, most: int)
     """At most so many of the found boxes (F, 4) with scores (F,) and the carried boxes (P, 4), of people with ids (P,),
     not found."""
     boxes, confidence = found
+    if not len(boxes) and len(carried) <= most:
+        sure, yes = np.ones(len(carried), np.float32), np.ones(len(carried), np.bool_)
+        return Candidates(carried, sure, ids, ~yes, yes, ids)
     owners = owners_of(boxes, carried)
     missed = np.setdiff1d(np.arange(len(carried)), owners)
     followed = np.concatenate([np.full(len(boxes), NOBODY, np.int64), ids[missed]])
@@ -146,6 +149,8 @@ class KeyFrames:
         self, found: Boxes, confidence: Scores, carried: Boxes, size: tuple[int, int]
     ) -> tuple[Boxes, Scores, int]:
         """The found boxes that are looked at, and how many are not: those of people who are followed come first."""
+        if not len(found):
+            return found, confidence, 0
         owned = owners_of(found, carried) != NOBODY
         room = self.options.max_people + self.options.spare_boxes - (len(carried) - int(owned.sum()))
         if len(found) <= room:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
-
 from vipnas_cli.inference.changes import Thumbnail, thumbnail
 from vipnas_cli.inference.propagation import Step
 from vipnas_cli.inference.propagator import Propagator
@@ -72,10 +70,10 @@ class RunStatistics:
     def add(self, step: Step, frame: Frame) -> None:
         """Counts one frame."""
         height, width = frame.image.shape[:2]
-        boxes, edge = step.people.boxes_frame, EDGE * max(height, width)
-        at_edge = (boxes[:, :2] <= edge).any(1) | (boxes[:, 2:] >= np.array([width, height]) - edge).any(1)
-        for identity, close in zip(step.people.ids.tolist(), at_edge.tolist(), strict=True):
-            self.last_seen[identity] = LastSeen(frame.time_s, close)
+        ids, edge = step.people.ids.tolist(), EDGE * max(height, width)
+        for identity, (left, top, right, bottom) in zip(ids, step.people.boxes_frame.tolist(), strict=True):
+            at_edge = min(left, top) <= edge or right >= width - edge or bottom >= height - edge
+            self.last_seen[identity] = LastSeen(frame.time_s, at_edge)
         self.time_s = frame.time_s
         self.frames += 1
         self.crops[step.position] += step.crops
@@ -84,7 +82,7 @@ class RunStatistics:
         self.most_left_out = max(self.most_left_out, step.left_out)
         if step.reason:
             self.reasons[step.reason] += 1
-        self.people.update(step.people.ids.tolist())
+        self.people.update(ids)
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:

@@ -30,6 +30,7 @@ from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
+from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -140,7 +141,9 @@ class Propagator:
             view = key_frames.view(seen, frame_index, time_s, followed, look=True)
         keep, asked = view.keep, view.asked
         people = view.people[keep]
-        looks = look_of(image, people, self.estimator.skeleton)
+        # Looks tell people apart; of one alone they are remembered from time to time.
+        alone = len(people) < 2 and self.tracker.knows_one_at_most and not looked
+        looks = None if alone else look_of(image, people, self.estimator.skeleton)
         known = view.again[keep]
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
@@ -172,7 +175,8 @@ class Propagator:
         if not self.options.fusion or len(rows) == 0:
             return np.zeros(0, np.int64), last.heatmaps[:0]
         sources = [last.transforms[place].moved(last.moves[place]) for place in places[rows].tolist()]
-        return rows, realign(last.heatmaps[places[rows]], sources, [transforms[row] for row in rows.tolist()])
+        before = last.heatmaps if chooses_all(places[rows], len(last.people)) else last.heatmaps[places[rows]]
+        return rows, realign(before, sources, [transforms[row] for row in rows.tolist()])
 
     def _moves(self, people: People, last: _LastFrame | None) -> Points:
         """How far people (P, 2) moved since the last frame, NaN for those who were not there."""
@@ -217,11 +221,11 @@ class Propagator:
         elif (scores < self.options.falling_factor * before).any():
             next_key = "falling"
         keep = np.flatnonzero(believed)
-        kept = tuple(poses.transforms[i] for i in keep)
-        people, heatmaps = self._settled(people[keep], poses.heatmaps[keep], kept, time_s, key=False)
+        poses, people = poses[keep], people[keep]
+        people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=False)
         self.tracker.observe(people, time_s)
         looks = (last.key_people, small, last.look, time_s, self._moves(people, last), last.rested + 1)
-        self._last = _LastFrame(position, people, kept, heatmaps, *looks, next_key)
+        self._last = _LastFrame(position, people, poses.transforms, heatmaps, *looks, next_key)
         return Step(people, position, None, len(scores))
 
     def _settled(

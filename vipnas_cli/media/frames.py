@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Frame:
     time_base: Fraction
     image: Image
 
-    @property
+    @cached_property
     def time_s(self) -> float:
         """Presentation time in seconds."""
         return float(self.pts * self.time_base)

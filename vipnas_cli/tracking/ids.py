@@ -90,6 +90,11 @@ class IdentityTracker:
         self.reset()
         self._next_id = count
 
+    @property
+    def knows_one_at_most(self) -> bool:
+        """Whether there is at most one person whom somebody found could be."""
+        return len(self._memory.ids) < 2
+
     def match(
         self,
         boxes_frame: NDArray[np.float32],
@@ -201,6 +206,8 @@ class IdentityTracker:
         options = self.options
         fit = self._fit(memory.last, found, memory.last.gaps(time_s), time_s)
         near = fit >= options.min_similarity
+        if not np.isfinite(looks).any():
+            return fit, near
         alike, shared = look_agreement(memory.looks, looks)
         # An unknown look is neither like nor unlike, so those whose look is known go first.
         unknown = ~_any_known(memory.looks)[:, None] & _any_known(looks)
