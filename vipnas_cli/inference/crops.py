@@ -162,7 +162,7 @@ def carried_boxes(key: People, now: People, point_score: float, fewest: int = FE
 def bounded_boxes(boxes: Boxes, before: Boxes, most: float) -> Boxes:
     """The boxes (P, 4), their sides at most `most` times longer or shorter than those of `before` (P, 4)."""
     sides, old = boxes[:, 2:] - boxes[:, :2], before[:, 2:] - before[:, :2]
-    centres, half = (boxes[:, 2:] + boxes[:, :2]) / 2, np.clip(sides, old / most, old * most) / 2
+    centres, half = (boxes[:, 2:] + boxes[:, :2]) / 2, np.minimum(np.maximum(sides, old / most), old * most) / 2
     return np.concatenate([centres - half, centres + half], 1).astype(np.float32)
 
 
@@ -179,7 +179,7 @@ def moved_box(
     weights = np.minimum(key[1], now[1])[:, None]
     before, after = ((weights * points).sum(0) / weights.sum() for points, _ in (key, now))
     spreads = [np.sqrt((weights * (p[0] - middle) ** 2).sum()) for p, middle in ((key, before), (now, after))]
-    scale = np.clip(spreads[1] / max(spreads[0], 1e-6), 0.6, 1.6)
+    scale = min(max(spreads[1] / max(spreads[0], 1e-6), 0.6), 1.6)
     corners = after + scale * (box.reshape(2, 2) - before)
     seen = now[0][now[1] > 0]
     margin = MARGIN * (corners[1] - corners[0]).max()

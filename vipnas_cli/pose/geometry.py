@@ -133,7 +133,8 @@ def _span(low: float, high: float, side: int, factor: int) -> tuple[int, int]:
 
 def between(source: CropTransform, target: CropTransform) -> NDArray[np.float64]:
     """The matrix (2, 3) from the pixels of one crop to those of another of the same frame."""
-    back, there = source.inverse, target.matrix
-    matrix: NDArray[np.float64] = there[:, :2] @ back
-    matrix[:, 2] += there[:, 2]
-    return matrix
+    (a, b, x), (c, d, y) = target.matrix.tolist()
+    (e, f, u), (g, h, v) = source.inverse.tolist()
+    return np.array(
+        [[a * e + b * g, a * f + b * h, a * u + b * v + x], [c * e + d * g, c * f + d * h, c * u + d * v + y]]
+    )

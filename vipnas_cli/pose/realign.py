@@ -37,17 +37,22 @@ def realignment_weights(
     All sources are of one size and all targets of one size. The crops of a pair may differ in place and scale but not
     in rotation or mirroring; SpecError otherwise.
     """
-    # Where in the source each target pixel looks.
-    matrices = np.stack([between(target, source) for source, target in zip(sources, targets, strict=True)])
-    if np.abs(matrices[:, (0, 1), (1, 0)]).max() > 1e-6:
-        raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
+    found = np.array([_look_up(source, target) for source, target in zip(sources, targets, strict=True)])
+    scales, shifts = found[:, :2], found[:, 2:]
     old, new = (HeatmapCodec(crops[0].height, crops[0].width) for crops in (sources, targets))
-    scales, shifts = matrices[:, (0, 1), (0, 1)], matrices[:, :, 2]
     origins = np.asarray(old.to_heatmap(new.to_crop(np.zeros(2)) * scales + shifts), np.float64)
     return (
         interpolation_weights(scales[:, 1], origins[:, 1], old.rows, new.rows),
         interpolation_weights(scales[:, 0], origins[:, 0], old.columns, new.columns),
     )
+
+
+def _look_up(source: CropTransform, target: CropTransform) -> tuple[float, float, float, float]:
+    """Where in the source a target pixel looks: at scale · pixel + shift; scales along x and y, then shifts."""
+    (across, turned, x), (turned_back, down, y) = between(target, source).tolist()
+    if max(abs(turned), abs(turned_back)) > 1e-6:
+        raise SpecError("heatmaps cannot be carried between crops that are rotated against each other")
+    return across, down, x, y
 
 
 def realign(

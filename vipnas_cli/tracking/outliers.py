@@ -150,11 +150,15 @@ class JointPaths:
         moved = (~off & own).sum(1) < options.together * own.sum(1)
         new = ~known | (moved & (others.sum(1) < options.together * sure.sum(1)))
         off = off & ~new[:, None]
-        reach = options.gate * np.sqrt(2 * (noise + (options.rival_speed * sizes * gaps) ** 2))
-        ahead, turned = self._turned(ahead, fresh, off, reach, weights * (1.0 if key else options.follower))
-        turned &= ~others
-        off &= ~turned
-        scores, on_path = people.scores, ~off
+        turned, on_path = np.zeros_like(off), ~off
+        if off.any():
+            reach = options.gate * np.sqrt(2 * (noise + (options.rival_speed * sizes * gaps) ** 2))
+            ahead, turned = self._turned(ahead, fresh, off, reach, weights * (1.0 if key else options.follower))
+            turned &= ~others
+            off &= ~turned
+            on_path = ~off
+        elif ahead.evidence.any():
+            ahead = replace(ahead, rivals=fresh.rivals, evidence=fresh.evidence)
         if off.any():
             heatmaps = _without_others(heatmaps, transforms, ahead.places, spreads * options.gate, others & off)
             peaks = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
@@ -170,8 +174,8 @@ class JointPaths:
             shown = np.where(moved_on[..., None], points, people.points_frame).astype("f4")
             people = replace(people, points_frame=shown, scores=np.where(moved_on, scores, people.scores))
         if keep:
-            now = self._seen(ahead, points, noise, gaps, on_path).updated(new[:, None] | turned, fresh)
-            self._keep(replace(now, by_key=np.full(len(people), key)))
+            now = self._seen(ahead, points, noise, gaps, on_path, key)
+            self._keep(now.updated(new[:, None] | turned, fresh))
         return people, heatmaps
 
     def _overrules(
@@ -252,8 +256,6 @@ class JointPaths:
 
         seen: paths that begin there; reach (P, K): how far a rival may have moved since the frame before.
         """
-        if not off.any():
-            return replace(ahead, rivals=seen.rivals, since_s=seen.since_s, evidence=seen.evidence), off
         same = _lengths(seen.places - ahead.rivals) < reach
         evidence = np.where(off, np.where(same, ahead.evidence, 0.0) + weights, 0.0)
         since_s = np.where(off & same, ahead.since_s, seen.since_s)
@@ -262,20 +264,28 @@ class JointPaths:
         turned = off & (stayed | (seen.agreed_s - ahead.agreed_s > self.options.coast_s))
         return replace(ahead, rivals=rivals, since_s=since_s, evidence=evidence), turned
 
-    def _seen(self, ahead: _Paths, points: Floats, noise: Floats, gaps: Floats, on_path: Flags) -> _Paths:
+    def _seen(self, ahead: _Paths, points: Floats, noise: Floats, gaps: Floats, on_path: Flags, by_key: bool) -> _Paths:
         """The paths after points (P, K, 2) with variances `noise` (P, K), where these are `on_path` (P, K)."""
         total = ahead.place_variance + noise
-        gain = np.where(on_path, ahead.place_variance / total, 0.0)
-        speed_gain = np.where(on_path, ahead.speed_variance * gaps / total, 0.0)
+        gain, speed_gain = ahead.place_variance / total, ahead.speed_variance * gaps / total
+        velocities, agreed_s = ahead.velocities, np.broadcast_to(ahead.times_s[:, None], on_path.shape)
+        if not on_path.all():
+            gain, speed_gain = np.where(on_path, gain, 0.0), np.where(on_path, speed_gain, 0.0)
+            velocities = np.where(on_path, 1.0, np.exp(-gaps / self.options.fade_s))[..., None] * velocities
+            agreed_s = np.where(on_path, agreed_s, ahead.agreed_s)
         offsets = points - ahead.places
-        fading = np.where(on_path, 1.0, np.exp(-gaps / self.options.fade_s))
-        return replace(
-            ahead,
-            places=ahead.places + gain[..., None] * offsets,
-            velocities=fading[..., None] * ahead.velocities + speed_gain[..., None] * offsets,
-            place_variance=(1 - gain) * ahead.place_variance,
-            speed_variance=(1 - speed_gain * gaps) * ahead.speed_variance,
-            agreed_s=np.where(on_path, ahead.times_s[:, None], ahead.agreed_s),
+        return _Paths(
+            ahead.ids,
+            ahead.times_s,
+            ahead.places + gain[..., None] * offsets,
+            velocities + speed_gain[..., None] * offsets,
+            (1 - gain) * ahead.place_variance,
+            (1 - speed_gain * gaps) * ahead.speed_variance,
+            agreed_s,
+            ahead.rivals,
+            ahead.since_s,
+            ahead.evidence,
+            np.full(len(points), by_key),
         )
 
     def _keep(self, now: _Paths) -> None:
