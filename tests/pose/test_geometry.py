@@ -159,6 +159,15 @@ def test_an_empty_box_gives_a_finite_crop() -> None:
     assert crop.warp(np.zeros((20, 20, 3), np.uint8)).shape == (64, 32, 3)
 
 
+@pytest.mark.parametrize("factor", [3, 5])
+def test_averages_are_those_of_squares(factor: int) -> None:
+    image = np.random.default_rng(factor).integers(0, 256, (40 * factor, 30 * factor, 3), np.uint8)
+    side = 1 / factor
+    crop = CropTransform(np.array([[side, 0, (side - 1) / 2], [0, side, (side - 1) / 2]]), 40, 30).warp(image)
+    means = image.reshape(40, factor, 30, factor, 3).mean((1, 3))
+    assert np.abs(crop - means).max() < 0.51
+
+
 def test_between_goes_through_the_frame() -> None:
     points = np.random.default_rng(1).uniform(0, 200, (20, 2))
     for source, target in zip(crops(30, 1), crops(30, 2), strict=True):

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.tracking.similarity import median
+
 CELLS = (18, 32)
 Thumbnail = NDArray[np.float32]
 
@@ -43,7 +45,7 @@ def is_cut(before: Thumbnail, now: Thumbnail, options: ChangeOptions) -> bool:
     # No value has a smaller mean distance than the median, so most pictures need no median.
     if np.abs(change).mean() <= options.cut:
         return False
-    return bool(np.abs(change - np.median(change)).mean() > options.cut)
+    return bool(np.abs(change - median(change.ravel())).mean() > options.cut)
 
 
 def moves_at_border(
@@ -56,7 +58,7 @@ def moves_at_border(
     change = np.abs(now - before)
     if np.count_nonzero(change > options.border) < options.border_cells:
         return False
-    excess = change - np.median(change)
+    excess = change - median(change.ravel())
     strange = np.zeros_like(change, bool)
     edge = 2
     strange[:, :edge] = strange[:, -edge:] = True
@@ -73,7 +75,7 @@ def is_still(
     Nobody can have come into view then; a change of brightness alone is nothing new.
     """
     change = now - before
-    new = np.abs(change - np.median(change)) > options.still
+    new = np.abs(change - median(change.ravel())) > options.still
     return int((new & _beside(boxes_frame, size)).sum()) < options.still_cells
 
 

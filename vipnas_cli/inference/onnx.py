@@ -212,9 +212,11 @@ class OnnxEstimator:
                 alone = on_cpu and self._at_once(network.plan.arch.height, network.plan.arch.width) == 1
                 sessions[network] = open_session(network.read(), str(network.path), options, alone)
         self._sessions = [sessions[network] for network in pipeline.networks]
-        # What is not asked for, such as points that the graph decodes, is not computed.
-        self._only_asked = ort.RunOptions()
-        self._only_asked.only_execute_path_to_fetches = True
+        # What is not asked for, such as points that the graph decodes, is not computed; to find out what that is takes
+        # time with each run.
+        only_asked = ort.RunOptions()
+        only_asked.only_execute_path_to_fetches = True
+        self._options = [only_asked if len(session.get_outputs()) > 1 else None for session in self._sessions]
         if self.provider != CPU:
             self._pixels_at_once = sys.maxsize
         # A network of others may take one crop at a time only.
@@ -228,7 +230,7 @@ class OnnxEstimator:
 
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
         """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
-        session = self._sessions[position % len(self._sessions)]
+        place = position % len(self._sessions)
         inputs: dict[str, NDArray[np.generic]] = {"images": crops}
         if self.schedule.plan(position).fusion.operation != "none":
             if previous is None:
@@ -237,21 +239,21 @@ class OnnxEstimator:
                 )
             inputs["previous_heatmaps"] = previous
         at_once = self._at_once(crops.shape[1], crops.shape[2])
-        if self._alone[position % len(self._alone)]:
+        if self._alone[place]:
             at_once = 1
         if len(crops) <= at_once:
-            return self._run(session, inputs)
+            return self._run(place, inputs)
         parts = range(0, len(crops), at_once)
         return np.concatenate(
-            [self._run(session, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
+            [self._run(place, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
         )
 
     def _at_once(self, height: int, width: int) -> int:
         """How many crops of a size are computed at once."""
         return max(1, self._pixels_at_once // (height * width))
 
-    def _run(self, session: ort.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
-        (heatmaps,) = run_session(session, ["heatmaps"], inputs, self._only_asked)
+    def _run(self, place: int, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
+        (heatmaps,) = run_session(self._sessions[place], ["heatmaps"], inputs, self._options[place])
         people, height, width = inputs["images"].shape[:3]
         if heatmaps.ndim != 4 or (len(heatmaps), *heatmaps.shape[2:]) != (people, height // 4, width // 4):
             raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")

@@ -19,6 +19,8 @@ PADDING = 1.25
 SURROUNDINGS = 1.5
 # Below this many crop pixels per frame pixel, bilinear sampling alone would skip pixels and alias.
 SHRINK_BELOW = 0.5
+# Averages over squares of so many pixels are quick in OpenCV.
+QUICK_BLURS = (3, 5)
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,20 @@ class CropTransform:
         if part.size == 0:
             return image[:1, :1] * 0, self.matrix
         size = (max(part.shape[1] // factor, 1), max(part.shape[0] // factor, 1))
-        small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        small = _averaged(part, size, factor)
         # Small pixel s covers the part's pixels around (s + 0.5) · ratio − 0.5.
         ratio = np.array([part.shape[1] / size[0], part.shape[0] / size[1]])
         offset = self.matrix[:, :2] @ (np.array([x0, y0]) + (ratio - 1) / 2) + self.matrix[:, 2]
-        return np.asarray(small, np.uint8), np.column_stack([self.matrix[:, :2] * ratio, offset])
+        return small, np.column_stack([self.matrix[:, :2] * ratio, offset])
+
+
+def _averaged(image: NDArray[np.uint8], size: tuple[int, int], factor: int) -> NDArray[np.uint8]:
+    """The image averaged down to a size (width, height), as good as by a whole factor."""
+    if factor in QUICK_BLURS and (size[0] * factor, size[1] * factor) == image.shape[1::-1]:
+        # The same numbers as below, in half of the time.
+        means = cv2.blur(image, (factor, factor), anchor=(0, 0))
+        return np.asarray(cv2.resize(means, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def mirrored_places(places: Floats) -> NDArray[np.float32]:
