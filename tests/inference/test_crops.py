@@ -8,6 +8,7 @@ import pytest
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
     FramePoses,
+    any_touch,
     bounded_boxes,
     carried_boxes,
     carried_heatmaps,
@@ -17,7 +18,7 @@ from vipnas_cli.inference.crops import (
     key_poses,
 )
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.pose import HeatmapCodec, People
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 
 KEY, FOLLOWER = Plan(FAST_BASE), Plan(FAST_BASE, FusionSpec("cat", 2))
@@ -113,3 +114,12 @@ def test_a_box_grows_no_faster_than_it_may() -> None:
     wide = np.array([[0, 12, 40, 48]], np.float32)
     np.testing.assert_allclose(bounded_boxes(wide, before, 1.1), [[9, 11.818, 31, 48.182]], atol=1e-3)
     np.testing.assert_array_equal(bounded_boxes(wide, before, 2.0), wide)
+
+
+def test_crops_touch_where_they_share_a_part_of_the_frame() -> None:
+    assert not any_touch([CropTransform(np.array([[1.0, 0, 0], [0, 1, 0]]), 64, 48)])
+    for offset, touches in (((47, 0), True), ((48, 0), False), ((0, 63), True), ((0, 64), False), ((-47, -63), True)):
+        there = np.array([[2.0, 0, -2 * offset[0]], [0, 2, -2 * offset[1]]])
+        crops = [CropTransform(np.array([[1.0, 0, 0], [0, 1, 0]]), 64, 48), CropTransform(there, 128, 96)]
+        assert any_touch(crops) == touches
+        assert any_touch(crops[::-1]) == touches

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -43,6 +44,16 @@ class CropPoses:
 def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransform, ...]:
     """The crops of boxes (P, 4) for a network of that input size."""
     return tuple(CropTransform.from_box(box, height, width) for box in boxes)
+
+
+def any_touch(transforms: Sequence[CropTransform]) -> bool:
+    """Whether some two of the crops, which are not rotated, share a part of the frame."""
+    edges = []
+    for crop in transforms:
+        (across, _, x), (_, down, y) = crop.inverse.tolist()
+        edges.append((x - across / 2, y - down / 2, x + across * (crop.width - 0.5), y + down * (crop.height - 0.5)))
+    pairs = combinations(edges, 2)
+    return any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in pairs)
 
 
 def decode_poses(transforms: Sequence[CropTransform], heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:

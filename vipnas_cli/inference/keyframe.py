@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Ids, Scores
-from vipnas_cli.inference.crops import CropPoses, FramePoses
+from vipnas_cli.inference.crops import CropPoses, FramePoses, any_touch
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource, shared_bodies
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import People, Skeleton
@@ -137,10 +137,14 @@ class KeyFrames:
         asked = candidates((found, confidence), carried, before, limit)
         poses, ids = seen.at(asked.boxes_frame), np.full(len(asked.boxes_frame), NOBODY, np.int64)
         people = People(ids, asked.boxes_frame, poses.points_frame, poses.scores)
-        # Paths tell bodies apart, so that one alone needs none.
-        on_paths = self._on_paths(people, poses, asked.owners, time_s) if len(people) > 1 else people
-        again = found_again(asked, on_paths, self.skeleton)
-        keep = self._believed(people, on_paths, asked, again)
+        # People whose crops do not touch are not the same.
+        touch, on_paths, again = any_touch(poses.transforms), people, ids
+        if touch:
+            on_paths = self._on_paths(people, poses, asked.owners, time_s)
+            again = found_again(asked, on_paths, self.skeleton)
+        keep = self._believed(people, asked, again)
+        if touch:
+            keep = self._distinct(on_paths[keep], keep)
         chosen = self._chosen(keep, asked, again, size)
         asked = replace(asked, left_out=asked.left_out + beyond + len(keep) - len(chosen))
         return KeyView(asked, poses, people, again, chosen)
@@ -177,17 +181,18 @@ class KeyFrames:
         points[rows] = known.points_frame
         return replace(people, points_frame=points)
 
-    def _believed(self, people: People, on_paths: People, asked: Candidates, again: Ids) -> Ids:
-        """Indices of the people of a key frame who are surely there, everyone once; `again` (P,) see `found_again`."""
+    def _believed(self, people: People, asked: Candidates, again: Ids) -> Ids:
+        """Indices of the people of a key frame who are surely there; `again` (P,) see `found_again`."""
         seen_before, scores = asked.known | (again >= 0), people.person_scores
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
         # What is good enough for somebody new is so for a found box of somebody known.
         needed = np.where(asked.followed == NOBODY, np.minimum(needed, self.options.new_score), needed)
         proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
-        left = np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
-        if len(left) < 2:
-            return left
-        poses, skeleton = on_paths[left], self.skeleton
+        return np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
+
+    def _distinct(self, poses: People, left: Ids) -> Ids:
+        """Those of the indices `left`, of people with these poses, who are nobody else of them."""
+        skeleton = self.skeleton
         distinct = oks_nms(
             poses.points_frame,
             poses.person_scores,
