@@ -30,8 +30,10 @@ class People:
 
     def __post_init__(self) -> None:
         people, keypoints = self.scores.shape
-        expected = {"ids": (people,), "boxes_frame": (people, 4), "points_frame": (people, keypoints, 2)}
-        for name, shape in expected.items():
+        ids, boxes, points = (people,), (people, 4), (people, keypoints, 2)
+        if self.ids.shape == ids and self.boxes_frame.shape == boxes and self.points_frame.shape == points:
+            return
+        for name, shape in {"ids": ids, "boxes_frame": boxes, "points_frame": points}.items():
             if getattr(self, name).shape != shape:
                 raise DataError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
 
