@@ -5,6 +5,7 @@ Shapes: P people, K keypoints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +41,12 @@ class People:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, keep: NDArray[np.int64] | NDArray[np.bool_] | slice) -> People:
-        """The people that an index array, a mask or a slice selects."""
-        if not isinstance(keep, slice) and chooses_all(keep, len(self)):
-            return self
+    def __getitem__(self, keep: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_] | slice) -> People:
+        """The people that indices, a mask or a slice select."""
+        if not isinstance(keep, slice):
+            keep = np.asarray(keep, np.int64) if isinstance(keep, Sequence) else keep
+            if chooses_all(keep, len(self)):
+                return self
         return People(self.ids[keep], self.boxes_frame[keep], self.points_frame[keep], self.scores[keep])
 
     @property
@@ -65,5 +68,5 @@ class People:
 def chooses_all(keep: NDArray[np.int64] | NDArray[np.bool_], count: int) -> bool:
     """Whether a mask or indices choose all of so many rows in their order, as they most often do."""
     if keep.dtype == np.bool_:
-        return bool(keep.all())
+        return len(keep) == count and bool(keep.all())
     return len(keep) == count and keep.tolist() == list(range(count))
