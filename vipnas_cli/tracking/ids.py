@@ -119,10 +119,11 @@ class IdentityTracker:
         in_sight = memory.last.times_s == self._observed_s
         first = in_sight | (memory.doubtful & _any_known(memory.looks))
         open_ids = ~np.isin(memory.ids, taken) if len(taken) else np.ones(len(memory.ids), np.bool_)
-        for group in (memory[first & open_ids], memory[~first & open_ids]):
+        for chosen in (first & open_ids, ~first & open_ids):
             free = np.flatnonzero(ids < 0)
-            if not len(free) or not len(group.ids):
+            if not len(free) or not chosen.any():
                 continue
+            group = memory[chosen]
             rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
             ids[free[columns]] = group.ids[rows]
         new = ids < 0

@@ -15,6 +15,7 @@ from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.tracking.similarity import Floats
 
 Choice = NDArray[np.int64] | NDArray[np.bool_]
+Rows = Choice | slice
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Sighting:
     velocities_frame: Floats
     times_s: Floats
 
-    def __getitem__(self, keep: Choice) -> Sighting:
-        """The people that an index array or a mask selects."""
+    def __getitem__(self, keep: Rows) -> Sighting:
+        """The people that an index array, a mask or a slice selects."""
         return Sighting(self.people[keep], self.velocities_frame[keep], self.times_s[keep])
 
     def gaps(self, time_s: float) -> Floats:
@@ -67,7 +68,8 @@ class Memory:
         """The people that an index array or a mask selects."""
         if chooses_all(keep, len(self.ids)):
             return self
-        return Memory(self.last[keep], self.certain[keep], self.looks[keep])
+        rows = keep if keep.any() or keep.dtype != np.bool_ else slice(0)
+        return Memory(self.last[rows], self.certain[rows], self.looks[rows])
 
     @property
     def ids(self) -> NDArray[np.int64]:
