@@ -6,8 +6,9 @@ BUNDLE is a folder that `vipnas export` wrote (a file ending in .vipnas is one, 
 manifest. BOXES.csv has a row per person box, `frame,x,y,width,height`, and needs those of the key frames, the first of
 each cycle. One person per frame keeps this short; networks take any number at once, along their first axis `people`.
 
-The poses agree with those of `vipnas run VIDEO --boxes BOXES.csv` to a tenth of a pixel. What `vipnas run` does beyond
-this: finding people, ids, key frames that come early, the vote on left and right, and joints put back on their paths.
+The poses agree with those of `vipnas run VIDEO --boxes BOXES.csv` to a tenth of a pixel, except where two cells of a
+heatmap are equally high. What `vipnas run` does beyond this: finding people, ids, key frames that come early, the vote
+on left and right, and joints put back on their paths.
 
 Everything is in pixels; (0, 0) is the centre of the first pixel.
 Shapes: K keypoints, H, W crop pixels, h = H/4, w = W/4 heatmap cells.
@@ -128,15 +129,18 @@ def fitted(cells: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Pose:
-    """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps, and how
-    far the person moved (2,), if that is known."""
+    """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps."""
 
     points: np.ndarray
     scores: np.ndarray
     box: np.ndarray
     crop: Crop
     heatmaps: np.ndarray
-    moved: np.ndarray | None = None
+
+
+def to_frame(points: np.ndarray, crop: Crop) -> np.ndarray:
+    """Pixels (K, 2) of a crop in the frame."""
+    return ((points - crop.offset) / crop.scale).astype(np.float32)
 
 
 def median_move(before: Pose, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -145,9 +149,9 @@ def median_move(before: Pose, points: np.ndarray, scores: np.ndarray) -> np.ndar
     return np.median((points - before.points)[trusted], axis=0) if trusted.any() else np.zeros(2)
 
 
-def recalled(crop: Crop, last: Pose) -> np.ndarray:
-    """The heatmaps of the last frame as the crop sees them, carried on as the person moved."""
-    offset = last.crop.offset - last.crop.scale * last.moved
+def recalled(crop: Crop, last: Pose, moved: np.ndarray) -> np.ndarray:
+    """The heatmaps of the last frame as the crop sees them, carried on as the person moved (2,)."""
+    offset = last.crop.offset - last.crop.scale * moved
     return realigned(last.heatmaps, Crop(last.crop.scale, offset, last.crop.height, last.crop.width), crop)
 
 
@@ -209,14 +213,13 @@ class Cycle:
             given["previous_heatmaps"] = realigned(self.last.heatmaps, self.last.crop, crop)[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
-        if len(self.sessions) > 1 and self.last is not None and self.last.moved is not None:
-            previous = recalled(crop, self.last)
+        points = to_frame(points, crop)
+        if len(self.sessions) > 1 and self.last is not None:
+            previous = recalled(crop, self.last, median_move(self.last, points, scores))
             mixed = (1 - SHARE) * heatmaps + SHARE * previous
             heatmaps = mixed if position else remembered(heatmaps, previous, crop)
-            points, _ = decoded(heatmaps)
-        points = ((points - crop.offset) / crop.scale).astype(np.float32)
-        moved = None if self.last is None else median_move(self.last, points, scores)
-        self.last = Pose(points, scores, box, crop, heatmaps, moved)
+            points = to_frame(decoded(heatmaps)[0], crop)
+        self.last = Pose(points, scores, box, crop, heatmaps)
         self.key = self.last if position == 0 else self.key
         return self.last
 

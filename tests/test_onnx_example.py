@@ -20,7 +20,7 @@ from vipnas_cli.inference.propagation import PropagationOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAM = EXAMPLES / "onnx_pipeline.py"
-FRAMES, RATE, START_S = 10, 25, 2
+FRAMES, RATE, START_S = 10, 25, 5
 
 
 @pytest.fixture(scope="module")

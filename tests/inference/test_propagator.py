@@ -93,6 +93,15 @@ def test_a_person_whom_the_detector_misses_stays_and_moves_on() -> None:
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
 
 
+@pytest.mark.parametrize("cycle", [2, 8])
+def test_what_is_remembered_moves_as_the_person_does_now_not_as_before(cycle: int) -> None:
+    starts = [(0.0, 0.0)] * 5 + [(12.0, -6.0)] * 2 + [(24.0, -12.0)]
+    found = propagator(cycle, {index: box(offset) for index, offset in enumerate(starts)})
+    found.options = replace(found.options, follower_memory=0.7, steady_joints=False)
+    for step, offset in zip(run(found, starts), starts, strict=True):
+        np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
+
+
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
     found = propagator(8, {0: box((0, 0))}, early=True)
     found.step(painted((0, 0)), 0, 0.0)

@@ -9,7 +9,6 @@ Shapes: P people, K keypoints, h, w heatmap cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -17,7 +16,7 @@ import numpy as np
 
 from vipnas_cli.arrays import Heatmaps, Ids, Points
 from vipnas_cli.inference.crops import CropPoses, points_of
-from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose import HeatmapCodec, People
 from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.tracking.similarity import median
 
@@ -56,19 +55,17 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     return replace(poses, heatmaps=heatmaps, points_frame=points)
 
 
-def mixed(
-    transforms: Sequence[CropTransform], heatmaps: Heatmaps, previous: Heatmaps, rows: Ids, share: float
-) -> CropPoses:
-    """The poses that heatmaps (P, K, h, w) of a follower's crops show, those at `rows` mixed with `previous`
-    (len(rows), K, h, w), re-aligned to their crops, as so large a share. Scores are those of the follower alone."""
-    codec = HeatmapCodec(4 * heatmaps.shape[2], 4 * heatmaps.shape[3])
-    scores = codec.scores(heatmaps)
-    if len(rows) == len(heatmaps):
-        heatmaps = (1 - share) * heatmaps + share * previous
-    elif len(rows):
-        heatmaps = heatmaps.copy()
-        heatmaps[rows] = (1 - share) * heatmaps[rows] + share * previous
-    return CropPoses(tuple(transforms), heatmaps, points_of(transforms, codec.points(heatmaps)), scores)
+def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, share: float) -> CropPoses:
+    """The poses of a follower, those at `rows` with heatmaps of which `previous` (len(rows), K, h, w), re-aligned to
+    their crops, is so large a share. Scores stay those of the follower alone."""
+    codec = HeatmapCodec(4 * poses.heatmaps.shape[2], 4 * poses.heatmaps.shape[3])
+    together = (1 - share) * poses.heatmaps[rows] + share * previous
+    points = points_of([poses.transforms[row] for row in rows.tolist()], codec.points(together))
+    if len(rows) == len(poses.heatmaps):
+        return replace(poses, heatmaps=together, points_frame=points)
+    heatmaps, points_frame = poses.heatmaps.copy(), poses.points_frame.copy()
+    heatmaps[rows], points_frame[rows] = together, points
+    return replace(poses, heatmaps=heatmaps, points_frame=points_frame)
 
 
 def median_moves(before: People, now: People, point_score: float) -> Points:

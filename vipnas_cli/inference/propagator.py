@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points
+from vipnas_cli.arrays import Boxes, Heatmaps, Image
 from vipnas_cli.inference.changes import Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
@@ -22,7 +22,7 @@ from vipnas_cli.inference.crops import (
     carried_boxes,
     carried_heatmaps,
     crop_transforms,
-    estimate_heatmaps,
+    estimate_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.joining import joined, median_moves, mixed
@@ -30,7 +30,6 @@ from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
-from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -55,8 +54,8 @@ class _Look:
 
 @dataclass
 class _LastFrame:
-    """What the next frame needs of this one; `moves` (P, 2) are those since the frame before, NaN if unknown;
-    `next_key` is set when this frame already asks for a key frame, `rested` counts the frames since the last look."""
+    """What the next frame needs of this one; `next_key` is set when this frame already asks for a key frame, `rested`
+    counts the frames since the last look."""
 
     position: int
     people: People
@@ -66,7 +65,6 @@ class _LastFrame:
     thumbnail: Thumbnail
     look: _Look
     time_s: float
-    moves: Points
     rested: int = 0
     next_key: KeyReason | None = None
 
@@ -149,7 +147,7 @@ class Propagator:
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         poses = view.poses[keep]
         if last is not None and last.position and reason == "cycle":
-            rows, previous = self._recalled(poses.transforms, ids, last)
+            rows, previous = self._recalled(poses.transforms, people, last)
             poses = joined(poses, previous, rows, self.options.key_memory) if len(rows) else poses
             people = replace(people, points_frame=poses.points_frame)
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
@@ -159,34 +157,25 @@ class Propagator:
             look, rested = _looked(last, people, time_s, small, sure=not view.loses), 0
         else:
             look, rested = last.look, last.rested + 1
-        moves = self._moves(people, last)
-        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, moves, rested)
+        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _recalled(
-        self, transforms: Sequence[CropTransform], ids: Ids, last: _LastFrame
+        self, transforms: Sequence[CropTransform], people: People, last: _LastFrame
     ) -> tuple[NDArray[np.int64], Heatmaps]:
-        """The rows of people with ids (P,) whose moves are known, and their last heatmaps as their crops see them, each
-        carried on as its person moved."""
-        place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
-        places = np.array([place_of.get(identity, NOBODY) for identity in ids.tolist()], np.int64)
-        rows = np.flatnonzero(places != NOBODY)
-        rows = rows[np.isfinite(last.moves[places[rows], 0])]
-        if not self.options.fusion or len(rows) == 0:
+        """The rows of people, as their network alone sees them, who were there before, and their last heatmaps as the
+        crops of now see them, each carried on as its person moved since."""
+        if not self.options.fusion or len(people) == 0:
             return np.zeros(0, np.int64), last.heatmaps[:0]
-        sources = [last.transforms[place].moved(last.moves[place]) for place in places[rows].tolist()]
-        before = last.heatmaps if chooses_all(places[rows], len(last.people)) else last.heatmaps[places[rows]]
-        return rows, realign(before, sources, [transforms[row] for row in rows.tolist()])
-
-    def _moves(self, people: People, last: _LastFrame | None) -> Points:
-        """How far people (P, 2) moved since the last frame, NaN for those who were not there."""
-        if last is not None and np.array_equal(people.ids, last.people.ids):
-            return median_moves(last.people, people, self.options.point_score)
-        moves = np.full((len(people), 2), np.nan, np.float32)
-        if last is not None:
-            _, rows, places = np.intersect1d(people.ids, last.people.ids, return_indices=True)
-            moves[rows] = median_moves(last.people[places], people[rows], self.options.point_score)
-        return moves
+        place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
+        places = np.array([place_of.get(identity, NOBODY) for identity in people.ids.tolist()], np.int64)
+        rows = np.flatnonzero(places != NOBODY)
+        places = places[rows]
+        if len(rows) == 0:
+            return rows, last.heatmaps[:0]
+        moves = median_moves(last.people[places], people[rows], self.options.point_score)
+        sources = [last.transforms[place].moved(move) for place, move in zip(places.tolist(), moves, strict=True)]
+        return rows, realign(last.heatmaps[places], sources, [transforms[row] for row in rows.tolist()])
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
@@ -224,7 +213,7 @@ class Propagator:
         poses, people = poses[keep], people[keep]
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=False)
         self.tracker.observe(people, time_s)
-        looks = (last.key_people, small, last.look, time_s, self._moves(people, last), last.rested + 1)
+        looks = (last.key_people, small, last.look, time_s, last.rested + 1)
         self._last = _LastFrame(position, people, poses.transforms, heatmaps, *looks, next_key)
         return Step(people, position, None, len(scores))
 
@@ -248,12 +237,13 @@ class Propagator:
         previous = carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
         if previous is not None and not self.options.fusion:
             previous = np.zeros_like(previous)
-        heatmaps = estimate_heatmaps(self.estimator, position, image, transforms, previous)
-        if not transforms:
-            return CropPoses((), heatmaps, last.people.points_frame, last.people.scores), last.people
-        rows, recalled = self._recalled(transforms, last.people.ids, last)
-        poses = mixed(transforms, heatmaps, recalled, rows, self.options.follower_memory)
-        return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
+        poses = estimate_poses(self.estimator, position, image, transforms, previous)
+        people = People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
+        rows, recalled = self._recalled(transforms, people, last)
+        if len(rows):
+            poses = mixed(poses, recalled, rows, self.options.follower_memory)
+            people = replace(people, points_frame=poses.points_frame)
+        return poses, people
 
     def _carried_boxes(self, last: _LastFrame, time_s: float) -> Boxes:
         """Boxes (P, 4) for the next frame."""

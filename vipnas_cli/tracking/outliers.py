@@ -53,9 +53,9 @@ class OutlierOptions:
     coast_s: float = 0.5
     least_score: float = 0.05
     sure: float = 0.3
-    certain: float = 0.85
+    certain: float = 0.95
     alone: float = 0.5
-    flank: float = 1.25
+    flank: float = 1.0
     together: float = 0.33
     rival_speed: float = 2.0
     fade_s: float = 0.3
