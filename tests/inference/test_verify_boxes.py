@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
+from vipnas_cli.inference.onnx import OnnxVerifier, RuntimeOptions
 from vipnas_cli.inference.people import PLACE_TRUST, verify_boxes
 from vipnas_cli.pose import mirrored_places
 from vipnas_cli.pose.boxes import decode_deltas
@@ -77,3 +79,16 @@ def test_what_cannot_be_believed_is_not_seen_in_the_mirror() -> None:
     assert verifier.shown - shown == crops == 3
     np.testing.assert_array_equal(scores[0], both[0])
     np.testing.assert_array_equal(boxes, [places[0], BOXES[1]])
+
+
+def test_crops_of_a_crowd_are_verified_as_they_are_alone() -> None:
+    detector = open_bundle(bundled_weights()).detector
+    assert detector is not None
+    assert detector.verifier is not None
+    verifier = OnnxVerifier(detector.verifier, RuntimeOptions(1))
+    crops = np.random.default_rng(4).integers(0, 256, (9, verifier.height, verifier.width, 3), np.uint8)
+    scores, places = verifier.verify(crops)
+    alone = [verifier.verify(crops[index : index + 1]) for index in range(9)]
+    np.testing.assert_allclose(scores, np.concatenate([one[0] for one in alone]), atol=1e-6)
+    np.testing.assert_allclose(places, np.concatenate([one[1] for one in alone]), atol=1e-5)
+    assert verifier.verify(crops[:0])[1].shape == (0, 4)

@@ -282,8 +282,13 @@ class OnnxVerifier:
         self.height, self.width = file.height, file.width
         self.threshold = file.threshold
         self._session = open_session(file.read(), str(file.path), options)
+        on_cpu = self._session.get_providers()[0] == CPU
+        pixels = PIXELS_AT_ONCE * options.resolved_threads if on_cpu else sys.maxsize
+        self._at_once = max(1, pixels // (self.height * self.width))
 
     def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
-        scores, places = run_session(self._session, ["scores", "places"], {"images": crops})
+        parts = [crops[i : i + self._at_once] for i in range(0, max(len(crops), 1), self._at_once)]
+        found = [run_session(self._session, ["scores", "places"], {"images": part}) for part in parts]
+        scores, places = (np.concatenate(rows) if len(rows) > 1 else rows[0] for rows in zip(*found, strict=True))
         return scores, places
