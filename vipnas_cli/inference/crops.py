@@ -79,29 +79,15 @@ def estimate_poses(
 
     `codec` None is the product's own.
     """
-    arch = estimator.schedule.plan(position).arch
+    arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
     codec = codec or HeatmapCodec(arch.height, arch.width)
-    heatmaps = estimate_heatmaps(estimator, position, image, transforms, previous)
     if not transforms:
-        nobody = People.nobody(len(estimator.skeleton.keypoints))
+        nobody = People.nobody(keypoints)
+        heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
         return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
-    return decode_poses(transforms, heatmaps, codec)
-
-
-def estimate_heatmaps(
-    estimator: PoseEstimator,
-    position: int,
-    image: Image,
-    transforms: Sequence[CropTransform],
-    previous: Heatmaps | None = None,
-) -> Heatmaps:
-    """The heatmaps (P, K, h, w) of `estimate_poses`."""
-    if not transforms:
-        arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
-        codec = HeatmapCodec(arch.height, arch.width)
-        return np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
     crops = [transform.warp(image) for transform in transforms]
-    return estimator.estimate(position, np.stack(crops) if len(crops) > 1 else crops[0][None], previous)
+    pictures = np.stack(crops) if len(crops) > 1 else crops[0][None]
+    return decode_poses(transforms, estimator.estimate(position, pictures, previous), codec)
 
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:

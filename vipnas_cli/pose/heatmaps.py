@@ -81,11 +81,6 @@ class HeatmapCodec:
         places = self._places(cells)
         return self._points(places, _patches(maps, places, 2)).reshape(*heatmaps.shape[:2], 2)
 
-    def scores(self, heatmaps: Floats) -> NDArray[np.float32]:
-        """The scores (P, K) of `decode` alone."""
-        maps, cells = self._peaks(heatmaps)
-        return self._scores(_patches(maps, self._places(cells), self._reach)).reshape(heatmaps.shape[:2])
-
     def decode_near(
         self, heatmaps: Floats, points_crop: Floats, reach: Floats
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
