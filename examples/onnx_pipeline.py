@@ -31,7 +31,7 @@ PADDING = 1.25  # how much larger the crop is than the box
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
 MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
-SHARE = 0.5  # of the frame before in the heatmaps of a follower
+SHARE = 0.6  # of the frame before in the heatmaps of a follower
 
 KEYPOINTS = (  # those of COCO, the skeleton coco17 of the manifest
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),

@@ -57,7 +57,7 @@ class PropagationOptions:
     rest_s: float = 0.0
     longest_rest_s: float = 0.0
     key_memory: float = 0.8
-    follower_memory: float = 0.5
+    follower_memory: float = 0.6
     changes: ChangeOptions = ChangeOptions()
 
 

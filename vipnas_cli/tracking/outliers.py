@@ -53,7 +53,7 @@ class OutlierOptions:
     coast_s: float = 0.5
     least_score: float = 0.05
     sure: float = 0.3
-    certain: float = 0.95
+    certain: float = 0.9
     alone: float = 0.5
     flank: float = 1.0
     together: float = 0.33
