@@ -30,6 +30,7 @@ from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
+from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
@@ -175,7 +176,8 @@ class Propagator:
             return rows, last.heatmaps[:0]
         moves = median_moves(last.people[places], people[rows], self.options.point_score)
         sources = [last.transforms[place].moved(move) for place, move in zip(places.tolist(), moves, strict=True)]
-        return rows, realign(last.heatmaps[places], sources, [transforms[row] for row in rows.tolist()])
+        before = last.heatmaps if chooses_all(places, len(last.people)) else last.heatmaps[places]
+        return rows, realign(before, sources, [transforms[row] for row in rows.tolist()])
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
