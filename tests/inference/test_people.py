@@ -145,6 +145,42 @@ def test_of_boxes_on_one_who_is_followed_the_verifier_sees_the_best() -> None:
     assert source.verified == 3 + 2 + 3
 
 
+class Crowd(Marks):
+    """Ten people in two rows, each with a box at the right place and a less sure one beside it."""
+
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        corners = np.array([[24.0 * column, 64.0 * row] for row in range(2) for column in range(5)])
+        right = np.concatenate([corners, corners + np.array([20, 60])], 1)
+        boxes = np.concatenate([right, right + np.array([5, 0, 5, 0])]).astype(np.float32)
+        return np.repeat(np.array([[0.8, 0.6]], np.float32), 10, 1), boxes[None]
+
+
+def test_in_a_crowd_duplicates_are_seen_only_where_the_best_box_may_be_wrong() -> None:
+    image = np.zeros((128, 128, 3), np.uint8)
+    sure = DetectorSource(Crowd(Believer(1.0, 1.0)))
+    assert len(sure.boxes(image, 0)[0]) == 10
+    assert (sure.verified, sure.crops_verified) == (10, 20)
+    doubting = DetectorSource(Crowd(Believer(0.4, 0.4)))
+    assert len(doubting.boxes(image, 0)[0]) == 10
+    assert doubting.verified == 20
+
+
+def test_in_a_crowd_followed_people_are_seen_once_and_believed_as_the_detector_does() -> None:
+    image, source = np.zeros((128, 128, 3), np.uint8), DetectorSource(Crowd(Believer(0.1, 0.1)))
+    people = np.array([[0, 0, 20, 60], [49, 0, 69, 60]], np.float32)
+    boxes, scores = source.boxes(image, 0, people)
+    np.testing.assert_allclose(boxes, [[0, 0, 20, 60], [48, 0, 68, 60]])
+    np.testing.assert_allclose(scores, 0.8)
+    # Their duplicates are not seen, those of the others are.
+    assert (source.verified, source.crops_verified) == (2 + 16, 2 + 16)
+
+
+def test_a_detector_may_find_nothing_where_someone_is_followed() -> None:
+    source = DetectorSource(Marks(Believer(1.0, 1.0)), threshold=0.95)
+    boxes, scores = source.boxes(bright_corner(), 0, np.array([[0, 0, 40, 40]], np.float32))
+    assert (len(boxes), len(scores), source.verified) == (0, 0, 0)
+
+
 def test_a_verifier_puts_boxes_right_within_the_picture() -> None:
     source = DetectorSource(Marks(Believer(0.9, 0.1, (-0.4, 0.4, 1.4, 2))))
     boxes, _ = source.boxes(bright_corner(), 0)
