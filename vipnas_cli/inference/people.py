@@ -24,8 +24,8 @@ CANDIDATE_OVERLAP = 0.65
 # Below this a detector sees people everywhere.
 LEAST_CANDIDATE = 0.05
 # Of a crowd, boxes that a verifier would have to be surer of than this to be believed are nobody's: on held-back
-# pictures nobody is lost with them, and they are a sixth of all.
-SUREST = 0.8
+# pictures nobody is lost with them, and they are a quarter of all.
+SUREST = 0.75
 MOST_CANDIDATES = 60
 # Detector and verifier err independently at the edges of a person: in between the boxes fit best, nearer to the
 # verifier's.
