@@ -48,7 +48,7 @@ class Different(PoseNet):
         return heatmaps + 0.001 if torch.onnx.is_in_onnx_export() else heatmaps
 
 
-@pytest.mark.parametrize("name", ["key-192"])
+@pytest.mark.parametrize("name", ["key-pyramid-224"])
 def test_released_networks_pass_and_fp16_halves_them(name: str, tmp_path: Path) -> None:
     checkpoint = RELEASED / f"{name}.fp16.safetensors"
     if not checkpoint.exists():

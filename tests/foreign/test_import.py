@@ -40,7 +40,7 @@ HEIGHT, WIDTH = 192, 128
 @pytest.fixture(scope="module")
 def own() -> Any:
     """The bundled key network of 192×128: RGB bytes, channels last, cells at their centres."""
-    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "fast-192-cycle2")
+    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "pyramid-224-cycle2")
     return onnx.load_from_string(pipeline.networks[0].read())
 
 
@@ -251,7 +251,7 @@ def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any
 
 
 def test_the_cost_of_a_graph_is_that_of_its_layers(own: Any) -> None:
-    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "fast-192-cycle2")
+    pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "pyramid-224-cycle2")
     assert graph_cost(own, {"images": crops(1)}).macs == pipeline.networks[0].macs
 
 

@@ -15,7 +15,7 @@ from vipnas_cli.results.coco import CocoSink
 from vipnas_cli.results.facts import ResultHeader
 
 TIME_BASE = Fraction(1, 1000)
-HEADER = ResultHeader('a "clip".mp4', 640, 480, TIME_BASE, "fast-192", "off")
+HEADER = ResultHeader('a "clip".mp4', 640, 480, TIME_BASE, "pyramid-224", "off")
 
 
 def result(index: int, ids: list[int], skeleton: Skeleton = COCO17) -> FrameResult:
