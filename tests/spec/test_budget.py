@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.spec import Budget
-from vipnas_cli.spec.budget import best_within
+from vipnas_cli.spec.budget import best_within, taken_within
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,18 @@ def test_a_higher_budget_never_gets_a_lower_score(rows: list[tuple[int, int, int
     found = [best_within(rows, limit, *(lambda row, i=i: row[i] for i in range(3))) for limit in range(21)]
     scores = [row[1] for row in found if row is not None]
     assert scores == sorted(scores)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=1, max_size=8))
+def test_every_limit_gets_what_is_taken_from_the_last_lower_limit_on(rows: list[tuple[int, int, int]]) -> None:
+    parts = [lambda row, i=i: row[i] for i in range(3)]
+    taken = taken_within(rows, *parts)
+    for limit in range(21):
+        lower = [one.entry for one in taken if one.limit <= limit]
+        assert best_within(rows, limit, *parts) == (lower[-1] if lower else None)
+
+
+def test_a_dearer_one_may_tell_that_a_cheaper_one_is_not_as_good() -> None:
+    costs, scores = {"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 60.0, "b": 61.0, "c": 62.4}
+    taken = taken_within(costs, costs.__getitem__, scores.__getitem__, lambda _: 1.5)
+    assert [(one.limit, one.entry) for one in taken] == [(1.0, "a"), (3.0, "b")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from vipnas_cli.errors import BudgetError
 
@@ -78,3 +78,29 @@ def best_within(
     needed = max((score(entry) - error(entry) for entry in affordable), default=0.0)
     good = [entry for entry in affordable if score(entry) >= needed]
     return min(good, key=lambda entry: (cost(entry), -score(entry)), default=None)
+
+
+@dataclass(frozen=True)
+class Taken(Generic[Entry]):
+    """What `best_within` gives from the least `limit` on, until another is taken.
+
+    The limit may be above the entry's own cost: where only a dearer one tells that a cheaper one is not as good.
+    """
+
+    limit: float
+    entry: Entry
+
+
+def taken_within(
+    entries: Collection[Entry],
+    cost: Callable[[Entry], float],
+    score: Callable[[Entry], float],
+    error: Callable[[Entry], float] = lambda _entry: 0.0,
+) -> tuple[Taken[Entry], ...]:
+    """All that some limit takes, see `best_within`, from the lowest limit to the highest."""
+    found: list[Taken[Entry]] = []
+    for limit in sorted({cost(entry) for entry in entries}):
+        best = best_within(entries, limit, cost, score, error)
+        if best is not None and (not found or best is not found[-1].entry):
+            found.append(Taken(limit, best))
+    return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -37,7 +38,7 @@ from vipnas_cli.evaluation.ranking import Rank, compared, rank_of
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.metrics import PCK_THRESHOLDS
-from vipnas_cli.spec.budget import best_within
+from vipnas_cli.spec.budget import Taken, taken_within
 
 # Fewer labelled keypoints say too little about a whole body.
 FEWEST_JOINTS = 8
@@ -199,13 +200,9 @@ def _recorded(found: _Scored) -> dict[str, float]:
     }
 
 
-def _chosen(scored: list[_Scored]) -> list[_Scored]:
+def _chosen(scored: list[_Scored]) -> tuple[Taken[_Scored], ...]:
     """The pipelines that some budget takes, from cheap to dear."""
-    limits = sorted(found.cost for found in scored)
-    best = (
-        best_within(scored, limit, lambda f: f.cost, lambda f: f.rank.score, lambda f: f.rank.error) for limit in limits
-    )
-    return list({found.pipeline.name: found for found in best if found is not None}.values())
+    return taken_within(scored, lambda f: f.cost, lambda f: f.rank.score, lambda f: f.rank.error)
 
 
 def _document(options: SelectionOptions, material: dict[str, _Material], scored: list[_Scored]) -> dict[str, Any]:
@@ -226,7 +223,7 @@ def _document(options: SelectionOptions, material: dict[str, _Material], scored:
             }
             for found in scored
         ],
-        "chosen": [found.pipeline.name for found in _chosen(scored)],
+        "chosen": [taken.entry.pipeline.name for taken in _chosen(scored)],
     }
 
 
@@ -253,9 +250,11 @@ def _print(material: dict[str, _Material], scored: list[_Scored], options: Selec
     for name, part in material.items():
         printer.print(f"{name}: {len(part.clips)} clips, {part.frames} frames")
     chosen = _chosen(scored)
-    for found in chosen:
-        printer.print(f"a budget from {found.cost / 1e9:.3f} GFLOPs on takes {found.pipeline.name}")
-    for cheap, dear in pairwise(chosen):
+    for taken in chosen:
+        printer.print(
+            f"a budget from {math.ceil(taken.limit / 1e6) / 1e3:.3f} GFLOPs on takes {taken.entry.pipeline.name}"
+        )
+    for cheap, dear in pairwise(taken.entry for taken in chosen):
         clips = compared(dear.clips, cheap.clips, CLIP_MARGIN)
         printer.print(
             f"{dear.pipeline.name} against {cheap.pipeline.name}, clip by clip: better on {clips.better}, "
