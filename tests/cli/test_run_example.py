@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.spec import Budget
+from vipnas_cli.spec.budget import taken_within
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLIP = EXAMPLES / "two_people.mp4"
@@ -23,12 +24,16 @@ def vipnas(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=300)
 
 
-def budget_of(pipeline: Pipeline) -> str:
-    """A budget that just buys it."""
-    return f"{pipeline.macs_per_person_frame / 1e6 + 0.1}MMACs"
+def budgets() -> dict[str, str]:
+    """The bundled pipelines that some budget takes, and one that does."""
+    pipelines = open_bundle(bundled_weights()).pipelines
+    taken = taken_within(
+        pipelines, lambda p: p.macs_per_person_frame, lambda p: p.selection, lambda p: p.selection_error
+    )
+    return {one.entry.name: f"{one.limit / 1e6 + 0.1}MMACs" for one in taken}
 
 
-PIPELINES = {pipeline.name: budget_of(pipeline) for pipeline in open_bundle(bundled_weights()).pipelines}
+PIPELINES = budgets()
 
 
 @pytest.fixture(scope="module", params=list(PIPELINES))
@@ -205,10 +210,8 @@ def test_a_table_can_go_to_stdout(tmp_path: Path) -> None:
 
 
 def test_two_runs_give_the_same_numbers(folder: Path, tmp_path: Path) -> None:
-    stated = json.loads((folder / "summary.json").read_text())["stated_macs_per_person_frame"]
-    vipnas(
-        "run", str(CLIP), f"--budget={stated / 1e6 + 0.1}MMACs", "--end=1", "-o", "again.csv", "--quiet", cwd=tmp_path
-    )
+    budget = PIPELINES[json.loads((folder / "summary.json").read_text())["pipeline"]]
+    vipnas("run", str(CLIP), f"--budget={budget}", "--end=1", "-o", "again.csv", "--quiet", cwd=tmp_path)
     again = (tmp_path / "again.csv").read_text().splitlines()
     assert len(again) > 25 * 17
     assert again == (folder / "out.csv").read_text().splitlines()[: len(again)]
