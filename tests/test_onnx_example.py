@@ -63,7 +63,7 @@ def test_it_needs_nothing_else() -> None:
     assert imported - set(sys.stdlib_module_names) == {"cv2", "numpy", "onnxruntime"}
 
 
-@pytest.mark.parametrize("pipeline", ["pyramid-256-cycle2", "pyramid-224-cycle4"])
+@pytest.mark.parametrize("pipeline", ["pyramid-256-cycle2", "pyramid-224-cycle4-light"])
 def test_its_poses_are_those_of_run(
     example: ModuleType, folder: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,12 +34,12 @@ from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule  # noqa: E4
 from vipnas_cli.spec.cost import plan_cost  # noqa: E402
 from vipnas_cli.synthetic import render_still  # noqa: E402
 
-HEIGHT, WIDTH = 192, 128
+HEIGHT, WIDTH = 224, 160
 
 
 @pytest.fixture(scope="module")
 def own() -> Any:
-    """The bundled key network of 192×128: RGB bytes, channels last, cells at their centres."""
+    """The bundled key network of 224×160: RGB bytes, channels last, cells at their centres."""
     pipeline = next(p for p in open_bundle(bundled_weights()).pipelines if p.name == "pyramid-224-cycle2")
     return onnx.load_from_string(pipeline.networks[0].read())
 
@@ -145,7 +145,9 @@ def test_a_grid_that_begins_in_the_corner_is_recognised(own: Any) -> None:
     for node in shifted.graph.node:
         if node.output[0] == "output":
             node.output[0] = "ours"
-    rows, columns = (np.linalg.pinv(resampling("corner", n, 4 * n)).astype(np.float32) for n in (48, 32))
+    rows, columns = (
+        np.linalg.pinv(resampling("corner", n, 4 * n)).astype(np.float32) for n in (HEIGHT // 4, WIDTH // 4)
+    )
     shifted.graph.initializer.append(numpy_helper.from_array(rows, "rows"))
     shifted.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(columns.T), "columns"))
     shifted.graph.node.append(helper.make_node("MatMul", ["rows", "ours"], ["tall"]))
