@@ -249,6 +249,15 @@ def test_rests_double_while_looks_find_the_same_people() -> None:
     assert np.diff(source.asked).tolist() == [3, 6, 12, 3, 6, 12, 12]
 
 
+@pytest.mark.parametrize(("rest_score", "frames"), [(0.0, 12), (1.1, 3)], ids=["sure", "doubtful"])
+def test_there_is_no_rest_while_someone_is_doubtful(rest_score: float, frames: int) -> None:
+    found, source = watched(1, {index: box((0, 0)) for index in range(60)}, 0.1)
+    rest = {"rest_s": 0.4, "longest_rest_s": 0.4, "rest_score": rest_score}
+    found.options = replace(found.options, **rest, changes=ChangeOptions(still=1))
+    run(found, [(0, 0)] * 30)
+    assert set(np.diff(source.asked)) == {frames}
+
+
 def test_an_empty_picture_that_stays_as_it_is_is_looked_at_now_and_then() -> None:
     found, source = watched(1, {}, 10.0)
     found.options = replace(found.options, search_every_s=0.1, rest_s=0.2)

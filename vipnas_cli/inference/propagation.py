@@ -30,9 +30,9 @@ class PropagationOptions:
     looks at every key frame. `search_every_s`: the same after several looks that found nobody. Up to `rest_s` seconds,
     as many as `detect_every_frames` frames pass as well, so that a look costs no more than the poses of these, and any
     number while nothing new comes into view. That time doubles with each look that finds who was there already, and
-    nobody else, up to `longest_rest_s`. `key_memory`: how far the key frame of a cycle believes its heatmaps only
-    where the follower before saw the joint, 0: not at all. `follower_memory`: the share that the heatmaps before have
-    in those of a follower.
+    nobody else, up to `longest_rest_s`; while someone's score is below `rest_score` there is no rest. `key_memory`: how
+    far the key frame of a cycle believes its heatmaps only where the follower before saw the joint, 0: not at all.
+    `follower_memory`: the share that the heatmaps before have in those of a follower.
     """
 
     max_people: int = 20
@@ -56,6 +56,7 @@ class PropagationOptions:
     detect_every_frames: int = 0
     rest_s: float = 0.0
     longest_rest_s: float = 0.0
+    rest_score: float = 0.45
     key_memory: float = 0.8
     follower_memory: float = 0.6
     changes: ChangeOptions = ChangeOptions()

@@ -188,7 +188,9 @@ class Propagator:
         if not every_s or since < patience * every_s:
             return every_s > 0
         longest_s = min(options.rest_s * 2.0**last.look.unchanged, max(options.rest_s, options.longest_rest_s))
-        if since >= longest_s or patience < 1:
+        # Whose box slides off needs a new one before the pose is on something else, whose score may be high.
+        doubtful = bool((last.people.person_scores < options.rest_score).any())
+        if since >= longest_s or patience < 1 or doubtful:
             return False
         if last.rested + 1 < options.detect_every_frames:
             return True
