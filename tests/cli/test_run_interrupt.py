@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -74,8 +75,11 @@ def test_a_pipe_that_waits_can_be_interrupted(tmp_path: Path, data: int) -> None
 
 
 def _reads(process: subprocess.Popen[str], name: str) -> bool:
-    opened = Path(f"/proc/{process.pid}/fd")
-    return any(name in str(link.readlink()) for link in opened.iterdir() if link.is_symlink())
+    names = []
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.append(str(link.readlink()))
+    return any(name in opened for opened in names)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
