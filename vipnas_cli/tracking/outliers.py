@@ -103,6 +103,17 @@ class _Paths:
         return _Paths(*chosen)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """Joints of people as they are seen: points (P, K, 2), their weights and variances `noise` (P, K) in square pixels,
+    and the sizes (P, 1) of the bodies."""
+
+    points: Floats
+    sizes: Floats
+    weights: Floats
+    noise: Floats
+
+
 class JointPaths:
     """Puts joints that left their path back onto it."""
 
@@ -130,53 +141,88 @@ class JointPaths:
         somebody else's body is left with what is on its path. `key`: whether the key network saw them, which knows
         nothing of the frames before. Without `keep` the paths are only asked.
         """
-        options, points = self.options, finite(people.points_frame)
-        sizes = body_sizes(people.boxes_frame)[:, None]
-        weights = np.maximum(keypoint_weights(people.points_frame, people.scores), LEAST_WEIGHT)
-        noise = (options.noise * self._sigmas * sizes) ** 2 / weights
-        fresh = _begun(people.ids, points, noise, sizes, time_s)
+        seen = self._measured(people)
+        fresh = _begun(people.ids, seen, time_s)
         before, known = self._before(fresh, time_s)
-        ahead, gaps = self._ahead(before, sizes, time_s)
-        sure = people.scores >= options.sure
-        spreads = np.sqrt(ahead.place_variance + noise)
-        far = _off(points, ahead.places, spreads * options.gate)
-        others = far & self._of_others(points, ahead.places, sizes)
-        own = sure & ~others
-        off, shift = far, _common_shift(points - ahead.places, spreads, own)
-        if shift.any():
-            ahead = replace(ahead, places=ahead.places + shift)
-            off = _off(points, ahead.places, spreads * options.gate)
-        # A body that moved as a whole begins anew, as those do who are new; but not on somebody else's.
-        moved = (~off & own).sum(1) < options.together * own.sum(1)
-        new = ~known | (moved & (others.sum(1) < options.together * sure.sum(1)))
-        off = off & ~new[:, None]
-        turned, on_path = np.zeros_like(off), ~off
+        ahead, gaps = self._ahead(before, seen.sizes, time_s)
+        ahead, off, others, new = self._compared(seen, people.scores, ahead, known)
+        turned = np.zeros_like(off)
         if off.any():
-            reach = options.gate * np.sqrt(2 * (noise + (options.rival_speed * sizes * gaps) ** 2))
-            ahead, turned = self._turned(ahead, fresh, off, reach, weights * (1.0 if key else options.follower))
+            wander = self.options.rival_speed * seen.sizes * gaps
+            reach = self.options.gate * np.sqrt(2 * (seen.noise + wander**2))
+            weights = seen.weights * (1.0 if key else self.options.follower)
+            ahead, turned = self._turned(ahead, fresh, off, reach, weights)
             turned &= ~others
             off &= ~turned
-            on_path = ~off
         elif ahead.evidence.any():
             ahead = replace(ahead, rivals=fresh.rivals, evidence=fresh.evidence)
+        on_path = ~off
         if off.any():
-            heatmaps = _without_others(heatmaps, transforms, ahead.places, spreads * options.gate, others & off)
-            peaks = _next_peaks(people, heatmaps, transforms, ahead.places, spreads * options.gate, off)
-            moved_on = off
-            if key:
-                moved_on = off & ~_same_peaks(points, peaks[0], transforms, options.flank)
-                at_once = off & ~others & self._overrules(points, people.scores, peaks[1], ahead, sizes)
-                turned, off, moved_on = turned | at_once, off & ~at_once, moved_on & ~at_once
-            points, scores = np.where(off[..., None], peaks[0], points), np.where(off, peaks[1], people.scores)
-            on_path = ~off | (scores >= options.least_score)
-            points = np.where(on_path[..., None], points, ahead.places)
-            noise = np.where(off, noise * weights / np.maximum(scores, LEAST_WEIGHT), noise)
-            shown = np.where(moved_on[..., None], points, people.points_frame).astype("f4")
-            people = replace(people, points_frame=shown, scores=np.where(moved_on, scores, people.scores))
+            heatmaps = _without_others(heatmaps, transforms, ahead.places, self._gates(ahead, seen), others & off)
+            people, seen, on_path, at_once = self._put_back(people, heatmaps, transforms, seen, ahead, off, others, key)
+            turned = turned | at_once
         if keep:
-            now = self._seen(ahead, points, noise, gaps, on_path, key)
+            now = self._seen(ahead, seen, gaps, on_path, key)
             self._keep(now.updated(new[:, None] | turned, fresh))
         return people, heatmaps
+
+    def _measured(self, people: People) -> _Measured:
+        """The joints of people with what their scores say of their errors."""
+        sizes = body_sizes(people.boxes_frame)[:, None]
+        weights = np.maximum(keypoint_weights(people.points_frame, people.scores), LEAST_WEIGHT)
+        noise = (self.options.noise * self._sigmas * sizes) ** 2 / weights
+        return _Measured(finite(people.points_frame), sizes, weights, noise)
+
+    def _gates(self, ahead: _Paths, seen: _Measured) -> Floats:
+        """How far (P, K) a joint may be off its path."""
+        return np.sqrt(ahead.place_variance + seen.noise) * self.options.gate
+
+    def _compared(
+        self, seen: _Measured, scores: NDArray[np.float32], ahead: _Paths, known: Flags
+    ) -> tuple[_Paths, Flags, Flags, Flags]:
+        """The paths, moved on with the body, the joints (P, K) off them, those on somebody else, and who begins anew.
+
+        scores (P, K); known (P,): who had paths before.
+        """
+        sure, spreads = scores >= self.options.sure, np.sqrt(ahead.place_variance + seen.noise)
+        off = _off(seen.points, ahead.places, spreads * self.options.gate)
+        others = off & self._of_others(seen.points, ahead.places, seen.sizes)
+        own = sure & ~others
+        shift = _common_shift(seen.points - ahead.places, spreads, own)
+        if shift.any():
+            ahead = replace(ahead, places=ahead.places + shift)
+            off = _off(seen.points, ahead.places, spreads * self.options.gate)
+        # A body that moved as a whole begins anew, as those do who are new; but not on somebody else's.
+        moved = (~off & own).sum(1) < self.options.together * own.sum(1)
+        new = ~known | (moved & (others.sum(1) < self.options.together * sure.sum(1)))
+        return ahead, off & ~new[:, None], others, new
+
+    def _put_back(
+        self,
+        people: People,
+        heatmaps: NDArray[np.float32],
+        transforms: Sequence[CropTransform],
+        seen: _Measured,
+        ahead: _Paths,
+        off: Flags,
+        others: Flags,
+        key: bool,
+    ) -> tuple[People, _Measured, Flags, Flags]:
+        """People and joints with those `off` (P, K) at the next peaks on their paths, the joints that are on them then,
+        and those that a key network is believed about at once."""
+        peaks, peak_scores = _next_peaks(people, heatmaps, transforms, ahead.places, self._gates(ahead, seen), off)
+        points, moved_on, at_once = seen.points, off, np.zeros_like(off)
+        if key:
+            moved_on = off & ~_same_peaks(points, peaks, transforms, self.options.flank)
+            at_once = off & ~others & self._overrules(points, people.scores, peak_scores, ahead, seen.sizes)
+            off, moved_on = off & ~at_once, moved_on & ~at_once
+        points, scores = np.where(off[..., None], peaks, points), np.where(off, peak_scores, people.scores)
+        on_path = ~off | (scores >= self.options.least_score)
+        points = np.where(on_path[..., None], points, ahead.places)
+        noise = np.where(off, seen.noise * seen.weights / np.maximum(scores, LEAST_WEIGHT), seen.noise)
+        shown = np.where(moved_on[..., None], points, people.points_frame).astype("f4")
+        people = replace(people, points_frame=shown, scores=np.where(moved_on, scores, people.scores))
+        return people, replace(seen, points=points, noise=noise), on_path, at_once
 
     def _overrules(
         self, points: Floats, scores: NDArray[np.float32], rest: NDArray[np.float32], ahead: _Paths, sizes: Floats
@@ -264,16 +310,16 @@ class JointPaths:
         turned = off & (stayed | (seen.agreed_s - ahead.agreed_s > self.options.coast_s))
         return replace(ahead, rivals=rivals, since_s=since_s, evidence=evidence), turned
 
-    def _seen(self, ahead: _Paths, points: Floats, noise: Floats, gaps: Floats, on_path: Flags, by_key: bool) -> _Paths:
-        """The paths after points (P, K, 2) with variances `noise` (P, K), where these are `on_path` (P, K)."""
-        total = ahead.place_variance + noise
+    def _seen(self, ahead: _Paths, seen: _Measured, gaps: Floats, on_path: Flags, by_key: bool) -> _Paths:
+        """The paths after joints were seen, where these are `on_path` (P, K); gaps (P, 1) in seconds."""
+        total = ahead.place_variance + seen.noise
         gain, speed_gain = ahead.place_variance / total, ahead.speed_variance * gaps / total
         velocities, agreed_s = ahead.velocities, np.broadcast_to(ahead.times_s[:, None], on_path.shape)
         if not on_path.all():
             gain, speed_gain = np.where(on_path, gain, 0.0), np.where(on_path, speed_gain, 0.0)
             velocities = np.where(on_path, 1.0, np.exp(-gaps / self.options.fade_s))[..., None] * velocities
             agreed_s = np.where(on_path, agreed_s, ahead.agreed_s)
-        offsets = points - ahead.places
+        offsets = seen.points - ahead.places
         return _Paths(
             ahead.ids,
             ahead.times_s,
@@ -285,7 +331,7 @@ class JointPaths:
             ahead.rivals,
             ahead.since_s,
             ahead.evidence,
-            np.full(len(points), by_key),
+            np.full(len(on_path), by_key),
         )
 
     def _keep(self, now: _Paths) -> None:
@@ -299,20 +345,20 @@ class JointPaths:
             self._paths = now
 
 
-def _begun(ids: NDArray[np.int64], points: Floats, noise: Floats, sizes: Floats, time_s: float) -> _Paths:
-    """Paths that begin at points (P, K, 2) with variances `noise` (P, K), of bodies of sizes (P, 1)."""
-    now = np.full(noise.shape, time_s)
+def _begun(ids: NDArray[np.int64], seen: _Measured, time_s: float) -> _Paths:
+    """Paths that begin at the joints as they are seen."""
+    now = np.full(seen.noise.shape, time_s)
     return _Paths(
         ids,
         now[:, 0],
-        points,
-        np.zeros_like(points),
-        noise,
-        np.broadcast_to(sizes**2, noise.shape),
+        seen.points,
+        np.zeros_like(seen.points),
+        seen.noise,
+        np.broadcast_to(seen.sizes**2, seen.noise.shape),
         now,
-        np.full_like(points, np.nan),
+        np.full_like(seen.points, np.nan),
         now,
-        np.zeros_like(noise),
+        np.zeros_like(seen.noise),
         np.ones(len(ids), np.bool_),
     )
 
