@@ -97,9 +97,36 @@ def test_a_person_whom_the_detector_misses_stays_and_moves_on() -> None:
 def test_what_is_remembered_moves_as_the_person_does_now_not_as_before(cycle: int) -> None:
     starts = [(0.0, 0.0)] * 5 + [(12.0, -6.0)] * 2 + [(24.0, -12.0)]
     found = propagator(cycle, {index: box(offset) for index, offset in enumerate(starts)})
-    found.options = replace(found.options, follower_memory=0.7, steady_joints=False)
+    found.options = replace(found.options, memory_s=0.09, steady_joints=False)
     for step, offset in zip(run(found, starts), starts, strict=True):
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
+
+
+def test_memory_fades_with_time_however_many_frames_there_are() -> None:
+    share = PropagationOptions().memory_share
+    assert share(1 / 30) == pytest.approx(0.6, abs=0.01)
+    assert share(2 / 30) == pytest.approx(share(1 / 30) ** 2)
+    assert share(0.0) == share(-1.0) == share(1 / 1000) < 1
+    assert PropagationOptions(memory_s=0).memory_share(1 / 30) == 0
+
+
+def test_in_slow_video_a_follower_believes_what_it_sees() -> None:
+    boxes = {0: box((0, 0))}
+    offsets = [(0.0, 0.0), (0.0, 0.0)]
+
+    def off(rate: float) -> float:
+        found = propagator(8, boxes)
+        found.options = replace(found.options, steady_joints=False)
+        images = [painted(offset) for offset in offsets]
+        # One dot alone moves: the person stays where it was.
+        rows, columns = np.nonzero(images[1][..., 0] == 20)
+        dot = images[1][rows, columns].copy()
+        images[1][rows, columns] = 0
+        images[1][rows, columns + 3] = dot
+        steps = [found.step(image, index, index / rate) for index, image in enumerate(images)]
+        return float(steps[1].people.points_frame[0, 1, 0] - steps[0].people.points_frame[0, 1, 0])
+
+    assert off(5.0) > off(30.0) > 0
 
 
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
@@ -167,7 +194,7 @@ def test_exchanged_sides_are_undone_in_points_and_heatmaps() -> None:
     def steps(wrong: bool, steady: bool) -> tuple[list, Propagator]:
         found = propagator(3, {0: box((0, 0)), 3: box((0, 0)), 6: box((0, 0))})
         # Alone: a key frame that remembers moves peaks by thousandths of a pixel.
-        found.options = PropagationOptions(early_keys=False, steady_sides=steady, key_memory=0, follower_memory=0)
+        found.options = PropagationOptions(early_keys=False, steady_sides=steady, key_memory=0, memory_s=0)
         images = [painted((0, 0)) for _ in range(8)]
         if wrong:
             # The dots' colours are their keypoints: the seventh frame, a key frame, shows hands and feet exchanged.

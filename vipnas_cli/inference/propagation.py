@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.pose import People
+
+# Also where time stands still, or goes back, a follower has something to say.
+MOST_MEMORY = 0.8
 
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
@@ -32,7 +36,8 @@ class PropagationOptions:
     number while nothing new comes into view. That time doubles with each look that finds who was there already, and
     nobody else, up to `longest_rest_s`; while someone's score is below `rest_score` there is no rest. `key_memory`: how
     far the key frame of a cycle believes its heatmaps only where the follower before saw the joint, 0: not at all.
-    `follower_memory`: the share that the heatmaps before have in those of a follower.
+    `memory_s`: the time constant in seconds with which the heatmaps before lose their share in those of a follower, see
+    `memory_share`; 0: they have none.
     """
 
     max_people: int = 20
@@ -58,8 +63,17 @@ class PropagationOptions:
     longest_rest_s: float = 0.0
     rest_score: float = 0.45
     key_memory: float = 0.8
-    follower_memory: float = 0.6
+    memory_s: float = 0.065
     changes: ChangeOptions = ChangeOptions()
+
+    def memory_share(self, gap_s: float) -> float:
+        """The share that heatmaps `gap_s` seconds old have in those of a follower.
+
+        0.6 at 30 frames per second; what was seen long ago says little of where a joint is.
+        """
+        if not self.memory_s:
+            return 0.0
+        return min(math.exp(-max(gap_s, 0.0) / self.memory_s), MOST_MEMORY)
 
 
 @dataclass(frozen=True)

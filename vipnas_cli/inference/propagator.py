@@ -245,7 +245,7 @@ class Propagator:
         people = People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
         rows, recalled = self._recalled(transforms, people, last)
         if len(rows):
-            poses = mixed(poses, recalled, rows, self.options.follower_memory)
+            poses = mixed(poses, recalled, rows, self.options.memory_share(time_s - last.time_s))
             people = replace(people, points_frame=poses.points_frame)
         return poses, people
 
