@@ -38,13 +38,13 @@ def test_a_terminal_shows_how_much_is_done_and_the_facts_beside() -> None:
     assert "loss 0.5" in last
 
 
-def lines_of(kind: ProgressKind, monkeypatch: pytest.MonkeyPatch, steps: int = 3) -> list[str]:
+def lines_of(kind: ProgressKind, monkeypatch: pytest.MonkeyPatch, steps: int = 3, before: int = 0) -> list[str]:
     """What is told of two seconds per step."""
     now = iter(range(0, 1000, 2))
     monkeypatch.setattr(consoles.time, "monotonic", lambda: float(next(now)))
     stream = io.StringIO()
     with progress_bar(Console(file=stream, width=200), "frames", 10, kind=kind) as bar:
-        for step in range(1, steps + 1):
+        for step in range(before + 1, before + steps + 1):
             bar.move(step, "7 fps")
     return stream.getvalue().splitlines()
 
@@ -61,6 +61,13 @@ def test_progress_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["done"] for row in rows] == [1, 2, 3]
     assert {"progress": "frames", "total": 10}.items() <= rows[0].items()
     assert all(row["per_second"] > 0 and row["seconds_left"] > 0 for row in rows)
+
+
+def test_what_was_done_before_the_bar_began_is_not_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [json.loads(line) for line in lines_of(ProgressKind.json, monkeypatch)]
+    resumed = [json.loads(line) for line in lines_of(ProgressKind.json, monkeypatch, before=5)]
+    assert [row["done"] for row in resumed] == [6, 7, 8]
+    assert [row["per_second"] for row in resumed] == [row["per_second"] for row in whole]
 
 
 def test_messages_are_cut_nowhere_but_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

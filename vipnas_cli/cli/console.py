@@ -137,12 +137,15 @@ class LineBar(Bar):
         self._every_s = JSON_EVERY_S if self._json else LINE_EVERY_S
         self._began_s = self._told_s = time.monotonic()
         self._done = 0
+        self._before: int | None = None
         self._lock = threading.Lock()
 
     @property
     def speed(self) -> float | None:  # type: ignore[override]
-        """Steps per second over the whole time, once there is one."""
-        return self._done / max(time.monotonic() - self._began_s, 1e-9) if self._done else None
+        """Steps per second, once there is one; what was done before the bar began does not count."""
+        if self._before is None:
+            return None
+        return (self._done - self._before) / max(time.monotonic() - self._began_s, 1e-9)
 
     def advance(self) -> None:
         """One step more; from any thread."""
@@ -155,6 +158,9 @@ class LineBar(Bar):
             self._move(done, facts)
 
     def _move(self, done: int, facts: str) -> None:
+        if self._before is None:
+            # A training that is resumed begins in the middle.
+            self._before = done - 1
         self._done = done
         now = time.monotonic()
         if now - self._told_s >= self._every_s or (self._json and done == self._total):
