@@ -56,15 +56,11 @@ def scores_of_peaks() -> tuple[float, float, float]:
     return first, second, third
 
 
-def test_the_score_is_that_of_the_box_times_the_mean_of_sure_keypoints(stills: Any) -> None:
+def test_the_score_is_that_of_the_box_times_that_of_the_pose(stills: Any) -> None:
     sure, doubtful, fair = scores_of_peaks()
-    assert doubtful < 0.5 < fair < sure
-    for row in predicted(stills, StillOptions(joint_score=0.5)):
-        assert row["score"] == pytest.approx((5 * sure + 7 * fair) / 12, abs=0.01)
-    for row in predicted(stills, StillOptions(joint_score=0.0)):
-        assert row["score"] == pytest.approx((5 * sure + 5 * doubtful + 7 * fair) / 17, abs=0.01)
-    for row in predicted(stills, StillOptions(joint_score=0.99)):
-        assert row["score"] == 0
+    expected = (5 * sure**2 + 5 * doubtful**2 + 7 * fair**2) / (5 * sure + 5 * doubtful + 7 * fair)
+    for row in predicted(stills):
+        assert row["score"] == pytest.approx(expected, abs=0.01)
     whole = predicted(stills)
     boxes = {image: rows * (1, 1, 1, 1, 0.5) for image, rows in labelled_people(read_json(stills.labels)).items()}
     for row, half in zip(whole, predicted(stills, boxes=boxes), strict=True):

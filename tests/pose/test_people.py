@@ -7,6 +7,7 @@ import pytest
 
 from vipnas_cli.errors import DataError
 from vipnas_cli.pose import People
+from vipnas_cli.pose.people import pose_scores
 
 
 def crowd(count: int) -> People:
@@ -33,6 +34,15 @@ def test_nobody_is_normal() -> None:
     assert len(nobody) == 0
     assert nobody.points_frame.shape == (0, 17, 2)
     assert nobody.person_scores.shape == (0,)
+
+
+def test_hidden_keypoints_say_little_about_a_pose() -> None:
+    seen = np.full((1, 17), 0.8, np.float32)
+    half = np.where(np.arange(17) < 9, seen, np.float32(0.02))
+    np.testing.assert_allclose(pose_scores(seen), 0.8, rtol=1e-5)
+    assert 0.75 < pose_scores(half)[0] < 0.8
+    assert pose_scores(np.zeros((2, 17), np.float32)).tolist() == [0, 0]
+    assert pose_scores(np.zeros((0, 17), np.float32)).shape == (0,)
 
 
 @pytest.mark.parametrize("name", ["ids", "boxes_frame", "points_frame"])

@@ -23,6 +23,7 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.pose.oks import oks_nms
+from vipnas_cli.pose.people import pose_scores
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -31,10 +32,9 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class StillOptions:
-    """COCO's habits: keypoints above `joint_score` make the score of a person; a better pose with an OKS above
-    `same_person_oks` removes a person; `codec` None is the product's own; `workers` images are looked at at once."""
+    """A better pose with an OKS above `same_person_oks` removes a person, as is COCO's habit; `codec` None is the
+    product's own; `workers` images are looked at at once."""
 
-    joint_score: float = 0.2
     same_person_oks: float = 0.9
     codec: HeatmapCodec | None = None
     workers: int = 1
@@ -98,7 +98,7 @@ def _people(
         return []
     poses = key_poses(estimator, image, boxes, options.codec)
     points, sure = poses.points_frame, poses.scores
-    scores = box_scores * _mean_above(sure, options.joint_score)
+    scores = box_scores * pose_scores(sure)
     areas = np.array([crop.height * crop.width / crop.scale**2 for crop in poses.transforms])
     kept = oks_nms(points, scores, areas, estimator.skeleton.sigmas, options.same_person_oks)
     triples = np.concatenate([points, sure[..., None]], -1).reshape(len(boxes), -1)
@@ -106,10 +106,3 @@ def _people(
         {"keypoints": [round(float(value), 3) for value in triples[person]], "score": float(scores[person])}
         for person in kept
     ]
-
-
-def _mean_above(scores: Floats, threshold: float) -> Floats:
-    """Mean (P,) of the keypoint scores (P, K) above the threshold, 0 where none is."""
-    counted = scores > threshold
-    mean: Floats = (scores * counted).sum(1) / np.maximum(counted.sum(1), 1)
-    return mean

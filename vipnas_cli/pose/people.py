@@ -65,6 +65,16 @@ class People:
         )
 
 
+def pose_scores(scores: Floats) -> Floats:
+    """How sure poses are (P,), to rank them: the mean of their keypoint scores (P, K), each weighted by itself.
+
+    Hidden keypoints say little so, and no threshold is needed: on still images with labels that ranks poses of every
+    network tried at least as well as COCO's habit, the mean of the scores above 0.2.
+    """
+    found: Floats = (scores**2).sum(1) / np.maximum(scores.sum(1), np.finfo(np.float32).tiny)
+    return found
+
+
 def chooses_all(keep: NDArray[np.int64] | NDArray[np.bool_], count: int) -> bool:
     """Whether a mask or indices choose all of so many rows in their order, as they most often do."""
     if keep.dtype == np.bool_:

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.pose.people import People
+from vipnas_cli.pose.people import People, pose_scores
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, skeleton_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
@@ -68,13 +68,16 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     """COCO's rows of the people of an image, their ids counted from `first`."""
     marks = np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN)
+    keypoint_scores = rounded_scores(people.scores)
+    # Of what is written, so that whoever reads the file and writes it again gets the same.
+    scores = pose_scores(np.array(keypoint_scores, np.float32).reshape(people.scores.shape))
     columns = zip(
         people.ids.tolist(),
         rounded(people.points_frame),
         marks.tolist(),
-        rounded_scores(people.scores),
+        keypoint_scores,
         rounded_xywh(people.boxes_frame),
-        people.person_scores,
+        scores,
         strict=True,
     )
     return [
