@@ -31,7 +31,11 @@ PADDING = 1.25  # how much larger the crop is than the box
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
 MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
-SHARE = 0.6  # of the frame before in the heatmaps of a follower
+MEMORY_S, MOST_MEMORY = 0.08, 0.8  # how fast the frame before loses its share in the heatmaps of a follower
+VIEW_ROWS = 128  # about so high are the grey pictures in which keypoints are followed
+FLOW = {"winSize": (9, 9), "maxLevel": 2, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)}
+ROUND_TRIP, LEAST_FLOW = 1.5, 0.2  # flow is trusted if it leads back so near, and of keypoints with such a score,
+MOST_ALONE = 16  # and if it leaves that of the others behind by no more pixels of the view
 
 KEYPOINTS = (  # those of COCO, the skeleton coco17 of the manifest
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
@@ -82,16 +86,56 @@ class Crop:
         return cv2.resize(part, small.tolist(), interpolation=cv2.INTER_AREA), self.scale * ratio, offset
 
 
-def realigned(heatmaps: np.ndarray, before: Crop, now: Crop) -> np.ndarray:
-    """Heatmaps (K, h, w) of the crop `before` as the crop `now` of the next frame sees them (K, h', w')."""
+@dataclass
+class View:
+    """A crop in grey (H, W), no larger than needed to follow keypoints."""
+
+    crop: Crop
+    grey: np.ndarray
+
+    @staticmethod
+    def of(crop: Crop, pixels: np.ndarray) -> View:
+        """The view that an RGB crop (H, W, 3) gives."""
+        grey, factor = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), max(round(crop.height / VIEW_ROWS), 1)
+        if factor > 1:
+            size = crop.height // factor, crop.width // factor
+            crop = Crop(crop.scale / factor, (crop.offset + 0.5) / factor - 0.5, *size)
+            grey = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
+        return View(crop, grey)
+
+
+def flow(before: View, now: View, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """How far keypoints at points (K, 2) of the frame before have moved, by optical flow.
+
+    Where it cannot be trusted they move as the median of the others.
+    """
+    scale = now.crop.scale / before.crop.scale
+    matrix = np.column_stack([np.diag(scale * np.ones(2)), now.crop.offset - scale * before.crop.offset])
+    grey = cv2.warpAffine(before.grey, matrix, now.grey.shape[::-1])
+    start = (now.crop.scale * points + now.crop.offset).astype(np.float32)[:, None]
+    ahead, seen, _ = cv2.calcOpticalFlowPyrLK(grey, now.grey, start, None, **FLOW)
+    back, met, _ = cv2.calcOpticalFlowPyrLK(now.grey, grey, ahead, None, **FLOW)
+    trusted = (seen == 1)[:, 0] & (met == 1)[:, 0] & (np.linalg.norm(back - start, axis=2)[:, 0] < ROUND_TRIP)
+    trusted &= scores >= LEAST_FLOW
+    moves = (ahead - start)[:, 0].astype(np.float64)
+    body = np.median(moves[trusted], axis=0) if trusted.sum() >= FEWEST else np.zeros(2)
+    trusted &= np.linalg.norm(moves - body, axis=1) <= MOST_ALONE
+    return np.where(trusted[:, None], moves, body) / now.crop.scale
+
+
+def realigned(heatmaps: np.ndarray, before: Crop, now: Crop, moves: np.ndarray) -> np.ndarray:
+    """Heatmaps (K, h, w) of the crop `before` as the crop `now` of the next frame sees them (K, h', w').
+
+    Each keypoint has moved by (K, 2) pixels of the frame.
+    """
     weights = []
     for axis, (old, new) in enumerate(((before.width, now.width), (before.height, now.height))):
         cells = np.arange(new // STRIDE)
-        place = ((cells + 0.5) * STRIDE - 0.5 - now.offset[axis]) / now.scale  # in the frame
+        place = ((cells + 0.5) * STRIDE - 0.5 - now.offset[axis]) / now.scale - moves[:, axis, None]  # in the frame
         cell = (before.scale * place + before.offset[axis] + 0.5) / STRIDE - 0.5  # in the heatmap before
-        weights.append(np.maximum(1 - np.abs(cell[:, None] - np.arange(old // STRIDE)), 0))
+        weights.append(np.maximum(1 - np.abs(cell[..., None] - np.arange(old // STRIDE)), 0))
     columns, rows = weights
-    return (rows @ heatmaps @ columns.T).astype(np.float32)
+    return (rows @ heatmaps @ columns.swapaxes(1, 2)).astype(np.float32)
 
 
 def decoded(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,30 +173,19 @@ def fitted(cells: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Pose:
-    """A pose: points (K, 2) in the frame, scores (K,), the box that was looked into, the crop and its heatmaps."""
+    """A pose: points (K, 2) in the frame, scores (K,), the box looked into, its crop, view and heatmaps."""
 
     points: np.ndarray
     scores: np.ndarray
     box: np.ndarray
     crop: Crop
+    view: View
     heatmaps: np.ndarray
 
 
 def to_frame(points: np.ndarray, crop: Crop) -> np.ndarray:
     """Pixels (K, 2) of a crop in the frame."""
     return ((points - crop.offset) / crop.scale).astype(np.float32)
-
-
-def median_move(before: Pose, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """How far the keypoints that are trusted both times moved."""
-    trusted = np.minimum(before.scores, scores) >= TRUSTED
-    return np.median((points - before.points)[trusted], axis=0) if trusted.any() else np.zeros(2)
-
-
-def recalled(crop: Crop, last: Pose, moved: np.ndarray) -> np.ndarray:
-    """The heatmaps of the last frame as the crop sees them, carried on as the person moved (2,)."""
-    offset = last.crop.offset - last.crop.scale * moved
-    return realigned(last.heatmaps, Crop(last.crop.scale, offset, last.crop.height, last.crop.width), crop)
 
 
 def remembered(heatmaps: np.ndarray, previous: np.ndarray, crop: Crop) -> np.ndarray:
@@ -187,9 +220,9 @@ def carried(key: Pose, now: Pose) -> np.ndarray:
 
 
 class Cycle:
-    """The networks of a pipeline, one per frame of its cycle; the first one needs no heatmaps."""
+    """The networks of a pipeline, one per frame of its cycle; the first one needs no heatmaps. `rate`: frames/s."""
 
-    def __init__(self, bundle: Path, pipeline: str) -> None:
+    def __init__(self, bundle: Path, pipeline: str, rate: float) -> None:
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         (names,) = (each["cycle"] for each in manifest["pipelines"] if each["name"] == pipeline)
         files = {name: bundle / manifest["networks"][name]["file"] for name in names}
@@ -200,6 +233,7 @@ class Cycle:
         self.key: Pose | None = None
         self.last: Pose | None = None
         self.position = 0
+        self.share = min(np.exp(-1 / (rate * MEMORY_S)), MOST_MEMORY)
 
     def pose(self, frame: np.ndarray, box: np.ndarray | None) -> Pose:
         """The pose in the next RGB frame; `box` x0, y0, x1, y1 is needed on the first frame of a cycle."""
@@ -208,18 +242,20 @@ class Cycle:
         box = box if position == 0 else carried(self.key, self.last)
         inputs = {each.name: each.shape for each in session.get_inputs()}
         crop = Crop.around(box, *inputs["images"][1:3])
-        given = {"images": crop.pixels(frame)[None]}
+        pixels = crop.pixels(frame)
+        given, view, last = {"images": pixels[None]}, View.of(crop, pixels), self.last
+        if last is not None:
+            moves = flow(last.view, view, last.points, last.scores)
+            previous = realigned(last.heatmaps, last.crop, crop, moves)
         if "previous_heatmaps" in inputs:
-            given["previous_heatmaps"] = realigned(self.last.heatmaps, self.last.crop, crop)[None]
+            given["previous_heatmaps"] = previous[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
-        points = to_frame(points, crop)
-        if len(self.sessions) > 1 and self.last is not None:
-            previous = recalled(crop, self.last, median_move(self.last, points, scores))
-            mixed = (1 - SHARE) * heatmaps + SHARE * previous
+        if len(self.sessions) > 1 and last is not None:
+            mixed = (1 - self.share) * heatmaps + self.share * previous
             heatmaps = mixed if position else remembered(heatmaps, previous, crop)
-            points = to_frame(decoded(heatmaps)[0], crop)
-        self.last = Pose(points, scores, box, crop, heatmaps)
+            points, _ = decoded(heatmaps)
+        self.last = Pose(to_frame(points, crop), scores, box, crop, view, heatmaps)
         self.key = self.last if position == 0 else self.key
         return self.last
 
@@ -243,11 +279,8 @@ def main() -> None:
     parser.add_argument("boxes", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
-    cycle, boxes, video = (
-        Cycle(options.bundle, options.pipeline),
-        boxes_of(options.boxes),
-        cv2.VideoCapture(options.video),
-    )
+    boxes, video = boxes_of(options.boxes), cv2.VideoCapture(options.video)
+    cycle = Cycle(options.bundle, options.pipeline, video.get(cv2.CAP_PROP_FPS))
     with options.out.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["frame", "keypoint", "x", "y", "score"])

@@ -71,7 +71,7 @@ def test_its_poses_are_those_of_run(
     monkeypatch.setattr(tracker, "PropagationOptions", partial(PropagationOptions, steady_joints=False))
     (found,) = (each for each in open_bundle(bundled_weights()).pipelines if each.name == pipeline)
     budget = f"{found.macs_per_person_frame / 1e6 + 0.1}MMACs"
-    cycle, boxes = example.Cycle(bundled_weights(), pipeline), example.boxes_of(folder / "boxes.csv")
+    cycle, boxes = example.Cycle(bundled_weights(), pipeline, RATE), example.boxes_of(folder / "boxes.csv")
     compared = 0
     for number, (frame, _, people) in enumerate(track(folder / "clip.mp4", budget, boxes=folder / "boxes.csv")):
         pose = cycle.pose(frame, boxes[number])

@@ -14,7 +14,6 @@ from vipnas_cli.inference.crops import (
     carried_heatmaps,
     crop_transforms,
     decode_poses,
-    estimate_poses,
     key_poses,
 )
 from vipnas_cli.inference.estimator import PaintedEstimator
@@ -69,7 +68,7 @@ def test_a_box_of_a_frame_is_computed_once(estimator: PaintedEstimator, picture:
 
 
 def test_nobody_is_no_call(estimator: PaintedEstimator, picture: np.ndarray) -> None:
-    poses = estimate_poses(estimator, 1, picture, ())
+    poses = key_poses(estimator, picture, BOXES[:0])
     assert poses.points_frame.shape == (0, 17, 2)
     assert poses.heatmaps.shape[:2] == (0, 17)
     assert not estimator.calls

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vipnas_cli.inference.crops import CropPoses, decode_poses
-from vipnas_cli.inference.joining import joined, median_moves, mixed
-from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.inference.joining import joined, mixed
+from vipnas_cli.pose import CropTransform, HeatmapCodec
 
 CODEC = HeatmapCodec(64, 64)
 HERE, THERE = np.array([16.0, 16.0]), np.array([46.0, 40.0])
@@ -64,14 +64,3 @@ def test_a_follower_and_the_frame_before_meet_in_the_middle() -> None:
     np.testing.assert_allclose(found.points_frame[0], middle[0], atol=0.2)
     np.testing.assert_array_equal(found.points_frame[1], now.points_frame[1])
     assert found.scores.tolist() == now.scores.tolist()
-
-
-def test_people_move_as_most_of_their_trusted_joints_do() -> None:
-    points = np.random.default_rng(0).uniform(0, 90, (1, 17, 2)).astype(np.float32)
-    ids, box = np.zeros(1, np.int64), np.zeros((1, 4), np.float32)
-    there = points + 3
-    there[0, :6] += 50
-    scores = np.where(np.arange(17) == 7, 0, 0.9).astype(np.float32)[None]
-    before, now = (People(ids, box, places, scores) for places in (points, there))
-    np.testing.assert_allclose(median_moves(before, now, 0.3), [[3, 3]], atol=1e-4)
-    assert median_moves(before, now, 1.0).tolist() == [[0, 0]]

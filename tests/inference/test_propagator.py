@@ -104,29 +104,23 @@ def test_what_is_remembered_moves_as_the_person_does_now_not_as_before(cycle: in
 
 def test_memory_fades_with_time_however_many_frames_there_are() -> None:
     share = PropagationOptions().memory_share
-    assert share(1 / 30) == pytest.approx(0.6, abs=0.01)
+    assert share(1 / 30) == pytest.approx(2 / 3, abs=0.01)
     assert share(2 / 30) == pytest.approx(share(1 / 30) ** 2)
     assert share(0.0) == share(-1.0) == share(1 / 1000) < 1
     assert PropagationOptions(memory_s=0).memory_share(1 / 30) == 0
 
 
-def test_in_slow_video_a_follower_believes_what_it_sees() -> None:
-    boxes = {0: box((0, 0))}
-    offsets = [(0.0, 0.0), (0.0, 0.0)]
-
-    def off(rate: float) -> float:
-        found = propagator(8, boxes)
-        found.options = replace(found.options, steady_joints=False)
-        images = [painted(offset) for offset in offsets]
-        # One dot alone moves: the person stays where it was.
-        rows, columns = np.nonzero(images[1][..., 0] == 20)
-        dot = images[1][rows, columns].copy()
-        images[1][rows, columns] = 0
-        images[1][rows, columns + 3] = dot
-        steps = [found.step(image, index, index / rate) for index, image in enumerate(images)]
-        return float(steps[1].people.points_frame[0, 1, 0] - steps[0].people.points_frame[0, 1, 0])
-
-    assert off(5.0) > off(30.0) > 0
+@pytest.mark.parametrize("rate", [5.0, 30.0])
+def test_in_slow_video_a_follower_believes_what_it_sees(rate: float) -> None:
+    found = propagator(8, {0: box((0, 0))})
+    found.options = replace(found.options, steady_joints=False)
+    found.step(painted((0, 0)), 0, 0.0)
+    heatmaps = found.estimator.estimate
+    # The follower sees everything a little farther to the right, and nothing in the picture moves.
+    found.estimator.estimate = lambda *given: np.roll(heatmaps(*given), 1, -1)  # type: ignore[method-assign]
+    step = found.step(painted((0, 0)), 1, 1 / rate)
+    cell, moved = 4 * 1.25 * 100 / FAST_BASE.height, float((step.people.points_frame[0] - POINTS)[:, 0].mean())
+    assert moved == pytest.approx((1 - found.options.memory_share(1 / rate)) * cell, abs=0.1)
 
 
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:

@@ -79,8 +79,8 @@ def test_weights_never_exceed_one() -> None:
     rows, columns = realignment_weights(
         [random_crop(generator) for _ in range(20)], [random_crop(generator, (128, 96)) for _ in range(20)]
     )
-    assert rows.shape == (20, 32, 64)
-    assert columns.shape == (20, 24, 48)
+    assert rows.shape == (20, 1, 32, 64)
+    assert columns.shape == (20, 1, 24, 48)
     for weights in (rows, columns):
         assert weights.min() >= 0
         assert weights.sum(-1).max() <= 1 + 1e-6
@@ -95,3 +95,15 @@ def test_rotated_crops_are_refused(rotation: float, flip: bool) -> None:
     target = CropTransform.from_box(box, 64, 64, rotation=rotation, flip=flip)
     with pytest.raises(SpecError, match="rotated"):
         realign(np.ones((1, 1, 16, 16), np.float32), [CropTransform.from_box(box, 64, 64)], [target])
+
+
+def test_each_keypoint_is_carried_as_far_as_it_moved() -> None:
+    source, target = (CropTransform.from_box(np.array(box), 256, 192) for box in ([0, 0, 90, 120], [10, 4, 100, 124]))
+    points = np.array([[[20.0, 30.0], [60.0, 80.0], [40.0, 50.0]]], np.float32)
+    moves = np.array([[[0.0, 0.0], [-7.0, 5.0], [12.0, -9.0]]])
+    codec = HeatmapCodec(256, 192)
+    carried = realign(codec.encode(source.to_crop(points)), [source], [target], moves)
+    found, _ = codec.decode(carried)
+    np.testing.assert_allclose(target.to_frame(found[0]), (points + moves)[0], atol=0.4)
+    still = realign(codec.encode(source.to_crop(points)), [source], [target], np.zeros((1, 3, 2)))
+    np.testing.assert_array_equal(still, realign(codec.encode(source.to_crop(points)), [source], [target]))

@@ -6,13 +6,14 @@ Shapes: P people, K keypoints, H, W frame pixels, h, w heatmap cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.estimator import PoseEstimator
+from vipnas_cli.inference.flow import View
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
@@ -26,19 +27,22 @@ MARGIN = 0.04
 
 @dataclass(frozen=True)
 class CropPoses:
-    """What a network made of P crops: heatmaps (P, K, h, w), points_frame (P, K, 2) and scores (P, K)."""
+    """What a network made of P crops: heatmaps (P, K, h, w), points_frame (P, K, 2) and scores (P, K); `views` of the
+    people where pictures were seen."""
 
     transforms: tuple[CropTransform, ...]
     heatmaps: Heatmaps
     points_frame: Points
     scores: Scores
+    views: tuple[View, ...] = ()
 
     def __getitem__(self, rows: Ids) -> CropPoses:
         """The poses at an array of indices."""
         if chooses_all(rows, len(self.transforms)):
             return self
         transforms = tuple(self.transforms[row] for row in rows)
-        return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows])
+        views = tuple(self.views[row] for row in rows) if self.views else ()
+        return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows], views)
 
 
 def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransform, ...]:
@@ -67,34 +71,51 @@ def points_of(transforms: Sequence[CropTransform], points_crop: Points) -> Point
     return np.stack([t.to_frame(p) for t, p in zip(transforms, points_crop, strict=True)])
 
 
+@dataclass(frozen=True)
+class Crops:
+    """P people cut out of a frame: pictures (P, H, W, 3) of one size, and their views."""
+
+    transforms: tuple[CropTransform, ...]
+    pictures: Image
+    views: tuple[View, ...]
+
+    @staticmethod
+    def of(image: Image, transforms: Sequence[CropTransform]) -> Crops:
+        """The crops of an RGB frame (H, W, 3) at transforms of at least one person."""
+        pictures = [transform.warp(image) for transform in transforms]
+        views = tuple(View.of(*each) for each in zip(transforms, pictures, strict=True))
+        return Crops(tuple(transforms), np.stack(pictures) if len(pictures) > 1 else pictures[0][None], views)
+
+
 def estimate_poses(
     estimator: PoseEstimator,
     position: int,
-    image: Image,
-    transforms: Sequence[CropTransform],
+    crops: Crops,
     previous: Heatmaps | None = None,
     codec: HeatmapCodec | None = None,
 ) -> CropPoses:
-    """The poses in crops of an RGB picture (H, W, 3), all as one batch; `previous` (P, K, h, w) see PoseEstimator.
+    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's."""
+    arch = estimator.schedule.plan(position).arch
+    heatmaps = estimator.estimate(position, crops.pictures, previous)
+    poses = decode_poses(crops.transforms, heatmaps, codec or HeatmapCodec(arch.height, arch.width))
+    return replace(poses, views=crops.views)
 
-    `codec` None is the product's own.
-    """
+
+def no_poses(estimator: PoseEstimator, position: int) -> CropPoses:
+    """The poses of nobody, as a network of the cycle gives them."""
     arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
-    codec = codec or HeatmapCodec(arch.height, arch.width)
-    if not transforms:
-        nobody = People.nobody(keypoints)
-        heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
-        return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
-    crops = [transform.warp(image) for transform in transforms]
-    pictures = np.stack(crops) if len(crops) > 1 else crops[0][None]
-    return decode_poses(transforms, estimator.estimate(position, pictures, previous), codec)
+    nobody, codec = People.nobody(keypoints), HeatmapCodec(arch.height, arch.width)
+    heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
+    return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
 
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:
     """The poses that the key network sees in boxes (P, 4) of an RGB picture (H, W, 3)."""
     arch = estimator.schedule.plan(0).arch
-    transforms = crop_transforms(boxes, arch.height, arch.width)
-    return estimate_poses(estimator, 0, image, transforms, codec=codec)
+    if not len(boxes):
+        return no_poses(estimator, 0)
+    crops = Crops.of(image, crop_transforms(boxes, arch.height, arch.width))
+    return estimate_poses(estimator, 0, crops, codec=codec)
 
 
 @dataclass
@@ -124,6 +145,7 @@ class FramePoses:
             np.stack([poses.heatmaps[row] for poses, row in found]),
             np.stack([poses.points_frame[row] for poses, row in found]),
             np.stack([poses.scores[row] for poses, row in found]),
+            tuple(poses.views[row] for poses, row in found),
         )
 
 

@@ -14,11 +14,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from vipnas_cli.arrays import Heatmaps, Ids, Points
+from vipnas_cli.arrays import Heatmaps, Ids
 from vipnas_cli.inference.crops import CropPoses, points_of
-from vipnas_cli.pose import HeatmapCodec, People
+from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.pose.people import chooses_all
-from vipnas_cli.tracking.similarity import median
 
 # A follower's peak is widened by so many σ of a target, as joints move from frame to frame.
 REACH = 1.0
@@ -66,14 +65,6 @@ def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, share: float) -> Crop
     heatmaps, points_frame = poses.heatmaps.copy(), poses.points_frame.copy()
     heatmaps[rows], points_frame[rows] = together, points
     return replace(poses, heatmaps=heatmaps, points_frame=points_frame)
-
-
-def median_moves(before: People, now: People, point_score: float) -> Points:
-    """How far each person moved, (P, 2) in frame pixels: the median over keypoints with `point_score` both times."""
-    trusted = np.minimum(before.scores, now.scores) >= point_score
-    moves = now.points_frame - before.points_frame
-    rows = [median(m[t]) if t.any() else np.zeros(2) for m, t in zip(moves, trusted, strict=True)]
-    return np.asarray(rows, np.float32).reshape(-1, 2)
 
 
 def _nearness(heatmaps: Heatmaps, sigma: float) -> tuple[Heatmaps, Heatmaps]:

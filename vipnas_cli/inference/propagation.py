@@ -63,13 +63,13 @@ class PropagationOptions:
     longest_rest_s: float = 0.0
     rest_score: float = 0.45
     key_memory: float = 0.8
-    memory_s: float = 0.065
+    memory_s: float = 0.08
     changes: ChangeOptions = ChangeOptions()
 
     def memory_share(self, gap_s: float) -> float:
         """The share that heatmaps `gap_s` seconds old have in those of a follower.
 
-        0.6 at 30 frames per second; what was seen long ago says little of where a joint is.
+        Two thirds at 30 frames per second; what was seen long ago says little of where a joint is.
         """
         if not self.memory_s:
             return 0.0

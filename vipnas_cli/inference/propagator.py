@@ -6,32 +6,33 @@ Shapes: P people, K keypoints, h, w heatmap cells, N boxes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Image
+from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image
 from vipnas_cli.inference.changes import Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
     CropPoses,
+    Crops,
     FramePoses,
     bounded_boxes,
     carried_boxes,
-    carried_heatmaps,
     crop_transforms,
     estimate_poses,
+    no_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.joining import joined, median_moves, mixed
+from vipnas_cli.inference.flow import keypoint_moves
+from vipnas_cli.inference.joining import joined, mixed
 from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
-from vipnas_cli.pose import CropTransform, People
-from vipnas_cli.pose.people import chooses_all
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.realign import realign
+from vipnas_cli.spec import Plan
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.outliers import JointPaths
@@ -60,8 +61,7 @@ class _LastFrame:
 
     position: int
     people: People
-    transforms: tuple[CropTransform, ...]
-    heatmaps: Heatmaps
+    poses: CropPoses
     key_people: People
     thumbnail: Thumbnail
     look: _Look
@@ -148,7 +148,7 @@ class Propagator:
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         poses = view.poses[keep]
         if last is not None and last.position and reason == "cycle":
-            rows, previous = self._recalled(poses.transforms, people, last)
+            rows, previous = self._recalled(poses, people.ids, last)
             poses = joined(poses, previous, rows, self.options.key_memory) if len(rows) else poses
             people = replace(people, points_frame=poses.points_frame)
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
@@ -158,26 +158,23 @@ class Propagator:
             look, rested = _looked(last, people, time_s, small, sure=not view.loses), 0
         else:
             look, rested = last.look, last.rested + 1
-        self._last = _LastFrame(0, people, poses.transforms, heatmaps, reference, small, look, time_s, rested)
+        poses = replace(poses, heatmaps=heatmaps)
+        self._last = _LastFrame(0, people, poses, reference, small, look, time_s, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
-    def _recalled(
-        self, transforms: Sequence[CropTransform], people: People, last: _LastFrame
-    ) -> tuple[NDArray[np.int64], Heatmaps]:
-        """The rows of people, as their network alone sees them, who were there before, and their last heatmaps as the
-        crops of now see them, each carried on as its person moved since."""
-        if not self.options.fusion or len(people) == 0:
-            return np.zeros(0, np.int64), last.heatmaps[:0]
+    def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> tuple[Ids, Heatmaps]:
+        """The rows of people, with ids (P,), who were there before, and their last heatmaps as the crops of now see
+        them, each keypoint carried on as it moved since."""
         place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
-        places = np.array([place_of.get(identity, NOBODY) for identity in people.ids.tolist()], np.int64)
+        places = np.array([place_of.get(identity, NOBODY) for identity in ids.tolist()], np.int64)
         rows = np.flatnonzero(places != NOBODY)
-        places = places[rows]
-        if len(rows) == 0:
-            return rows, last.heatmaps[:0]
-        moves = median_moves(last.people[places], people[rows], self.options.point_score)
-        sources = [last.transforms[place].moved(move) for place, move in zip(places.tolist(), moves, strict=True)]
-        before = last.heatmaps if chooses_all(places, len(last.people)) else last.heatmaps[places]
-        return rows, realign(before, sources, [transforms[row] for row in rows.tolist()])
+        if not self.options.fusion or not len(rows):
+            return rows[:0], last.poses.heatmaps[:0]
+        before, people = last.poses[places[rows]], last.people[places[rows]]
+        views, transforms = [now.views[row] for row in rows], [now.transforms[row] for row in rows]
+        pairs = zip(before.views, views, people.points_frame, people.scores, strict=True)
+        moves = np.stack([keypoint_moves(*pair) for pair in pairs])
+        return rows, realign(before.heatmaps, before.transforms, transforms, moves)
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
@@ -218,7 +215,7 @@ class Propagator:
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=False)
         self.tracker.observe(people, time_s)
         looks = (last.key_people, small, last.look, time_s, last.rested + 1)
-        self._last = _LastFrame(position, people, poses.transforms, heatmaps, *looks, next_key)
+        self._last = _LastFrame(position, people, replace(poses, heatmaps=heatmaps), *looks, next_key)
         return Step(people, position, None, len(scores))
 
     def _settled(
@@ -237,17 +234,22 @@ class Propagator:
     def _followed(self, position: int, image: Image, time_s: float, last: _LastFrame) -> tuple[CropPoses, People]:
         """Poses of the people of the last frame, where they were carried to."""
         boxes, plan = self._carried_boxes(last, time_s), self.estimator.schedule.plan(position)
-        transforms = crop_transforms(boxes, plan.arch.height, plan.arch.width)
-        previous = carried_heatmaps(plan, last.transforms, last.heatmaps, transforms)
-        if previous is not None and not self.options.fusion:
-            previous = np.zeros_like(previous)
-        poses = estimate_poses(self.estimator, position, image, transforms, previous)
-        people = People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
-        rows, recalled = self._recalled(transforms, people, last)
+        if not len(boxes):
+            return no_poses(self.estimator, position), last.people
+        crops = Crops.of(image, crop_transforms(boxes, plan.arch.height, plan.arch.width))
+        rows, recalled = self._recalled(crops, last.people.ids, last)
+        previous = None
+        if plan.fusion.operation != "none":
+            previous = recalled if len(rows) else self._unseen(plan, len(boxes))
+        poses = estimate_poses(self.estimator, position, crops, previous)
         if len(rows):
             poses = mixed(poses, recalled, rows, self.options.memory_share(time_s - last.time_s))
-            people = replace(people, points_frame=poses.points_frame)
-        return poses, people
+        return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
+
+    def _unseen(self, plan: Plan, people: int) -> Heatmaps:
+        """Heatmaps (P, K, h, w) of a frame before in which nothing was seen."""
+        codec = HeatmapCodec(plan.arch.height, plan.arch.width)
+        return np.zeros((people, len(self.estimator.skeleton.keypoints), codec.rows, codec.columns), np.float32)
 
     def _carried_boxes(self, last: _LastFrame, time_s: float) -> Boxes:
         """Boxes (P, 4) for the next frame."""

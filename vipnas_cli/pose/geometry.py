@@ -6,7 +6,7 @@ Shapes: N points or boxes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -59,10 +59,11 @@ class CropTransform:
         rows = ((side, 0.0, (width - 1) / 2 - side * x), (0.0, down, (height - 1) / 2 - down * y))
         return CropTransform(np.array(rows), height, width)
 
-    def moved(self, by: Floats) -> CropTransform:
-        """The crop of what has moved by (2,) frame pixels."""
-        offset = self.matrix[:, 2] - self.matrix[:, :2] @ by
-        return replace(self, matrix=np.column_stack([self.matrix[:, :2], offset]))
+    def coarser(self, factor: int) -> CropTransform:
+        """The crop of the same part of the frame with `factor` times fewer rows and columns."""
+        offset = (self.matrix[:, 2] + 0.5) / factor - 0.5
+        matrix = np.column_stack([self.matrix[:, :2] / factor, offset])
+        return CropTransform(matrix, self.height // factor, self.width // factor)
 
     @property
     def inverse(self) -> NDArray[np.float64]:
