@@ -24,10 +24,12 @@ def interpolation_weights(
     Target cell i takes its value at source position scale · i + offset; scale and offset are (…).
     """
     # Rounding takes away what inverting matrices adds, so that a crop that stayed gives weights of exactly 0 and 1.
-    positions = np.round(scale[..., None] * np.arange(target_cells) + offset[..., None], 9)
-    distance = np.abs(positions[..., None] - np.arange(source_cells))
-    weights: NDArray[np.float32] = np.maximum(1 - distance, 0).astype(np.float32)
-    return weights
+    positions = np.round(scale[..., None] * np.arange(target_cells) + offset[..., None], 9).astype(np.float32)
+    weights = positions[..., None] - np.arange(source_cells, dtype=np.float32)
+    # In place, as these are as many numbers as all of the heatmaps.
+    np.abs(weights, out=weights)
+    np.subtract(1, weights, out=weights)
+    return np.maximum(weights, 0, out=weights)
 
 
 def realignment_weights(
