@@ -1,4 +1,4 @@
-"""Heatmaps that remember: what a network sees now, joined with what the one before saw, carried on as the person moved.
+"""Heatmaps that remember: what a network sees now, joined with what the one before saw, carried on as keypoints moved.
 
 In the paper heatmaps pass on through the fusion in followers only, and the key network sees its frame alone. Here the
 heatmaps that come out are joined, too: of two peaks that one is likelier where the joint was just now, and what is seen
