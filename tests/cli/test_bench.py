@@ -15,7 +15,7 @@ from vipnas_cli.cli.bench_job import bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import PipelineTimes, load_measurements, measurements_file, this_machine
 
-NAME = "pyramid-224-cycle4"
+NAME = "pyramid-256-cycle4"
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 
 

@@ -30,7 +30,7 @@ def test_a_bundle_sees_what_its_checkpoint_sees(tiny_bundle: Path) -> None:
 
 
 def test_what_is_no_single_key_network_is_refused() -> None:
-    with pytest.raises(UsageError, match="holds 2 key networks"):
+    with pytest.raises(UsageError, match="holds 3 key networks"):
         load_key(bundled_weights())
     with pytest.raises(WeightsError) as refused:
         load_key(bundled_weights() / "detector.onnx")

@@ -79,8 +79,8 @@ def test_weights_never_exceed_one() -> None:
     rows, columns = realignment_weights(
         [random_crop(generator) for _ in range(20)], [random_crop(generator, (128, 96)) for _ in range(20)]
     )
-    assert rows.shape == (20, 1, 32, 64)
-    assert columns.shape == (20, 1, 24, 48)
+    assert rows.shape == (20, 32, 64)
+    assert columns.shape == (20, 24, 48)
     for weights in (rows, columns):
         assert weights.min() >= 0
         assert weights.sum(-1).max() <= 1 + 1e-6

@@ -35,17 +35,18 @@ def interpolation_weights(
 def realignment_weights(
     sources: Sequence[CropTransform], targets: Sequence[CropTransform], moves_frame: Numbers | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Row weights (P, 1, h', h) and column weights (P, 1, w', w) that carry heatmaps of `sources` to `targets`.
+    """Row weights (P, h', h) and column weights (P, w', w) that carry heatmaps of `sources` to `targets`.
 
     With moves (P, K, 2) of each keypoint in the frame meanwhile they are (P, K, h', h) and (P, K, w', w). All sources
     are of one size and all targets of one size. The crops of a pair may differ in place and scale but not in rotation
     or mirroring; SpecError otherwise.
     """
     found = np.array([_look_up(source, target) for source, target in zip(sources, targets, strict=True)])
-    scales, shifts = found[:, None, :2], found[:, None, 2:]
+    scales, shifts = found[:, :2], found[:, 2:]
     old, new = (HeatmapCodec(crops[0].height, crops[0].width) for crops in (sources, targets))
     if moves_frame is not None:
-        shifts = shifts - moves_frame * np.array([source.scale for source in sources])[:, None, None]
+        before = np.array([source.scale for source in sources])
+        scales, shifts = scales[:, None], shifts[:, None] - moves_frame * before[:, None, None]
     origins = np.asarray(old.to_heatmap(new.to_crop(np.zeros(2)) * scales + shifts), np.float64)
     scales = np.broadcast_to(scales, origins.shape)
     return (
@@ -73,5 +74,7 @@ def realign(
     moves_frame (P, K, 2): how far each keypoint moved in the frame meanwhile.
     """
     rows, columns = realignment_weights(sources, targets, moves_frame)
+    if moves_frame is None:
+        rows, columns = rows[:, None], columns[:, None]
     carried: NDArray[np.float32] = np.matmul(np.matmul(rows, heatmaps), columns.swapaxes(2, 3))
     return carried
