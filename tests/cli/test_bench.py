@@ -15,7 +15,7 @@ from vipnas_cli.cli.bench_job import bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import PipelineTimes, load_measurements, measurements_file, this_machine
 
-NAME = "pyramid-256-cycle4"
+NAME = "pyramid-224-cycle4-light"
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 
 
@@ -60,7 +60,7 @@ def test_run_takes_what_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("VIPNAS_CACHE", str(folder / "cache"))
     (remembered,) = load_measurements(measurements_file(), this_machine()).pipelines.values()
     assert set(remembered) == {1}
-    arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.12GFLOPs", "--json"]
+    arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.1GFLOPs", "--json"]
     summary = json.loads(CliRunner().invoke(app, arguments).stdout)
     assert (summary["pipeline"], summary["threads"], summary["threads_from"]) == (NAME, 1, "bench")
 
