@@ -242,7 +242,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="pipelines to compare, instead of the bundled ones")
     parser.add_argument("--pipeline", action="append", help="only this pipeline of them; may be given several times")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1, help="threads of each network")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each network of the plain loop")
+    parser.add_argument("--own-threads", type=int, default=0, help="those of vipnas, 0: as `vipnas run` takes them")
     parser.add_argument("--csv", type=Path, help="write the rows here, too")
     return parser.parse_args()
 
@@ -259,12 +260,13 @@ def main() -> None:
     bundle = with_detector(open_bundle(options.weights or bundled_weights()))
     for pipeline in bundle.by_cost:
         if not options.pipeline or pipeline.name in options.pipeline:
-            loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.threads)
+            loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.own_threads)
     machine = this_machine()
     facts = {
         "cpu": machine.cpu,
         "cores": machine.cores,
         "threads": options.threads,
+        "own_threads": options.own_threads,
         "os": platform.platform(),
         "provider": "cpu",
         "vipnas": __version__,

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.bundle.reader import Bundle, open_bundle  # noqa: E402
+from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, write_bundle  # noqa: E402
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions, runs_of  # noqa: E402
 from vipnas_cli.inference.torch import TorchEstimator  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
 from vipnas_cli.nets.detector import PersonDetector  # noqa: E402
@@ -56,9 +56,10 @@ def crops(people: int) -> np.ndarray:
     return np.random.default_rng(people).integers(0, 256, (people, 64, 64, 3), np.uint8)
 
 
-@pytest.mark.parametrize("people", [3, 14, 24, 25])  # 12 crops of this size are computed at once
-def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle, people: int) -> None:
-    onnx = OnnxEstimator(bundle.pipelines[0], ONE_THREAD)
+@pytest.mark.parametrize("runtime", [ONE_THREAD, RuntimeOptions(1, side_by_side=3), RuntimeOptions(2)], ids=str)
+@pytest.mark.parametrize("people", [2, 3, 14, 24, 25])  # 12 crops of this size are computed at once by a thread
+def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle, people: int, runtime: RuntimeOptions) -> None:
+    onnx = OnnxEstimator(bundle.pipelines[0], runtime)
     networks = [load_pose_net(bundle.folder / f"{name}.safetensors") for name in ("key", "follower")]
     reference = TorchEstimator(networks, torch.device("cpu"))
     assert onnx.schedule == reference.schedule
@@ -72,6 +73,35 @@ def test_backends_agree_and_a_batch_equals_its_parts(bundle: Bundle, people: int
             for i in range(people)
         ]
         np.testing.assert_allclose(found, np.concatenate(parts), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("people", "most", "side_by_side"), [(0, 4, 2), (1, 4, 2), (2, 4, 2), (9, 4, 2), (9, 1, 8), (3, 9, 8)]
+)
+def test_runs_hold_every_crop_once_and_keep_all_threads_busy(people: int, most: int, side_by_side: int) -> None:
+    runs = runs_of(people, most, side_by_side)
+    assert [crop for run in runs for crop in range(people)[run]] == list(range(people))
+    sizes = [len(range(people)[run]) for run in runs]
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert len(runs) >= max(1, min(people, side_by_side))
+
+
+@pytest.mark.parametrize("people", [1, 2, 7])
+def test_a_verifier_says_the_same_of_boxes_side_by_side(people: int) -> None:
+    verifier = open_bundle(bundled_weights()).detector.verifier
+    seen = np.random.default_rng(people).integers(0, 256, (people, verifier.height, verifier.width, 3), np.uint8)
+    found = [OnnxVerifier(verifier, RuntimeOptions(1, "cpu", side_by_side)).verify(seen) for side_by_side in (1, 4)]
+    for alone, together in zip(*found, strict=True):
+        np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_people_are_computed_side_by_side_as_far_as_cores_or_threads_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vipnas_cli.inference.onnx.usable_cores", lambda: 2)
+    options = (RuntimeOptions(), RuntimeOptions(1), RuntimeOptions(4), RuntimeOptions(1, side_by_side=2))
+    found = [(each.resolved_threads, each.resolved_side_by_side) for each in options]
+    # With two cores a second thread for one network only disturbs decoding.
+    assert found == [(1, 2), (1, 1), (4, 4), (1, 2)]
 
 
 def test_a_follower_listens_to_the_previous_heatmaps(bundle: Bundle) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,8 @@ FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipna
 # Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
 # stay in the cache, and eight people take a sixth longer.
 PIXELS_AT_ONCE = 256 * 192
+# Runs of networks for several people that are worth their threads.
+MOST_SIDE_BY_SIDE = 8
 # What the runtime raises for data that is no network, or one that it cannot run.
 _LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
@@ -58,10 +63,13 @@ class RuntimeOptions:
     """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding.
 
     `provider` is auto, cpu, cuda, openvino or coreml; auto takes CUDA where it works and the CPU elsewhere.
+    `side_by_side`: how many people of a frame are computed at the same time on the CPU, 0: as many as `threads`, or as
+    there are cores if those are left open.
     """
 
     threads: int = 0
     provider: str = "auto"
+    side_by_side: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= MOST_THREADS:
@@ -72,7 +80,12 @@ class RuntimeOptions:
     @property
     def resolved_threads(self) -> int:
         """Threads per network: one of three cores is left to decoding, drawing and encoding."""
-        return self.threads or max(1, min(8, (usable_cores() * 2 + 2) // 3))
+        return self.threads or max(1, min(8, usable_cores() * 2 // 3))
+
+    @property
+    def resolved_side_by_side(self) -> int:
+        """People of a frame that are computed at the same time."""
+        return self.side_by_side or self.threads or min(MOST_SIDE_BY_SIDE, usable_cores())
 
 
 def available_providers() -> tuple[str, ...]:
@@ -197,30 +210,24 @@ def run_session(
     return found
 
 
-class OnnxEstimator:
+class _Sessions:
     """The networks of a pipeline; a network that serves several positions is loaded once."""
 
-    skeleton: Skeleton = COCO17
-
     def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
-        self.schedule: Schedule = pipeline.schedule
-        self._pixels_at_once = PIXELS_AT_ONCE * options.resolved_threads
-        on_cpu = _provider(options.provider) == CPU
-        sessions: dict[NetworkFile, ort.InferenceSession] = {}
-        for network in pipeline.networks:
-            if network not in sessions:
-                alone = on_cpu and self._at_once(network.plan.arch.height, network.plan.arch.width) == 1
-                sessions[network] = open_session(network.read(), str(network.path), options, alone)
-        self._sessions = [sessions[network] for network in pipeline.networks]
+        pixels = PIXELS_AT_ONCE * options.resolved_threads if _provider(options.provider) == CPU else sys.maxsize
+        most = {network: _crops_at_once(network, pixels) for network in pipeline.networks}
+        loaded = {
+            network: open_session(network.read(), str(network.path), options, alone=count == 1)
+            for network, count in most.items()
+        }
+        self._sessions = [loaded[network] for network in pipeline.networks]
+        # A network of others may take one crop at a time only.
+        self._most = [1 if loaded[n].get_inputs()[0].shape[0] == 1 else most[n] for n in pipeline.networks]
         # What is not asked for, such as points that the graph decodes, is not computed; to find out what that is takes
         # time with each run.
         only_asked = ort.RunOptions()
         only_asked.only_execute_path_to_fetches = True
         self._options = [only_asked if len(session.get_outputs()) > 1 else None for session in self._sessions]
-        if self.provider != CPU:
-            self._pixels_at_once = sys.maxsize
-        # A network of others may take one crop at a time only.
-        self._alone = [session.get_inputs()[0].shape[0] == 1 for session in self._sessions]
 
     @property
     def provider(self) -> str:
@@ -228,9 +235,51 @@ class OnnxEstimator:
         name: str = self._sessions[0].get_providers()[0]
         return name
 
+    def parts(self, place: int, people: int, runs: int) -> list[slice]:
+        """The crops of so many people in runs of the network at that place; see `runs_of`."""
+        return runs_of(people, self._most[place], runs)
+
+    def run(self, place: int, inputs: Mapping[str, NDArray[np.generic]], rows: slice) -> Heatmaps:
+        """Heatmaps (P, K, h, w) of some rows of the inputs."""
+        chosen = {name: values[rows] for name, values in inputs.items()}
+        (heatmaps,) = run_session(self._sessions[place], ["heatmaps"], chosen, self._options[place])
+        people, height, width = chosen["images"].shape[:3]
+        if heatmaps.ndim != 4 or (len(heatmaps), *heatmaps.shape[2:]) != (people, height // 4, width // 4):
+            raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")
+        return heatmaps
+
+
+def runs_of(crops: int, most: int, side_by_side: int) -> list[slice]:
+    """The rows of so many crops in runs of a network that computes at most `most`: as many runs as go side by side, or
+    more."""
+    count = max(-(-crops // most), min(side_by_side, crops), 1)
+    return [slice(*edges) for edges in pairwise(crops * run // count for run in range(count + 1))]
+
+
+def _crops_at_once(network: NetworkFile, pixels: int) -> int:
+    """How many crops of so many pixels in all a network computes at once."""
+    return max(1, pixels // (network.plan.arch.height * network.plan.arch.width))
+
+
+class OnnxEstimator:
+    """The networks of a pipeline. On the CPU several people are computed side by side, each on a thread of its own,
+    which is faster than many threads for one after the other."""
+
+    skeleton: Skeleton = COCO17
+
+    def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
+        self.schedule: Schedule = pipeline.schedule
+        self._of_one = _Sessions(pipeline, options)
+        self.provider = self._of_one.provider
+        self._side_by_side = options.resolved_side_by_side if self.provider == CPU else 1
+        self._workers = ThreadPoolExecutor(self._side_by_side, "networks")
+        # Loaded when two people are there, unless those of one will do.
+        self._of_many = self._of_one if options.resolved_threads == 1 or self._side_by_side == 1 else None
+        self._load_many = partial(_Sessions, pipeline, replace(options, threads=1))
+
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
         """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
-        place = position % len(self._sessions)
+        place = position % len(self.schedule)
         inputs: dict[str, NDArray[np.generic]] = {"images": crops}
         if self.schedule.plan(position).fusion.operation != "none":
             if previous is None:
@@ -238,26 +287,13 @@ class OnnxEstimator:
                     f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
                 )
             inputs["previous_heatmaps"] = previous
-        at_once = self._at_once(crops.shape[1], crops.shape[2])
-        if self._alone[place]:
-            at_once = 1
-        if len(crops) <= at_once:
-            return self._run(place, inputs)
-        parts = range(0, len(crops), at_once)
-        return np.concatenate(
-            [self._run(place, {name: rows[i : i + at_once] for name, rows in inputs.items()}) for i in parts]
-        )
-
-    def _at_once(self, height: int, width: int) -> int:
-        """How many crops of a size are computed at once."""
-        return max(1, self._pixels_at_once // (height * width))
-
-    def _run(self, place: int, inputs: dict[str, NDArray[np.generic]]) -> Heatmaps:
-        (heatmaps,) = run_session(self._sessions[place], ["heatmaps"], inputs, self._options[place])
-        people, height, width = inputs["images"].shape[:3]
-        if heatmaps.ndim != 4 or (len(heatmaps), *heatmaps.shape[2:]) != (people, height // 4, width // 4):
-            raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")
-        return heatmaps
+        if len(crops) < 2 or self._side_by_side == 1:
+            found = [self._of_one.run(place, inputs, part) for part in self._of_one.parts(place, len(crops), 1)]
+        else:
+            self._of_many = self._of_many or self._load_many()
+            parts = self._of_many.parts(place, len(crops), self._side_by_side)
+            found = list(self._workers.map(partial(self._of_many.run, place, inputs), parts))
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 class OnnxDetector:
@@ -276,19 +312,27 @@ class OnnxDetector:
 
 
 class OnnxVerifier:
-    """The network of a bundle that verifies the detector's boxes; see Verifier."""
+    """The network of a bundle that verifies the detector's boxes, on the CPU several of them side by side; see
+    Verifier."""
 
     def __init__(self, file: VerifierFile, options: RuntimeOptions) -> None:
         self.height, self.width = file.height, file.width
         self.threshold = file.threshold
+        on_cpu = _provider(options.provider) == CPU
+        self._side_by_side = options.resolved_side_by_side if on_cpu else 1
+        # There is hardly ever one box alone.
+        options = replace(options, threads=1) if self._side_by_side > 1 else options
         self._session = open_session(file.read(), str(file.path), options)
-        on_cpu = self._session.get_providers()[0] == CPU
         pixels = PIXELS_AT_ONCE * options.resolved_threads if on_cpu else sys.maxsize
-        self._at_once = max(1, pixels // (self.height * self.width))
+        self._most = max(1, pixels // (self.height * self.width))
+        self._workers = ThreadPoolExecutor(self._side_by_side, "verifier")
 
     def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
-        parts = [crops[i : i + self._at_once] for i in range(0, max(len(crops), 1), self._at_once)]
-        found = [run_session(self._session, ["scores", "places"], {"images": part}) for part in parts]
+        parts = runs_of(len(crops), self._most, self._side_by_side)
+        found = list(self._workers.map(partial(self._run, crops), parts) if len(parts) > 1 else [self._run(crops)])
         scores, places = (np.concatenate(rows) if len(rows) > 1 else rows[0] for rows in zip(*found, strict=True))
         return scores, places
+
+    def _run(self, crops: NDArray[np.uint8], rows: slice = slice(None)) -> list[NDArray[np.float32]]:
+        return run_session(self._session, ["scores", "places"], {"images": crops[rows]})

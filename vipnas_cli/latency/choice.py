@@ -67,7 +67,13 @@ class Choice:
         """The entries of the summary's JSON document."""
         figure = self.figure
         measured = None if figure is None else {"value": figure.value, "unit": figure.unit, "source": figure.source}
-        return {"threads": self.runtime.resolved_threads, "threads_from": self.threads_from, "measured": measured}
+        runtime = self.runtime
+        return {
+            "threads": runtime.resolved_threads,
+            "side_by_side": runtime.resolved_side_by_side,
+            "threads_from": self.threads_from,
+            "measured": measured,
+        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,8 @@ def _chosen(
     threads = measurements.fastest_threads(pipeline_key(pipeline, bundle.detector), pictures)
     if threads is None:
         return Choice(bundle, pipeline, runtime, "default", note=measurements.note)
-    return Choice(bundle, pipeline, replace(runtime, threads=threads), "bench", note=measurements.note)
+    measured = replace(runtime, threads=threads, side_by_side=runtime.resolved_side_by_side)
+    return Choice(bundle, pipeline, measured, "bench", note=measurements.note)
 
 
 def _figures(

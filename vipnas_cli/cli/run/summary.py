@@ -242,4 +242,6 @@ def _over_budget(report: RunReport) -> str:
 def _threads(choice: Choice) -> str:
     """The threads per network and who chose them."""
     known = {"option": "as asked", "bench": "remembered from vipnas bench", "default": "the default"}
-    return f"{plural(choice.runtime.resolved_threads, 'thread')} per network, {known[choice.threads_from]}"
+    threads, people = choice.runtime.resolved_threads, choice.runtime.resolved_side_by_side
+    together = f", {people} people at the same time" if people > 1 else ""
+    return f"{plural(threads, 'thread')} per network{together}, {known[choice.threads_from]}"
