@@ -31,7 +31,8 @@ PADDING = 1.25  # how much larger the crop is than the box
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
 MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
-MEMORY_S, MOST_MEMORY = 0.08, 0.8  # how fast the frame before loses its share in the heatmaps of a follower
+MEMORY_WAY, MOST_MEMORY = 0.064, 0.8  # the share of the frame before in a follower's heatmaps falls with the way,
+MEMORY_S, BLIND_MEMORY = 0.08, 0.5  # and where flow tells none, with time
 VIEW_ROWS = 128  # about so high are the grey pictures in which keypoints are followed
 FLOW = {"winSize": (9, 9), "maxLevel": 2, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)}
 ROUND_TRIP, LEAST_FLOW = 1.5, 0.2  # flow is trusted if it leads back so near, and of keypoints with such a score,
@@ -104,10 +105,10 @@ class View:
         return View(crop, grey)
 
 
-def flow(before: View, now: View, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """How far keypoints at points (K, 2) of the frame before have moved, by optical flow.
+def flow(before: View, now: View, points: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far keypoints at points (K, 2) of the frame before have moved, by optical flow, and where it is trusted (K,).
 
-    Where it cannot be trusted they move as the median of the others.
+    Elsewhere they move as the median of the others.
     """
     scale = now.crop.scale / before.crop.scale
     matrix = np.column_stack([np.diag(scale * np.ones(2)), now.crop.offset - scale * before.crop.offset])
@@ -120,7 +121,7 @@ def flow(before: View, now: View, points: np.ndarray, scores: np.ndarray) -> np.
     moves = (ahead - start)[:, 0].astype(np.float64)
     body = np.median(moves[trusted], axis=0) if trusted.sum() >= FEWEST else np.zeros(2)
     trusted &= np.linalg.norm(moves - body, axis=1) <= MOST_ALONE
-    return np.where(trusted[:, None], moves, body) / now.crop.scale
+    return np.where(trusted[:, None], moves, body) / now.crop.scale, trusted
 
 
 def realigned(heatmaps: np.ndarray, before: Crop, now: Crop, moves: np.ndarray) -> np.ndarray:
@@ -233,7 +234,7 @@ class Cycle:
         self.key: Pose | None = None
         self.last: Pose | None = None
         self.position = 0
-        self.share = min(np.exp(-1 / (rate * MEMORY_S)), MOST_MEMORY)
+        self.blind = BLIND_MEMORY * np.exp(-1 / (rate * MEMORY_S))
 
     def pose(self, frame: np.ndarray, box: np.ndarray | None) -> Pose:
         """The pose in the next RGB frame; `box` x0, y0, x1, y1 is needed on the first frame of a cycle."""
@@ -245,14 +246,16 @@ class Cycle:
         pixels = crop.pixels(frame)
         given, view, last = {"images": pixels[None]}, View.of(crop, pixels), self.last
         if last is not None:
-            moves = flow(last.view, view, last.points, last.scores)
+            moves, seen = flow(last.view, view, last.points, last.scores)
             previous = realigned(last.heatmaps, last.crop, crop, moves)
         if "previous_heatmaps" in inputs:
             given["previous_heatmaps"] = previous[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
         if len(self.sessions) > 1 and last is not None:
-            mixed = (1 - self.share) * heatmaps + self.share * previous
+            ways = np.linalg.norm(moves, axis=1) * crop.scale / crop.height
+            shares = np.where(seen, MOST_MEMORY * np.exp(-ways / MEMORY_WAY), self.blind)[:, None, None]
+            mixed = (1 - shares) * heatmaps + shares * previous
             heatmaps = mixed if position else remembered(heatmaps, previous, crop)
             points, _ = decoded(heatmaps)
         self.last = Pose(to_frame(points, crop), scores, box, crop, view, heatmaps)

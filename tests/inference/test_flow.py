@@ -23,7 +23,7 @@ def picture() -> np.ndarray:
 
 def view(picture: np.ndarray, box: np.ndarray, rows: int = 128) -> View:
     transform = CropTransform.from_box(box, rows, rows * 3 // 4)
-    return View.of(transform, transform.warp(picture))
+    return View(transform, transform.warp(picture))
 
 
 def shifted(picture: np.ndarray, by: tuple[float, float]) -> np.ndarray:
@@ -33,7 +33,9 @@ def shifted(picture: np.ndarray, by: tuple[float, float]) -> np.ndarray:
 
 def test_where_nothing_moves_keypoints_stay(picture: np.ndarray) -> None:
     moves = keypoint_moves(view(picture, BOX), view(picture, BOX), POINTS, SURE)
-    np.testing.assert_allclose(moves, 0, atol=0.02)
+    np.testing.assert_allclose(moves.frame, 0, atol=0.02)
+    np.testing.assert_allclose(moves.ways, 0, atol=1e-3)
+    assert moves.seen.all()
 
 
 @pytest.mark.parametrize("rows", [128, 224, 256])
@@ -44,13 +46,15 @@ def test_keypoints_move_with_the_person_wherever_the_crop_goes(
     by = (5.0, -3.0)
     now = view(shifted(picture, by), BOX + np.tile(np.float32(followed), 2), rows)
     moves = keypoint_moves(view(picture, BOX), now, POINTS, SURE)
-    np.testing.assert_allclose(moves, np.tile(by, (len(POINTS), 1)), atol=0.25)
+    np.testing.assert_allclose(moves.frame, np.tile(by, (len(POINTS), 1)), atol=0.25)
+    height = now.transform.height / now.transform.scale
+    np.testing.assert_allclose(moves.ways, np.hypot(*by) / height, atol=0.25 / height)
 
 
 def test_a_crop_of_another_size_shows_the_same_moves(picture: np.ndarray) -> None:
     larger = BOX + np.float32([-10, -14, 10, 14])
     moves = keypoint_moves(view(picture, BOX, 256), view(shifted(picture, (3, 2)), larger), POINTS, SURE)
-    np.testing.assert_allclose(np.median(moves, 0), (3, 2), atol=0.25)
+    np.testing.assert_allclose(np.median(moves.frame, 0), (3, 2), atol=0.25)
 
 
 def test_a_limb_that_moves_alone_takes_its_keypoint_along(picture: np.ndarray) -> None:
@@ -59,23 +63,26 @@ def test_a_limb_that_moves_alone_takes_its_keypoint_along(picture: np.ndarray) -
     patch = picture[y - 12 : y + 13, x - 12 : x + 13]
     moved[y - 12 : y + 13, x - 8 : x + 17] = patch
     moves = keypoint_moves(view(picture, BOX), view(moved, BOX), POINTS, SURE)
-    np.testing.assert_allclose(moves[0], (4, 0), atol=0.4)
-    np.testing.assert_allclose(moves[5:], 0, atol=0.1)
+    np.testing.assert_allclose(moves.frame[0], (4, 0), atol=0.4)
+    np.testing.assert_allclose(moves.frame[5:], 0, atol=0.1)
 
 
 def test_a_keypoint_without_a_score_moves_as_the_others(picture: np.ndarray) -> None:
     points, scores = POINTS.copy(), SURE.copy()
     points[3], scores[3] = (500, 900), 0.05
     moves = keypoint_moves(view(picture, BOX), view(shifted(picture, (2, 4)), BOX), points, scores)
-    np.testing.assert_allclose(moves[3], (2, 4), atol=0.2)
+    np.testing.assert_allclose(moves.frame[3], (2, 4), atol=0.2)
+    assert np.flatnonzero(~moves.seen).tolist() == [3]
 
 
 def test_where_nothing_can_be_seen_nothing_is_said(picture: np.ndarray) -> None:
     noise = np.random.default_rng(1).integers(0, 256, picture.shape, dtype=np.uint8)
-    assert not keypoint_moves(view(picture, BOX), view(picture, BOX), POINTS, 0 * SURE).any()
+    unsure = keypoint_moves(view(picture, BOX), view(picture, BOX), POINTS, 0 * SURE)
+    assert not unsure.frame.any()
+    assert not unsure.seen.any()
     lost = keypoint_moves(view(picture, BOX), view(noise, BOX), POINTS, SURE)
-    assert np.isfinite(lost).all()
-    assert np.abs(lost).max() < 60
+    assert np.isfinite(lost.frame).all()
+    assert np.abs(lost.frame).max() < 60
 
 
 @pytest.mark.parametrize("rows", [96, 128, 160, 224, 256, 384])

@@ -59,7 +59,7 @@ def test_a_crowd_is_joined_one_by_one() -> None:
 
 def test_a_follower_and_the_frame_before_meet_in_the_middle() -> None:
     now = poses(np.concatenate([peaks((HERE, 0.8))] * 2))
-    found = mixed(now, peaks((HERE + 2, 0.8)), ROWS, 0.5)
+    found = mixed(now, peaks((HERE + 2, 0.8)), ROWS, np.full((1, 1), 0.5))
     middle = poses(peaks((HERE + 1, 0.8))).points_frame
     np.testing.assert_allclose(found.points_frame[0], middle[0], atol=0.2)
     np.testing.assert_array_equal(found.points_frame[1], now.points_frame[1])

@@ -1,5 +1,6 @@
 """Laws of pose propagation, on pictures whose keypoints are painted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.crops import moved_box
 from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.flow import Moves
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.propagator import Propagator
@@ -97,30 +99,43 @@ def test_a_person_whom_the_detector_misses_stays_and_moves_on() -> None:
 def test_what_is_remembered_moves_as_the_person_does_now_not_as_before(cycle: int) -> None:
     starts = [(0.0, 0.0)] * 5 + [(12.0, -6.0)] * 2 + [(24.0, -12.0)]
     found = propagator(cycle, {index: box(offset) for index, offset in enumerate(starts)})
-    found.options = replace(found.options, memory_s=0.09, steady_joints=False)
+    found.options = replace(found.options, steady_joints=False)
     for step, offset in zip(run(found, starts), starts, strict=True):
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
 
 
-def test_memory_fades_with_time_however_many_frames_there_are() -> None:
-    share = PropagationOptions().memory_share
-    assert share(1 / 30) == pytest.approx(2 / 3, abs=0.01)
-    assert share(2 / 30) == pytest.approx(share(1 / 30) ** 2)
-    assert share(0.0) == share(-1.0) == share(1 / 1000) < 1
-    assert PropagationOptions(memory_s=0).memory_share(1 / 30) == 0
+def moves(ways: Sequence[float], seen: bool) -> Moves:
+    ways = np.array(ways)
+    return Moves(np.zeros((*ways.shape, 2)), ways, np.full(ways.shape, seen))
 
 
-@pytest.mark.parametrize("rate", [5.0, 30.0])
-def test_in_slow_video_a_follower_believes_what_it_sees(rate: float) -> None:
+def test_what_is_seen_to_stay_is_remembered_however_long_ago_and_less_of_what_moved_far() -> None:
+    options = PropagationOptions()
+    near, way, twice = options.memory_shares(moves([0, 0.1, 0.2], seen=True), 5.0)
+    assert near == options.memory
+    assert twice / near == pytest.approx((way / near) ** 2)
+    assert not PropagationOptions(memory=0).memory_shares(moves([0, 0.1], seen=True), 0.1).any()
+
+
+def test_where_flow_tells_nothing_memory_fades_with_time_however_many_frames_there_are() -> None:
+    options = PropagationOptions()
+    now, one, two = (float(options.memory_shares(moves([0.1], seen=False), gap_s)[0]) for gap_s in (0, 1 / 30, 2 / 30))
+    assert now == options.blind_memory == options.memory_shares(moves([0.0], seen=False), -1.0)[0]
+    assert two / now == pytest.approx((one / now) ** 2)
+
+
+@pytest.mark.parametrize("memory", [0.8, 0.3, 0.0])
+def test_a_follower_is_believed_as_far_as_memory_of_who_stands_still_leaves_room(memory: float) -> None:
     found = propagator(8, {0: box((0, 0))})
-    found.options = replace(found.options, steady_joints=False)
-    found.step(painted((0, 0)), 0, 0.0)
+    found.options = replace(found.options, steady_joints=False, memory=memory)
+    picture = painted((0, 0))
+    found.step(picture, 0, 0.0)
     heatmaps = found.estimator.estimate
     # The follower sees everything a little farther to the right, and nothing in the picture moves.
     found.estimator.estimate = lambda *given: np.roll(heatmaps(*given), 1, -1)  # type: ignore[method-assign]
-    step = found.step(painted((0, 0)), 1, 1 / rate)
+    step = found.step(picture, 1, 0.2)
     cell, moved = 4 * 1.25 * 100 / FAST_BASE.height, float((step.people.points_frame[0] - POINTS)[:, 0].mean())
-    assert moved == pytest.approx((1 - found.options.memory_share(1 / rate)) * cell, abs=0.1)
+    assert moved == pytest.approx((1 - found.options.memory) * cell, abs=0.1)
 
 
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
@@ -188,7 +203,9 @@ def test_exchanged_sides_are_undone_in_points_and_heatmaps() -> None:
     def steps(wrong: bool, steady: bool) -> tuple[list, Propagator]:
         found = propagator(3, {0: box((0, 0)), 3: box((0, 0)), 6: box((0, 0))})
         # Alone: a key frame that remembers moves peaks by thousandths of a pixel.
-        found.options = PropagationOptions(early_keys=False, steady_sides=steady, key_memory=0, memory_s=0)
+        found.options = PropagationOptions(
+            early_keys=False, steady_sides=steady, key_memory=0, memory=0, blind_memory=0
+        )
         images = [painted((0, 0)) for _ in range(8)]
         if wrong:
             # The dots' colours are their keypoints: the seventh frame, a key frame, shows hands and feet exchanged.

@@ -83,7 +83,7 @@ class Crops:
     def of(image: Image, transforms: Sequence[CropTransform]) -> Crops:
         """The crops of an RGB frame (H, W, 3) at transforms of at least one person."""
         pictures = [transform.warp(image) for transform in transforms]
-        views = tuple(View.of(*each) for each in zip(transforms, pictures, strict=True))
+        views = tuple(View(*each) for each in zip(transforms, pictures, strict=True))
         return Crops(tuple(transforms), np.stack(pictures) if len(pictures) > 1 else pictures[0][None], views)
 
 
@@ -101,12 +101,17 @@ def estimate_poses(
     return replace(poses, views=crops.views)
 
 
+def empty_heatmaps(estimator: PoseEstimator, position: int, people: int) -> Heatmaps:
+    """Heatmaps (P, K, h, w) of a network of the cycle in which nothing is seen."""
+    arch = estimator.schedule.plan(position).arch
+    codec = HeatmapCodec(arch.height, arch.width)
+    return np.zeros((people, len(estimator.skeleton.keypoints), codec.rows, codec.columns), np.float32)
+
+
 def no_poses(estimator: PoseEstimator, position: int) -> CropPoses:
     """The poses of nobody, as a network of the cycle gives them."""
-    arch, keypoints = estimator.schedule.plan(position).arch, len(estimator.skeleton.keypoints)
-    nobody, codec = People.nobody(keypoints), HeatmapCodec(arch.height, arch.width)
-    heatmaps = np.zeros((0, keypoints, codec.rows, codec.columns), np.float32)
-    return CropPoses((), heatmaps, nobody.points_frame, nobody.scores)
+    nobody = People.nobody(len(estimator.skeleton.keypoints))
+    return CropPoses((), empty_heatmaps(estimator, position, 0), nobody.points_frame, nobody.scores)
 
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:

@@ -1,18 +1,20 @@
 """How keypoints moved from one frame to the next: sparse optical flow between small grey crops of a person.
 
 Pyramidal Lucas-Kanade (Bouguet 2001); flow counts where it leads back to where it began (Kalal et al. 2010).
-Shapes: K keypoints, H, W crop pixels.
+Shapes: P people, K keypoints, H, W crop pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Image, Numbers, Points, Scores
+from vipnas_cli.arrays import Flags, Image, Numbers, Points, Scores
 from vipnas_cli.pose import CropTransform, between
 from vipnas_cli.tracking.similarity import median
 
@@ -33,20 +35,24 @@ _ENOUGH = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
 
 @dataclass(frozen=True)
 class View:
-    """A person in grey (H, W), and the transform from the frame to it."""
+    """A person in grey, as an RGB crop (H, W, 3) and the transform to it show them; made when it is asked for."""
 
-    transform: CropTransform
-    grey: NDArray[np.uint8]
+    of_crop: CropTransform
+    crop: Image
 
-    @staticmethod
-    def of(transform: CropTransform, crop: Image) -> View:
-        """The view that an RGB crop (H, W, 3) gives."""
-        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-        factor = max(round(transform.height / VIEW_ROWS), 1)
-        if factor > 1:
-            transform = transform.coarser(factor)
-            grey = cv2.resize(grey, (transform.width, transform.height), interpolation=cv2.INTER_AREA)
-        return View(transform, np.asarray(grey, np.uint8))
+    @cached_property
+    def transform(self) -> CropTransform:
+        """From the frame to the grey picture."""
+        factor = max(round(self.of_crop.height / VIEW_ROWS), 1)
+        return self.of_crop.coarser(factor) if factor > 1 else self.of_crop
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """The picture (H, W)."""
+        grey, size = cv2.cvtColor(self.crop, cv2.COLOR_RGB2GRAY), (self.transform.width, self.transform.height)
+        if self.transform is not self.of_crop:
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(grey, np.uint8)
 
     def seen_by(self, transform: CropTransform) -> NDArray[np.uint8]:
         """The same person as a view of that transform shows the frame; black where this one ends."""
@@ -54,8 +60,24 @@ class View:
         return np.asarray(cv2.warpAffine(self.grey, across, (transform.width, transform.height)), np.uint8)
 
 
-def keypoint_moves(before: View, now: View, points_frame: Points, scores: Scores) -> Numbers:
-    """How far each keypoint moved from one view to the other, (K, 2) in frame pixels; 0 where nothing tells.
+@dataclass(frozen=True)
+class Moves:
+    """How keypoints moved from one frame to the next: `frame` (…, K, 2) in pixels, `ways` (…, K) as shares of the
+    crop's height; `seen` (…, K): what moved on its own flow, not with the body."""
+
+    frame: Numbers
+    ways: Numbers
+    seen: Flags
+
+    @staticmethod
+    def of(people: Sequence[Moves]) -> Moves:
+        """Those of P people, one at least."""
+        frames, ways, seen = zip(*((each.frame, each.ways, each.seen) for each in people), strict=True)
+        return Moves(np.stack(frames), np.stack(ways), np.stack(seen))
+
+
+def keypoint_moves(before: View, now: View, points_frame: Points, scores: Scores) -> Moves:
+    """How far each keypoint moved from one view to the other; 0 where nothing tells.
 
     points_frame (K, 2) with scores (K,) are of the frame before. Those whose flow is not trusted move as the median of
     the others.
@@ -65,7 +87,8 @@ def keypoint_moves(before: View, now: View, points_frame: Points, scores: Scores
     flow, trusted = (found - start).astype(np.float64), trusted & (scores >= LEAST_SCORE)
     body = median(flow[trusted]) if np.count_nonzero(trusted) >= FEWEST_FOUND else np.zeros(2)
     trusted &= np.linalg.norm(flow - body, axis=1) <= MOST_ALONE
-    return np.where(trusted[:, None], flow, body) / now.transform.scale
+    moves = np.where(trusted[:, None], flow, body)
+    return Moves(moves / now.transform.scale, np.linalg.norm(moves, axis=1) / now.transform.height, trusted)
 
 
 def _flow(before: NDArray[np.uint8], now: NDArray[np.uint8], points: Points) -> tuple[Points, NDArray[np.bool_]]:

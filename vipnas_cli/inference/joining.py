@@ -14,7 +14,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from vipnas_cli.arrays import Heatmaps, Ids
+from vipnas_cli.arrays import Heatmaps, Ids, Numbers
 from vipnas_cli.inference.crops import CropPoses, points_of
 from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.pose.people import chooses_all
@@ -54,10 +54,11 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     return replace(poses, heatmaps=heatmaps, points_frame=points)
 
 
-def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, share: float) -> CropPoses:
+def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, shares: Numbers) -> CropPoses:
     """The poses of a follower, those at `rows` with heatmaps of which `previous` (len(rows), K, h, w), re-aligned to
-    their crops, is so large a share. Scores stay those of the follower alone."""
+    their crops, are the shares (len(rows), K). Scores stay those of the follower alone."""
     codec = HeatmapCodec(4 * poses.heatmaps.shape[2], 4 * poses.heatmaps.shape[3])
+    share = shares.astype(np.float32)[..., None, None]
     together = (1 - share) * poses.heatmaps[rows] + share * previous
     points = points_of([poses.transforms[row] for row in rows.tolist()], codec.points(together))
     if len(rows) == len(poses.heatmaps):

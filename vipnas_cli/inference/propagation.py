@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from vipnas_cli.arrays import Numbers
 from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.choosing import Focus, Region
+from vipnas_cli.inference.flow import Moves
 from vipnas_cli.pose import People
-
-# Also where time stands still, or goes back, a follower has something to say.
-MOST_MEMORY = 0.8
 
 KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
@@ -36,8 +37,9 @@ class PropagationOptions:
     number while nothing new comes into view. That time doubles with each look that finds who was there already, and
     nobody else, up to `longest_rest_s`; while someone's score is below `rest_score` there is no rest. `key_memory`: how
     far the key frame of a cycle believes its heatmaps only where the follower before saw the joint, 0: not at all.
-    `memory_s`: the time constant in seconds with which the heatmaps before lose their share in those of a follower, see
-    `memory_share`; 0: they have none.
+    `memory`: the share that heatmaps before have in those of a follower where a keypoint is seen to stay; of one that
+    moves they have less by a factor of e for each `memory_way` (in heights of the crop). `blind_memory`: the share
+    where flow does not tell how a keypoint moved, less by a factor of e for each `memory_s` seconds.
     """
 
     max_people: int = 20
@@ -63,17 +65,19 @@ class PropagationOptions:
     longest_rest_s: float = 0.0
     rest_score: float = 0.45
     key_memory: float = 0.8
+    memory: float = 0.8
+    memory_way: float = 0.064
+    blind_memory: float = 0.5
     memory_s: float = 0.08
     changes: ChangeOptions = ChangeOptions()
 
-    def memory_share(self, gap_s: float) -> float:
-        """The share that heatmaps `gap_s` seconds old have in those of a follower.
+    def memory_shares(self, moves: Moves, gap_s: float) -> Numbers:
+        """The share (…, K) that heatmaps `gap_s` seconds old have in those of a follower, by how keypoints moved.
 
-        Two thirds at 30 frames per second; what was seen long ago says little of where a joint is.
+        Who stands still is where they were, however long ago that is; who moves is known less well.
         """
-        if not self.memory_s:
-            return 0.0
-        return min(math.exp(-max(gap_s, 0.0) / self.memory_s), MOST_MEMORY)
+        blind = self.blind_memory * math.exp(-max(gap_s, 0.0) / self.memory_s)
+        return np.where(moves.seen, self.memory * np.exp(-moves.ways / self.memory_way), blind)
 
 
 @dataclass(frozen=True)

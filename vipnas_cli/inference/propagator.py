@@ -21,18 +21,18 @@ from vipnas_cli.inference.crops import (
     bounded_boxes,
     carried_boxes,
     crop_transforms,
+    empty_heatmaps,
     estimate_poses,
     no_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.flow import keypoint_moves
+from vipnas_cli.inference.flow import Moves, keypoint_moves
 from vipnas_cli.inference.joining import joined, mixed
 from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
-from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.realign import realign
-from vipnas_cli.spec import Plan
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.outliers import JointPaths
@@ -68,6 +68,16 @@ class _LastFrame:
     time_s: float
     rested: int = 0
     next_key: KeyReason | None = None
+
+
+@dataclass(frozen=True)
+class _Recalled:
+    """Heatmaps (R, K, h, w) of the frame before as the crops of now see them, each keypoint carried on by its move, of
+    the people at `rows` (R,)."""
+
+    rows: Ids
+    heatmaps: Heatmaps
+    moves: Moves
 
 
 @dataclass
@@ -148,8 +158,8 @@ class Propagator:
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         poses = view.poses[keep]
         if last is not None and last.position and reason == "cycle":
-            rows, previous = self._recalled(poses, people.ids, last)
-            poses = joined(poses, previous, rows, self.options.key_memory) if len(rows) else poses
+            recalled = self._recalled(poses, people.ids, last)
+            poses = joined(poses, recalled.heatmaps, recalled.rows, self.options.key_memory) if recalled else poses
             people = replace(people, points_frame=poses.points_frame)
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=True)
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
@@ -162,19 +172,18 @@ class Propagator:
         self._last = _LastFrame(0, people, poses, reference, small, look, time_s, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
-    def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> tuple[Ids, Heatmaps]:
-        """The rows of people, with ids (P,), who were there before, and their last heatmaps as the crops of now see
-        them, each keypoint carried on as it moved since."""
+    def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> _Recalled | None:
+        """What is known of those people, with ids (P,), who were there before; None of nobody."""
         place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
         places = np.array([place_of.get(identity, NOBODY) for identity in ids.tolist()], np.int64)
         rows = np.flatnonzero(places != NOBODY)
         if not self.options.fusion or not len(rows):
-            return rows[:0], last.poses.heatmaps[:0]
+            return None
         before, people = last.poses[places[rows]], last.people[places[rows]]
         views, transforms = [now.views[row] for row in rows], [now.transforms[row] for row in rows]
         pairs = zip(before.views, views, people.points_frame, people.scores, strict=True)
-        moves = np.stack([keypoint_moves(*pair) for pair in pairs])
-        return rows, realign(before.heatmaps, before.transforms, transforms, moves)
+        moves = Moves.of([keypoint_moves(*pair) for pair in pairs])
+        return _Recalled(rows, realign(before.heatmaps, before.transforms, transforms, moves.frame), moves)
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
@@ -237,19 +246,14 @@ class Propagator:
         if not len(boxes):
             return no_poses(self.estimator, position), last.people
         crops = Crops.of(image, crop_transforms(boxes, plan.arch.height, plan.arch.width))
-        rows, recalled = self._recalled(crops, last.people.ids, last)
-        previous = None
+        recalled, previous = self._recalled(crops, last.people.ids, last), None
         if plan.fusion.operation != "none":
-            previous = recalled if len(rows) else self._unseen(plan, len(boxes))
+            previous = recalled.heatmaps if recalled else empty_heatmaps(self.estimator, position, len(boxes))
         poses = estimate_poses(self.estimator, position, crops, previous)
-        if len(rows):
-            poses = mixed(poses, recalled, rows, self.options.memory_share(time_s - last.time_s))
+        if recalled:
+            shares = self.options.memory_shares(recalled.moves, time_s - last.time_s)
+            poses = mixed(poses, recalled.heatmaps, recalled.rows, shares)
         return poses, People(last.people.ids, boxes.astype(np.float32), poses.points_frame, poses.scores)
-
-    def _unseen(self, plan: Plan, people: int) -> Heatmaps:
-        """Heatmaps (P, K, h, w) of a frame before in which nothing was seen."""
-        codec = HeatmapCodec(plan.arch.height, plan.arch.width)
-        return np.zeros((people, len(self.estimator.skeleton.keypoints), codec.rows, codec.columns), np.float32)
 
     def _carried_boxes(self, last: _LastFrame, time_s: float) -> Boxes:
         """Boxes (P, 4) for the next frame."""
