@@ -111,6 +111,7 @@ class PoseTracker:
         )
         workload = self.workload and replace(self.workload, options=options, detects=boxes is None)
         self.choice = found = choose(weights, budget, RuntimeOptions(self.threads, self.provider), workload)
+        options = replace(options, shortest_cycle=found.shortest_cycle)
         self.tracker = open_tracker(found.pipeline, found.bundle.detector, found.runtime, options, boxes)
 
     def __call__(self, frame: Image, time_s: float) -> People:

@@ -92,3 +92,12 @@ def test_a_detector_at_its_own_size_is_itself_and_costs_more_at_a_larger_one(bun
     assert bundle.detector is not None
     assert bundle.detector.at(bundle.detector.letterbox.side) == bundle.detector
     assert bundle.detector.at(2 * bundle.detector.letterbox.side).macs == 4 * bundle.detector.macs
+
+
+@pytest.mark.parametrize("budget", [0.05e9, 0.1e9, 0.12e9, 0.2e9, 1e9])
+def test_the_shortest_cycle_is_the_shortest_that_the_budget_pays(bundle: Bundle, budget: float) -> None:
+    for pipeline in bundle.pipelines:
+        costs = [network.macs for network in pipeline.networks]
+        length = pipeline.shortest_cycle(budget)
+        assert length == len(costs) or sum(costs[:length]) / length <= budget
+        assert all(sum(costs[:shorter]) / shorter > budget for shorter in range(1, length))

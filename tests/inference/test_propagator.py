@@ -138,6 +138,21 @@ def test_a_follower_is_believed_as_far_as_memory_of_who_stands_still_leaves_room
     assert moved == pytest.approx((1 - found.options.memory) * cell, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("rate", "shortest", "keys"),
+    [(30, 1, [0, 4, 8]), (24, 1, [0, 4, 8]), (15, 1, [0, 2, 4, 6, 8]), (20, 1, [0, 3, 6]), (10, 3, [0, 3, 6])]
+    + [(10, 0, [0, 4, 8]), (10, 4, [0, 4, 8]), (5, 1, list(range(9)))],
+)
+def test_cycles_of_slow_video_are_shorter_but_not_than_the_budget_allows(
+    rate: int, shortest: int, keys: list[int]
+) -> None:
+    found = propagator(4, {index: box((0, 0)) for index in range(9)}, early=True)
+    found.options = replace(found.options, shortest_cycle=shortest)
+    # Times as a container in milliseconds has them.
+    steps = [found.step(painted((0, 0)), index, round(index / rate, 3)) for index in range(9)]
+    assert [index for index, step in enumerate(steps) if step.reason == "cycle"] == keys
+
+
 def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
     found = propagator(8, {0: box((0, 0))}, early=True)
     found.step(painted((0, 0)), 0, 0.0)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,13 @@ class Pipeline:
     def macs_per_person_frame(self) -> float:
         """Mean cost per person and frame over one cycle."""
         return sum(network.macs for network in self.networks) / len(self.networks)
+
+    def shortest_cycle(self, macs: float) -> int:
+        """After how many frames a key frame may follow another so that a person costs at most so many multiply-
+        accumulates per frame; the whole cycle, if that alone costs more."""
+        spent = accumulate(network.macs for network in self.networks)
+        lengths = (length for length, total in enumerate(spent, 1) if total <= macs * length)
+        return next(lengths, len(self.networks))
 
     @property
     def selection(self) -> float:

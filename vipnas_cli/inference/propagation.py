@@ -27,6 +27,8 @@ class PropagationOptions:
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
     gives boxes means them). A found box never needs more than `new_score`, nor do followers of it.
+    `shortest_cycle`: in slow video a cycle ends after so many frames already, where another follower would carry on
+    what was seen more than `follow_s` seconds ago; 0: never.
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key
     frame. `same_person_oks`: poses closer than this are one person. `steady_sides`: left and right of a person are kept
     as most key frames saw them, and joints that leave their path for a moment are put back (`steady_joints`), see
@@ -51,6 +53,8 @@ class PropagationOptions:
     lost_score: float = 0.3
     new_score: float = 0.45
     new_evidence: float = 0.0
+    shortest_cycle: int = 0
+    follow_s: float = 0.125
     falling_factor: float = 0.6
     same_person_oks: float = 0.8
     early_keys: bool = True

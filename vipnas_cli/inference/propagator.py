@@ -66,6 +66,7 @@ class _LastFrame:
     thumbnail: Thumbnail
     look: _Look
     time_s: float
+    key_s: float
     rested: int = 0
     next_key: KeyReason | None = None
 
@@ -106,7 +107,7 @@ class Propagator:
     def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
         small = thumbnail(image) if small is None else small
-        reason = self._reason(small, image.shape[:2])
+        reason = self._reason(small, image.shape[:2], time_s)
         if reason is None:
             found = self._follow(image, time_s, small)
         else:
@@ -115,7 +116,7 @@ class Propagator:
             return found
         return replace(found, people=found.people[found.people.ids == self.options.identity])
 
-    def _reason(self, small: Thumbnail, size: tuple[int, ...]) -> KeyReason | None:
+    def _reason(self, small: Thumbnail, size: tuple[int, ...], time_s: float) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
         last, changes = self._last, self.options.changes
         if last is None or (last.position + 1) % len(self.estimator.schedule) == 0:
@@ -126,8 +127,16 @@ class Propagator:
             return "cut"
         if last.next_key:
             return last.next_key
+        if self._is_long(last, time_s):
+            return "cycle"
         border = moves_at_border(last.thumbnail, small, last.people.boxes_frame, (size[0], size[1]), changes)
         return "border" if border else None
+
+    def _is_long(self, last: _LastFrame, time_s: float) -> bool:
+        """Whether a cycle ends here though it has followers left, as they would come long after its key frame."""
+        least = self.options.shortest_cycle
+        # Half a millisecond for times that were rounded in the container.
+        return 0 < least <= last.position + 1 and time_s - last.key_s > self.options.follow_s + 5e-4
 
     def _key(self, image: Image, frame_index: int, time_s: float, small: Thumbnail, reason: KeyReason) -> Step:
         """Finds people anew; those whom the source missed but whose pose was good stay."""
@@ -169,7 +178,7 @@ class Propagator:
         else:
             look, rested = last.look, last.rested + 1
         poses = replace(poses, heatmaps=heatmaps)
-        self._last = _LastFrame(0, people, poses, reference, small, look, time_s, rested)
+        self._last = _LastFrame(0, people, poses, reference, small, look, time_s, time_s, rested)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> _Recalled | None:
@@ -223,7 +232,7 @@ class Propagator:
         poses, people = poses[keep], people[keep]
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=False)
         self.tracker.observe(people, time_s)
-        looks = (last.key_people, small, last.look, time_s, last.rested + 1)
+        looks = (last.key_people, small, last.look, time_s, last.key_s, last.rested + 1)
         self._last = _LastFrame(position, people, replace(poses, heatmaps=heatmaps), *looks, next_key)
         return Step(people, position, None, len(scores))
 

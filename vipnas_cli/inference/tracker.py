@@ -47,7 +47,8 @@ class TrackerOptions:
     `person`: whom to follow alone, or the id to tell of alone; `region`: where people are followed, None: everywhere.
     `detector_size`: longer side in pixels of the picture that the detector sees, None for its own. `detect_every_s`:
     see PropagationOptions; it holds for detectors. `verify`: whether a verifier sees the detector's boxes, None: if one
-    comes with the detector. `early_keys` and `fusion` are switched off for ablations only.
+    comes with the detector. `shortest_cycle`: see PropagationOptions, 0: as long as the pipeline's. `early_keys` and
+    `fusion` are switched off for ablations only.
     """
 
     max_people: int = 20
@@ -56,6 +57,7 @@ class TrackerOptions:
     detector_size: int | None = None
     detect_every_s: float = DETECT_EVERY_S
     verify: bool | None = None
+    shortest_cycle: int = 0
     early_keys: bool = True
     fusion: bool = True
 
@@ -157,6 +159,7 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
         focus=options.person if isinstance(options.person, Focus) else Focus(),
         region=options.region,
         identity=options.person if isinstance(options.person, int) else None,
+        shortest_cycle=options.shortest_cycle,
         early_keys=options.early_keys,
         fusion=options.fusion,
     )

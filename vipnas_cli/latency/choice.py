@@ -54,7 +54,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Choice:
-    """A pipeline of a bundle and how it is run; `figure` belongs to budgets in ms and fps."""
+    """A pipeline of a bundle and how it is run; `figure` belongs to budgets in ms and fps, `shortest_cycle` to those in
+    FLOPs: that long are cycles at least, so that key frames of slow video stay within the budget; 0: as they come."""
 
     bundle: Bundle
     pipeline: Pipeline
@@ -62,6 +63,7 @@ class Choice:
     threads_from: ThreadsFrom
     figure: Figure | None = None
     note: str = ""
+    shortest_cycle: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the summary's JSON document."""
@@ -127,10 +129,11 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
     bundle = with_detector(open_bundle(weights or bundled_weights()))
     pictures = workload is not None and workload.pictures
     if budget.unit == "macs":
-        return _chosen(bundle, bundle.within(budget.value), runtime, measurements, pictures)
+        found = _chosen(bundle, bundle.within(budget.value), runtime, measurements, pictures)
+        return replace(found, shortest_cycle=found.pipeline.shortest_cycle(budget.value))
     figures = _figures(bundle, budget, runtime, measurements, workload)
-    found = {name: figure.value for name, figure in figures.items()}
-    pipeline = best_measured(bundle.pipelines, found, budget)
+    values = {name: figure.value for name, figure in figures.items()}
+    pipeline = best_measured(bundle.pipelines, values, budget)
     return replace(_chosen(bundle, pipeline, runtime, measurements, pictures), figure=figures[pipeline.name])
 
 
