@@ -140,8 +140,16 @@ def test_a_follower_is_believed_as_far_as_memory_of_who_stands_still_leaves_room
 
 @pytest.mark.parametrize(
     ("rate", "shortest", "keys"),
-    [(30, 1, [0, 4, 8]), (24, 1, [0, 4, 8]), (15, 1, [0, 2, 4, 6, 8]), (20, 1, [0, 3, 6]), (10, 3, [0, 3, 6])]
-    + [(10, 0, [0, 4, 8]), (10, 4, [0, 4, 8]), (5, 1, list(range(9)))],
+    [
+        (30, 1, [0, 4, 8]),
+        (24, 1, [0, 4, 8]),
+        (20, 1, [0, 3, 6]),
+        (15, 1, [0, 2, 4, 6, 8]),
+        (10, 3, [0, 3, 6]),
+        (10, 4, [0, 4, 8]),
+        (10, 0, [0, 4, 8]),
+        (5, 1, list(range(9))),
+    ],
 )
 def test_cycles_of_slow_video_are_shorter_but_not_than_the_budget_allows(
     rate: int, shortest: int, keys: list[int]

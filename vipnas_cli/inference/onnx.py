@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -38,6 +38,8 @@ from vipnas_cli.inference.onnx_file import has_external_data
 from vipnas_cli.inference.threads import MOST_THREADS, usable_cores
 from vipnas_cli.pose import COCO17, Skeleton
 from vipnas_cli.spec import Plan, Schedule
+
+Found = TypeVar("Found")
 
 FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipnas export`")
 # Crop pixels that each thread of the CPU works on at once: with more, what a layer leaves for the next one does not
@@ -256,6 +258,13 @@ def runs_of(crops: int, most: int, side_by_side: int) -> list[slice]:
     return [slice(*edges) for edges in pairwise(crops * run // count for run in range(count + 1))]
 
 
+def side_by_side(workers: Executor, run: Callable[[slice], Found], parts: Sequence[slice]) -> list[Found]:
+    """What each part gives, in their order: the first in this thread, whose caches know the network, others in
+    workers."""
+    others = [workers.submit(run, part) for part in parts[1:]]
+    return [run(parts[0]), *(job.result() for job in others)]
+
+
 def _crops_at_once(network: NetworkFile, pixels: int) -> int:
     """How many crops of so many pixels in all a network computes at once."""
     return max(1, pixels // (network.plan.arch.height * network.plan.arch.width))
@@ -272,7 +281,7 @@ class OnnxEstimator:
         self._of_one = _Sessions(pipeline, options)
         self.provider = self._of_one.provider
         self._side_by_side = options.resolved_side_by_side if self.provider == CPU else 1
-        self._workers = ThreadPoolExecutor(self._side_by_side, "networks")
+        self._workers = ThreadPoolExecutor(max(1, self._side_by_side - 1), "networks")
         # Loaded when two people are there, unless those of one will do.
         self._of_many = self._of_one if options.resolved_threads == 1 or self._side_by_side == 1 else None
         self._load_many = partial(_Sessions, pipeline, replace(options, threads=1))
@@ -292,7 +301,7 @@ class OnnxEstimator:
         else:
             self._of_many = self._of_many or self._load_many()
             parts = self._of_many.parts(place, len(crops), self._side_by_side)
-            found = list(self._workers.map(partial(self._of_many.run, place, inputs), parts))
+            found = side_by_side(self._workers, partial(self._of_many.run, place, inputs), parts)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
@@ -325,14 +334,14 @@ class OnnxVerifier:
         self._session = open_session(file.read(), str(file.path), options)
         pixels = PIXELS_AT_ONCE * options.resolved_threads if on_cpu else sys.maxsize
         self._most = max(1, pixels // (self.height * self.width))
-        self._workers = ThreadPoolExecutor(self._side_by_side, "verifier")
+        self._workers = ThreadPoolExecutor(max(1, self._side_by_side - 1), "verifier")
 
     def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
         parts = runs_of(len(crops), self._most, self._side_by_side)
-        found = list(self._workers.map(partial(self._run, crops), parts) if len(parts) > 1 else [self._run(crops)])
+        found = side_by_side(self._workers, partial(self._run, crops), parts)
         scores, places = (np.concatenate(rows) if len(rows) > 1 else rows[0] for rows in zip(*found, strict=True))
         return scores, places
 
-    def _run(self, crops: NDArray[np.uint8], rows: slice = slice(None)) -> list[NDArray[np.float32]]:
+    def _run(self, crops: NDArray[np.uint8], rows: slice) -> list[NDArray[np.float32]]:
         return run_session(self._session, ["scores", "places"], {"images": crops[rows]})

@@ -96,8 +96,8 @@ class DetectorSource:
     """A detector on pictures whose longer side has `side` pixels; by default those that it was trained on.
 
     A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
-    In a crowd it sees no duplicates of someone who is surely there, and people who are followed and whom the detector
-    alone would believe only to place their boxes. `verified` counts the boxes that it has seen, which are at most
+    It sees people who are followed, and whom the detector alone would believe, only to place their boxes, and in a
+    crowd no duplicates of someone who is surely there. `verified` counts the boxes that it has seen, which are at most
     `most_candidates` in a picture, `crops_verified` how many crops it took.
     """
 
@@ -130,7 +130,7 @@ class DetectorSource:
             needed = ~_duplicates(boxes, followed, self.overlap)
             boxes, scores = boxes[needed], scores[needed]
             believed = scores >= max(self.detector.threshold, self.threshold)
-            known = crowded & believed & (iou(boxes, followed).max(1) > self.overlap)
+            known = believed & (iou(boxes, followed).max(1) > self.overlap)
         return self._verified(self.verifier, image, (boxes, scores), known, crowded)
 
     def _detected(self, image: Image) -> tuple[Boxes, Scores]:

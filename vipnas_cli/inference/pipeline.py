@@ -20,9 +20,11 @@ from vipnas_cli.pose import People
 from vipnas_cli.results.sink import ResultSink
 from vipnas_cli.tracking.smoothing import Smoother
 
-# Frames that wait between two stages; enough to even out, few enough to keep memory flat. Decoding hands over as many
-# at once, because threads that take turns with every frame drive each other's data out of the cache.
+# Frames that wait to be written; enough to even out, few enough to keep memory flat.
 WAITING = 4
+# Frames that are decoded at once, because threads that take turns with every frame drive each other's data out of the
+# cache. With as many as a cycle has, decoding would always take a core away when the key network wants all of them.
+AHEAD = 2
 # Whoever is away for so many seconds at the end is lost, unless the last box was so near the edge (a share of the
 # picture).
 LOST_S, EDGE = 0.5, 0.02
@@ -123,7 +125,7 @@ def process(
     outputs: Outputs,
     on_frame: Callable[[RunStatistics], None],
     stop: Callable[[], None] | None = None,
-    ahead: int = WAITING,
+    ahead: int = AHEAD,
 ) -> RunStatistics:
     """Runs all frames through the propagator into the outputs and says what was done.
 

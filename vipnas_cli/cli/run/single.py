@@ -10,7 +10,7 @@ from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import make_folders
 from vipnas_cli.cli.run.sinks import finish_pages, open_outputs
 from vipnas_cli.cli.run.summary import Made, RunReport, details, typed_words
-from vipnas_cli.inference.pipeline import WAITING, Outputs, RunStatistics, process
+from vipnas_cli.inference.pipeline import AHEAD, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
 from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.overlay import OverlaySink
@@ -27,7 +27,7 @@ def run_input(run: RunOptions, options: RunOptions, console: Messages, label: st
             console.detail(line)
         make_folders(run, options)
         # What is decoded ahead of a live stream is late already.
-        ahead = 1 if isinstance(reader, LiveReader) else WAITING
+        ahead = 1 if isinstance(reader, LiveReader) else AHEAD
         statistics = RunStatistics()
         try:
             with ExitStack() as stack:
