@@ -2,7 +2,7 @@
 
     vipnas import tinypose.onnx --name tinypose --detector rtmdet.onnx -o mine.vipnas
     python examples/peer_loop.py CLIP... --detector rtmdet.onnx --pose tinypose.onnx \
-        [--weights mine.vipnas] [--pipeline tinypose-cycle4] [--repeats 3] [--threads 1]
+        [--weights mine.vipnas] [--pipeline tinypose-cycle4] [--repeats 3] [--threads 1] [--own-threads 0]
 
 The plain loop decodes with OpenCV, looks for people on every frame, or on every tenth with boxes around the last pose
 in between, runs the pose network on each person, and writes a CSV. With `--weights mine.vipnas` vipnas runs the same
@@ -11,6 +11,9 @@ two networks; without, its own. Neither network comes with this project. They ar
 * a detector: 1×3×S×S float32, BGR, letterboxed to the top left with 114, mean and standard deviation of RTMDet, to
   boxes (1, N, 5) of x0, y0, x1, y1, score, overlaps already removed;
 * a pose network: P×3×H×W float32, RGB, mean and standard deviation of ImageNet, to heatmaps (P, K, H/4, W/4).
+
+On few cores the plain loop is fastest with one thread for each network, which is its default here; vipnas takes the
+threads that `vipnas run` takes, and computes the people of a frame at the same time.
 
 All loops run in this process, in turns; loading networks and a first round are not counted. The time on the processor
 is given beside that of the clock, because the former is right also on a machine that others use. Ratios are to the
