@@ -2,7 +2,8 @@
 
     vipnas import tinypose.onnx --name tinypose --detector rtmdet.onnx -o mine.vipnas
     python examples/peer_loop.py CLIP... --detector rtmdet.onnx --pose tinypose.onnx \
-        [--weights mine.vipnas] [--pipeline tinypose-cycle4] [--repeats 3] [--threads 1] [--own-threads 0]
+        [--weights mine.vipnas] [--pipeline tinypose-cycle4] [--budget 0.2GFLOPs] \
+        [--repeats 3] [--threads 1] [--own-threads 0]
 
 The plain loop decodes with OpenCV, looks for people on every frame, or on every tenth with boxes around the last pose
 in between, runs the pose network on each person, and writes a CSV. With `--weights mine.vipnas` vipnas runs the same
@@ -44,11 +45,12 @@ from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bun
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
-from vipnas_cli.inference.tracker import open_tracker
+from vipnas_cli.inference.tracker import TrackerOptions, open_tracker
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.table import CsvSink
+from vipnas_cli.spec import Budget
 
 BGR_MEAN, BGR_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 RGB_MEAN, RGB_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -180,9 +182,11 @@ class VipnasLoop:
     propagator: Propagator
 
     @staticmethod
-    def of(bundle: Bundle, pipeline: Pipeline, threads: int) -> VipnasLoop:
-        """A loop with its networks loaded."""
-        return VipnasLoop(bundle, pipeline, open_tracker(pipeline, bundle.detector, RuntimeOptions(threads)).propagator)
+    def of(bundle: Bundle, pipeline: Pipeline, threads: int, budget: Budget | None) -> VipnasLoop:
+        """A loop with its networks loaded; cycles of slow video are as short as the budget in FLOPs allows."""
+        options = TrackerOptions(shortest_cycle=pipeline.shortest_cycle(budget.value) if budget else 0)
+        tracker = open_tracker(pipeline, bundle.detector, RuntimeOptions(threads), options)
+        return VipnasLoop(bundle, pipeline, tracker.propagator)
 
     def __call__(self, clip: Path, table: Path) -> tuple[int, int]:
         """Runs a clip, writes the CSV, returns the numbers of frames and of crops."""
@@ -244,6 +248,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pose", type=Path, required=True, help="your pose network in ONNX")
     parser.add_argument("--weights", type=Path, help="pipelines to compare, instead of the bundled ones")
     parser.add_argument("--pipeline", action="append", help="only this pipeline of them; may be given several times")
+    parser.add_argument("--budget", type=Budget.parse, help="in FLOPs: what it leaves shortens cycles of slow video")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="threads of each network of the plain loop")
     parser.add_argument("--own-threads", type=int, default=0, help="those of vipnas, 0: as `vipnas run` takes them")
@@ -263,13 +268,14 @@ def main() -> None:
     bundle = with_detector(open_bundle(options.weights or bundled_weights()))
     for pipeline in bundle.by_cost:
         if not options.pipeline or pipeline.name in options.pipeline:
-            loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.own_threads)
+            loops[pipeline.name] = VipnasLoop.of(bundle, pipeline, options.own_threads, options.budget)
     machine = this_machine()
     facts = {
         "cpu": machine.cpu,
         "cores": machine.cores,
         "threads": options.threads,
         "own_threads": options.own_threads,
+        "budget": options.budget,
         "os": platform.platform(),
         "provider": "cpu",
         "vipnas": __version__,

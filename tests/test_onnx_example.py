@@ -63,7 +63,7 @@ def test_it_needs_nothing_else() -> None:
     assert imported - set(sys.stdlib_module_names) == {"cv2", "numpy", "onnxruntime"}
 
 
-@pytest.mark.parametrize("pipeline", ["pyramid-256-cycle2", "pyramid-224-cycle4-light"])
+@pytest.mark.parametrize("pipeline", ["pyramid-256-cycle4", "pyramid-224-cycle4-light"])
 def test_its_poses_are_those_of_run(
     example: ModuleType, folder: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +82,7 @@ def test_its_poses_are_those_of_run(
 
 
 def test_the_program_writes_the_same_table(folder: Path) -> None:
-    outputs = [sys.executable, str(PROGRAM), str(bundled_weights()), "pyramid-256-cycle2"]
+    outputs = [sys.executable, str(PROGRAM), str(bundled_weights()), "pyramid-256-cycle4"]
     subprocess.run([*outputs, "clip.mp4", "boxes.csv", "-o", "poses.csv"], cwd=folder, check=True, timeout=60)
     rows = (folder / "poses.csv").read_text().splitlines()
     assert rows[0] == "frame,keypoint,x,y,score"
