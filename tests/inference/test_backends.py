@@ -1,5 +1,6 @@
 """Torch and ONNX Runtime give the same heatmaps, and a batch equals its parts."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_people_are_computed_side_by_side_as_far_as_cores_or_threads_go(monkeypa
     found = [(each.resolved_threads, each.resolved_side_by_side) for each in options]
     # With two cores a second thread for one network only disturbs decoding.
     assert found == [(1, 2), (1, 1), (4, 4), (1, 2)]
+
+
+def test_the_second_person_needs_no_file(bundle: Bundle, tmp_path: Path) -> None:
+    copied = open_bundle(Path(shutil.copytree(bundle.folder, tmp_path / "copy")))
+    onnx = OnnxEstimator(copied.pipelines[0], RuntimeOptions(2))
+    shutil.rmtree(copied.folder)
+    assert len(onnx.estimate(0, crops(2), None)) == 2
 
 
 def test_a_follower_listens_to_the_previous_heatmaps(bundle: Bundle) -> None:

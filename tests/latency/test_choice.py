@@ -42,6 +42,8 @@ def test_an_option_wins_then_the_memory_then_the_default(bundle: Bundle) -> None
     remember_all(bundle)
     found = choose(None, MACS, OPEN)
     assert (found.runtime.threads, found.threads_from) == (3, "bench")
+    # Bench measures one person; with more of them all cores are for everyone still.
+    assert found.runtime.resolved_side_by_side == OPEN.resolved_side_by_side
     found = choose(None, MACS, ONE)
     assert (found.runtime.threads, found.threads_from) == (1, "option")
 
@@ -87,6 +89,13 @@ def test_frames_per_second_count_reading_and_writing_the_video(bundle: Bundle) -
         choose(None, Budget(1e6, "fps"), OPEN, Workload(CLIP, None, pictures=False))
     with pytest.raises(BudgetError, match="video"):
         choose(None, Budget(60, "fps"), OPEN)
+
+
+def test_only_a_budget_in_flops_says_what_is_left_for_key_frames(bundle: Bundle) -> None:
+    remember_all(bundle)
+    found = choose(None, Budget(0.2e9, "macs"), OPEN)
+    assert found.shortest_cycle == found.pipeline.shortest_cycle(0.2e9) > 0
+    assert choose(None, Budget(2.5, "ms"), OPEN).shortest_cycle == 0
 
 
 def test_a_damaged_memory_is_left_aside_with_a_note(bundle: Bundle) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -213,18 +213,20 @@ def run_session(
 
 
 class _Sessions:
-    """The networks of a pipeline; a network that serves several positions is loaded once."""
+    """The networks of a cycle, `files` what each is; a network that serves several positions is loaded once."""
 
-    def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
+    def __init__(
+        self, networks: Sequence[NetworkFile], files: Mapping[NetworkFile, bytes], options: RuntimeOptions
+    ) -> None:
         pixels = PIXELS_AT_ONCE * options.resolved_threads if _provider(options.provider) == CPU else sys.maxsize
-        most = {network: _crops_at_once(network, pixels) for network in pipeline.networks}
+        most = {network: _crops_at_once(network, pixels) for network in networks}
         loaded = {
-            network: open_session(network.read(), str(network.path), options, alone=count == 1)
+            network: open_session(files[network], str(network.path), options, alone=count == 1)
             for network, count in most.items()
         }
-        self._sessions = [loaded[network] for network in pipeline.networks]
+        self._sessions = [loaded[network] for network in networks]
         # A network of others may take one crop at a time only.
-        self._most = [1 if loaded[n].get_inputs()[0].shape[0] == 1 else most[n] for n in pipeline.networks]
+        self._most = [1 if loaded[n].get_inputs()[0].shape[0] == 1 else most[n] for n in networks]
         # What is not asked for, such as points that the graph decodes, is not computed; to find out what that is takes
         # time with each run.
         only_asked = ort.RunOptions()
@@ -278,13 +280,15 @@ class OnnxEstimator:
 
     def __init__(self, pipeline: Pipeline, options: RuntimeOptions) -> None:
         self.schedule: Schedule = pipeline.schedule
-        self._of_one = _Sessions(pipeline, options)
+        # Read once, as files may be gone when the second person comes.
+        files = {network: network.read() for network in set(pipeline.networks)}
+        self._of_one = _Sessions(pipeline.networks, files, options)
         self.provider = self._of_one.provider
         self._side_by_side = options.resolved_side_by_side if self.provider == CPU else 1
         self._workers = ThreadPoolExecutor(max(1, self._side_by_side - 1), "networks")
-        # Loaded when two people are there, unless those of one will do.
-        self._of_many = self._of_one if options.resolved_threads == 1 or self._side_by_side == 1 else None
-        self._load_many = partial(_Sessions, pipeline, replace(options, threads=1))
+        self._of_many: Callable[[], _Sessions] = lambda: self._of_one
+        if options.resolved_threads > 1 and self._side_by_side > 1:
+            self._of_many = cache(partial(_Sessions, pipeline.networks, files, replace(options, threads=1)))
 
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
         """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
@@ -299,9 +303,9 @@ class OnnxEstimator:
         if len(crops) < 2 or self._side_by_side == 1:
             found = [self._of_one.run(place, inputs, part) for part in self._of_one.parts(place, len(crops), 1)]
         else:
-            self._of_many = self._of_many or self._load_many()
-            parts = self._of_many.parts(place, len(crops), self._side_by_side)
-            found = side_by_side(self._workers, partial(self._of_many.run, place, inputs), parts)
+            sessions = self._of_many()
+            parts = sessions.parts(place, len(crops), self._side_by_side)
+            found = side_by_side(self._workers, partial(sessions.run, place, inputs), parts)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
