@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime as ort
 
 STRIDE = 4  # crop pixels per heatmap cell
-PADDING = 1.25  # how much larger the crop is than the box
+PADDING = 1.25  # how much larger the crop is than the box, where the manifest does not say
 TRUSTED = 0.3  # keypoints below this score do not move the box
 FEWEST = 4  # with fewer trusted keypoints the box stays
 MEMORY, NEAR = 0.8, 0.1  # how far a key frame believes the frame before, and what is too far from it to be told by it
@@ -55,10 +55,10 @@ class Crop:
     width: int
 
     @staticmethod
-    def around(box: np.ndarray, height: int, width: int) -> Crop:
-        """The crop around a box x0, y0, x1, y1: grown to the shape of the crop, then by PADDING."""
+    def around(box: np.ndarray, height: int, width: int, padding: float) -> Crop:
+        """The crop around a box x0, y0, x1, y1: grown to the shape of the crop, then by the padding."""
         box = box.astype(np.float64)
-        scale = min(height / (box[3] - box[1]), width / (box[2] - box[0])) / PADDING
+        scale = min(height / (box[3] - box[1]), width / (box[2] - box[0])) / padding
         middle = (box[:2] + box[2:] - 1) / 2  # edges of a box lie half a pixel outside the centres
         return Crop(scale, (np.array([width, height]) - 1) / 2 - scale * middle, height, width)
 
@@ -231,6 +231,8 @@ class Cycle:
             name: ort.InferenceSession(file, providers=["CPUExecutionProvider"]) for name, file in files.items()
         }
         self.sessions = [sessions[name] for name in names]
+        plans = [manifest["networks"][name]["plan"] for name in names]
+        self.paddings = [plan["arch"].get("padding") or PADDING for plan in plans]
         self.key: Pose | None = None
         self.last: Pose | None = None
         self.position = 0
@@ -238,11 +240,11 @@ class Cycle:
 
     def pose(self, frame: np.ndarray, box: np.ndarray | None) -> Pose:
         """The pose in the next RGB frame; `box` x0, y0, x1, y1 is needed on the first frame of a cycle."""
-        session, position = self.sessions[self.position], self.position
+        session, padding, position = self.sessions[self.position], self.paddings[self.position], self.position
         self.position = (position + 1) % len(self.sessions)
         box = box if position == 0 else carried(self.key, self.last)
         inputs = {each.name: each.shape for each in session.get_inputs()}
-        crop = Crop.around(box, *inputs["images"][1:3])
+        crop = Crop.around(box, *inputs["images"][1:3], padding)
         pixels = crop.pixels(frame)
         given, view, last = {"images": pixels[None]}, View.of(crop, pixels), self.last
         if last is not None:
@@ -252,7 +254,7 @@ class Cycle:
             given["previous_heatmaps"] = previous[None]
         heatmaps = session.run(["heatmaps"], given)[0][0]
         points, scores = decoded(heatmaps)
-        if len(self.sessions) > 1 and last is not None:
+        if last is not None:
             ways = np.linalg.norm(moves, axis=1) * crop.scale / crop.height
             shares = np.where(seen, MOST_MEMORY * np.exp(-ways / MEMORY_WAY), self.blind)[:, None, None]
             mixed = (1 - shares) * heatmaps + shares * previous

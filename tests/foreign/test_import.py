@@ -16,6 +16,7 @@ from onnx import TensorProto, compose, helper, numpy_helper  # noqa: E402
 
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import SpecError, WeightsError  # noqa: E402
+from vipnas_cli.foreign import conventions  # noqa: E402
 from vipnas_cli.foreign.around import BYTES, IMAGENET  # noqa: E402
 from vipnas_cli.foreign.conventions import Given, understand  # noqa: E402
 from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
@@ -163,6 +164,20 @@ def test_what_is_given_is_not_tried(own: Any) -> None:
     assert found.conventions.grid == "corner"
 
 
+def test_the_padding_is_that_in_which_keypoints_are_placed_best(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dressed(own)
+    signature, wanted = read_signature(model, "stranger"), 1.15
+
+    def found(*given: Any) -> float:
+        """Highest for people of the size in which they fill the crop, less the padding."""
+        return 1 - abs(float(given[3].sizes.max()) / HEIGHT - 1 / wanted)
+
+    monkeypatch.setattr(conventions, "_found", found)
+    assert understand(model, signature, "net", Given("bgr", IMAGENET, "centre")).conventions.padding == wanted
+    stated = understand(model, signature, "net", Given("bgr", IMAGENET, "centre", 1.3))
+    assert stated.conventions.padding == 1.3
+
+
 def test_simcc_gives_the_same_places(own: Any) -> None:
     model = as_simcc(own)
     signature = read_signature(model, "simcc")
@@ -277,6 +292,13 @@ def test_what_is_no_pose_network_is_told_with_what_was_found(own: Any) -> None:
         understand(shuffled, read_signature(shuffled, "file"), "file")
 
 
+def without_padding(schedule: Schedule) -> Any:
+    """The only plan as bundles told it before crops differed."""
+    plan = schedule.to_json()["plans"][0]
+    del plan["arch"]["padding"]
+    return plan
+
+
 def test_imported_specs_travel_and_can_only_be_key_frames() -> None:
     spec = ImportedSpec("net", 256, 192, 300_000_000, 1_300_000, "0" * 64)
     schedule = Schedule((Plan(spec),))
@@ -286,7 +308,9 @@ def test_imported_specs_travel_and_can_only_be_key_frames() -> None:
         Plan(spec, FusionSpec("add", 1))
     with pytest.raises(SpecError, match="not built or varied"):
         _ = Plan(spec).built
-    for field, value in (("height", 30), ("name", "../x"), ("sha256", "1"), ("macs", -1), ("macs", 10**30)):
+    assert Schedule.from_json({"plans": [without_padding(schedule)]}) == schedule
+    wrong = (("height", 30), ("name", "../x"), ("sha256", "1"), ("macs", -1), ("macs", 10**30), ("padding", 0.9))
+    for field, value in (*wrong, ("padding", float("nan")), ("padding", True)):
         with pytest.raises(SpecError, match=field):
             replace(spec, **{field: value})
 

@@ -18,7 +18,7 @@ from vipnas_cli.inference.crops import (
 )
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
-from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
+from vipnas_cli.spec import FAST_BASE, FusionSpec, ImportedSpec, Plan
 
 KEY, FOLLOWER = Plan(FAST_BASE), Plan(FAST_BASE, FusionSpec("cat", 2))
 BOXES = np.array([[20, 10, 100, 150], [130, 30, 200, 170]], np.float32)
@@ -79,9 +79,7 @@ def test_nobody_is_no_call(estimator: PaintedEstimator, picture: np.ndarray) -> 
 def test_heatmaps_are_carried_to_networks_that_fuse_them_only(estimator: PaintedEstimator, picture: np.ndarray) -> None:
     poses = key_poses(estimator, picture, BOXES)
     assert carried_heatmaps(KEY, poses.transforms, poses.heatmaps, poses.transforms) is None
-    same = carried_heatmaps(
-        FOLLOWER, poses.transforms, poses.heatmaps, crop_transforms(BOXES, FAST_BASE.height, FAST_BASE.width)
-    )
+    same = carried_heatmaps(FOLLOWER, poses.transforms, poses.heatmaps, crop_transforms(BOXES, Plan(FAST_BASE)))
     assert same is not None
     np.testing.assert_array_equal(same, poses.heatmaps)
     assert carried_heatmaps(FOLLOWER, (), poses.heatmaps[:0], ()) is None
@@ -122,3 +120,12 @@ def test_crops_touch_where_they_share_a_part_of_the_frame() -> None:
         crops = [CropTransform(np.array([[1.0, 0, 0], [0, 1, 0]]), 64, 48), CropTransform(there, 128, 96)]
         assert any_touch(crops) == touches
         assert any_touch(crops[::-1]) == touches
+
+
+@pytest.mark.parametrize("padding", [1.0, 1.1, None])
+def test_an_imported_network_sees_as_much_around_a_person_as_it_needs(padding: float | None) -> None:
+    imported = ImportedSpec("net", FAST_BASE.height, FAST_BASE.width, 1, 1, "0" * 64, padding)
+    (own, *_), (its, *_) = (crop_transforms(BOXES, Plan(arch)) for arch in (FAST_BASE, imported))
+    assert its.scale / own.scale == pytest.approx(1.25 / (padding or 1.25))
+    middle = its.to_frame(np.array([(its.width - 1) / 2, (its.height - 1) / 2]))
+    np.testing.assert_allclose(own.to_crop(middle), [(own.width - 1) / 2, (own.height - 1) / 2], atol=1e-3)

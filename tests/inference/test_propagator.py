@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,9 +63,11 @@ def test_followers_keep_the_person_without_a_detector() -> None:
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
 
 
-def test_a_cycle_of_one_equals_independent_frames() -> None:
+def test_a_cycle_of_one_that_remembers_nothing_equals_independent_frames() -> None:
     boxes = {index: box(offset) for index, offset in enumerate(WALK)}
-    together = run(propagator(1, boxes), WALK)
+    found = propagator(1, boxes)
+    found.options = replace(found.options, key_memory=0)
+    together = run(found, WALK)
     for index, offset in enumerate(WALK):
         alone = propagator(1, {0: box(offset)}).step(painted(offset), 0, 0.0)
         np.testing.assert_array_equal(alone.people.points_frame, together[index].people.points_frame)
@@ -95,7 +98,26 @@ def test_a_person_whom_the_detector_misses_stays_and_moves_on() -> None:
         np.testing.assert_allclose(step.people.points_frame[0], POINTS + np.array(offset), atol=1.0)
 
 
-@pytest.mark.parametrize("cycle", [2, 8])
+@pytest.mark.parametrize("cycle", [1, 2])
+def test_of_two_peaks_a_key_frame_takes_the_one_where_the_joint_was(cycle: int) -> None:
+    found = propagator(cycle, {index: box((0, 0)) for index in range(3)})
+    found.options = replace(found.options, steady_joints=False, steady_sides=False)
+    picture = painted((0, 0))
+    before = [found.step(picture, index, index / 30) for index in range(2 * cycle - 1)][-1]
+    heatmaps = found.estimator.estimate
+    left, right = 1, 2
+
+    def either(*given: Any) -> np.ndarray:
+        """Either hand for both, a little rather the other one."""
+        maps = heatmaps(*given)
+        return 0.5 * maps + 0.55 * maps[:, [0, right, left, 3, 4]]
+
+    found.estimator.estimate = either  # type: ignore[method-assign]
+    after = found.step(picture, 2 * cycle - 1, (2 * cycle - 1) / 30)
+    np.testing.assert_allclose(after.people.points_frame, before.people.points_frame, atol=0.5)
+
+
+@pytest.mark.parametrize("cycle", [1, 2, 8])
 def test_what_is_remembered_moves_as_the_person_does_now_not_as_before(cycle: int) -> None:
     starts = [(0.0, 0.0)] * 5 + [(12.0, -6.0)] * 2 + [(24.0, -12.0)]
     found = propagator(cycle, {index: box(offset) for index, offset in enumerate(starts)})

@@ -22,7 +22,7 @@ def checkpoint_beside(options: ImportOptions) -> Path:
 
 def read_authors(file: Path, options: ImportOptions, console: Console) -> ImportedPreset:
     """Imports a checkpoint; UsageError for options on how it is read, which is known."""
-    stated = {"--size": options.size, "--grid": options.grid}
+    stated = {"--size": options.size, "--grid": options.grid, "--padding": options.padding}
     stated |= {} if options.detector else {"--colour": options.colour, "--mean": options.mean, "--std": options.std}
     for name, value in stated.items():
         if value is not None:

@@ -70,7 +70,8 @@ def _network(file: Path, options: ImportOptions, console: Console) -> Imported |
 
 def _given(options: ImportOptions) -> Given:
     colour, grid = options.colour, options.grid
-    return Given(colour.value if colour else None, _normalisation(options), grid.value if grid else None)
+    normalisation, padding = _normalisation(options), options.padding
+    return Given(colour.value if colour else None, normalisation, grid.value if grid else None, padding)
 
 
 def _normalisation(options: ImportOptions) -> Normalisation | None:
@@ -113,8 +114,8 @@ def _print_network(imported: Imported, printer: Console) -> None:
     )
     nearest = f" (the next best reading: {found.others[0].found:.0%})" if found.others else ""
     printer.print(
-        f"read as {how.colour}, normalised {how.normalisation.name}, cells at the {grid}, heatmaps × {how.gain:.3g}: "
-        f"finds {found.found:.0%} of the keypoints of synthetic people{nearest}\n"
+        f"read as {how.colour}, normalised {how.normalisation.name}, cells at the {grid}, heatmaps × {how.gain:.3g}, "
+        f"crops {how.padding:g} × the box: finds {found.found:.0%} of the keypoints of synthetic people{nearest}\n"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli.errors import UsageError
+from vipnas_cli.spec.imported import LEAST_PADDING, MOST_PADDING
 
 READING = "How the file is read (found out by trials where not stated)"
 DETECTOR = "Person detector"
@@ -164,6 +165,16 @@ class ImportOptions:
             rich_help_panel=READING,
         ),
     ] = None
+    padding: Annotated[
+        float | None,
+        typer.Option(
+            min=LEAST_PADDING,
+            max=MOST_PADDING,
+            help="How much larger than the person's box the crop is, such as 1.25.",
+            show_default=False,
+            rich_help_panel=READING,
+        ),
+    ] = None
     known: Annotated[
         bool,
         typer.Option(
@@ -190,7 +201,7 @@ class ImportOptions:
             raise UsageError("there is nothing to import", "name a pose network, or a detector with --detector")
         if self.into is not None and (self.file is not None or self.out is not None):
             raise UsageError("--into is for a detector alone", "leave it out, or the pose network and --out")
-        pose = {"--grid": self.grid, "--size": self.size}
+        pose = {"--grid": self.grid, "--size": self.size, "--padding": self.padding}
         finding = {
             "--into": self.into,
             "--detector-size": self.detector_size,

@@ -153,7 +153,7 @@ class ClipScorer:
 
 def inputs_of(clips: ClipSet, position: int, plan: Plan, boxes_frame: Boxes, before: Seen | None) -> Inputs:
     """The crops of boxes (C, 4) at a position, and for a fusion the heatmaps of the position before, re-aligned."""
-    transforms, people = crop_transforms(boxes_frame, plan.arch.height, plan.arch.width), clips.frames(position)
+    transforms, people = crop_transforms(boxes_frame, plan), clips.frames(position)
     crops = [t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)]
     previous = None
     if before is not None:

@@ -1,7 +1,8 @@
 """Finds out what a file does not say by trying the usual ways on synthetic people, and confirms it by a score.
 
-Channel order and normalisation are those with which the network sees people best. Where its cells lie is told without
-labels: a picture and its mirror image must give mirrored places. Shapes: P people, K keypoints, H, W crop pixels.
+Channel order, normalisation and the crop's size around a person are those with which the network sees people best.
+Where its cells lie is told without labels: a picture and its mirror image must give mirrored places.
+Shapes: P people, K keypoints, H, W crop pixels.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from vipnas_cli.foreign.pose_graph import Conventions, Grid, Signature, wrapped
 from vipnas_cli.foreign.signature import open_foreign
 from vipnas_cli.metrics.pck import pck
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
+from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.synthetic import render_still
 
 Images = NDArray[np.uint8]
 Points = NDArray[np.float32]
 PEOPLE = 24
+# A few per cent of a crop's size show in the mean over fine thresholds of many.
+MANY_PEOPLE, FINE = 48, (0.1, 0.05, 0.025)
+PADDINGS = (1.1, 1.15, 1.2, 1.25, 1.3)
 PICTURE_SIDE = 480
 # A network that finds fewer of the keypoints of synthetic people than this was not understood.
 LEAST_FOUND = 0.4
@@ -61,6 +66,7 @@ class Given:
     colour: Colour | None = None
     normalisation: Normalisation | None = None
     grid: Grid | None = None
+    padding: float | None = None
 
 
 NOTHING_GIVEN = Given()
@@ -78,12 +84,12 @@ class _People:
 
 def understand(model: Any, signature: Signature, name: str, given: Given = NOTHING_GIVEN) -> Understood:
     """How a network is to be read; WeightsError if it finds no people in any of the usual ways."""
-    people = _people(signature)
+    people = _people(signature, PEOPLE, given.padding or PADDING)
     colours: Iterable[Colour] = (given.colour,) if given.colour else ("rgb", "bgr")
     norms = (given.normalisation,) if given.normalisation else NORMALISATIONS
     trials = []
     for colour, normalisation in product(colours, norms):
-        conventions = Conventions(colour, normalisation, given.grid or "centre")
+        conventions = Conventions(colour, normalisation, given.grid or "centre", padding=given.padding or PADDING)
         trials.append(Trial(conventions, _found(model, signature, conventions, people)))
     trials.sort(key=lambda trial: -trial.found)
     best = trials[0]
@@ -96,15 +102,18 @@ def understand(model: Any, signature: Signature, name: str, given: Given = NOTHI
     if given.grid is None:
         conventions = replace(conventions, grid=_grid(model, signature, conventions, people))
     conventions = replace(conventions, gain=_gain(model, signature, conventions, people))
+    if given.padding is None:
+        conventions = replace(conventions, padding=_padding(model, signature, conventions))
+        people = _people(signature, PEOPLE, conventions.padding)
     return Understood(conventions, _found(model, signature, conventions, people), tuple(trials[1:]))
 
 
-def _people(signature: Signature) -> _People:
+def _people(signature: Signature, number: int, padding: float) -> _People:
     generator = np.random.default_rng(17)
     crops, points, visible, sizes = [], [], [], []
-    for _ in range(PEOPLE):
+    for _ in range(number):
         still = render_still(generator, PICTURE_SIDE, PICTURE_SIDE)
-        transform = CropTransform.from_box(still.boxes_frame[0], signature.height, signature.width)
+        transform = CropTransform.from_box(still.boxes_frame[0], signature.height, signature.width, padding)
         crops.append(transform.warp(still.image))
         points.append(transform.to_crop(still.points_frame[0]))
         visible.append(still.visibility[0] == 2)
@@ -122,12 +131,23 @@ def _poses(model: Any, signature: Signature, conventions: Conventions, crops: Im
     return points, heatmaps.max((2, 3))
 
 
-def _found(model: Any, signature: Signature, conventions: Conventions, people: _People) -> float:
+def _found(
+    model: Any, signature: Signature, conventions: Conventions, people: _People, within: tuple[float, ...] = (0.1,)
+) -> float:
+    """The share of keypoints that are found, the mean over distances `within` in box sizes."""
     points, _ = _poses(model, signature, conventions, people.crops)
     if not np.isfinite(points).all():
         return 0.0
-    (share,) = pck(people.points, points, people.visible, people.sizes, (0.1,))
-    return float(share) / 100
+    return float(np.mean(pck(people.points, points, people.visible, people.sizes, within))) / 100
+
+
+def _padding(model: Any, signature: Signature, conventions: Conventions) -> float:
+    """How much larger than a box the crop is in which the network places keypoints best."""
+    found = {}
+    for padding in PADDINGS:
+        people = _people(signature, MANY_PEOPLE, padding)
+        found[padding] = _found(model, signature, conventions, people, FINE)
+    return max(PADDINGS, key=lambda padding: found[padding])
 
 
 def _grid(model: Any, signature: Signature, conventions: Conventions, people: _People) -> Grid:

@@ -85,7 +85,8 @@ def import_network(
     side = (signature.height, signature.width)
     crop = np.zeros((1, *side, 3) if signature.channels_last else (1, 3, *side))
     cost = graph_cost(model, {signature.input: crop.astype(helper.tensor_dtype_to_np_dtype(signature.dtype))})
-    spec = ImportedSpec(origin.name, *side, cost.macs, cost.parameters, hashlib.sha256(data).hexdigest())
+    digest, padding = hashlib.sha256(data).hexdigest(), understood.conventions.padding
+    spec = ImportedSpec(origin.name, *side, cost.macs, cost.parameters, digest, padding)
     facts = _facts(spec, signature, understood, origin)
     graph = wrapped(model, signature, understood.conventions)
     for key, value in to_metadata(facts).items():

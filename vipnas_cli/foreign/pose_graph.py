@@ -19,6 +19,7 @@ from vipnas_cli.arrays import Reals
 from vipnas_cli.foreign.around import IMAGENET, PREFIX, Colour, Nodes, Normalisation, operator_set
 from vipnas_cli.inference.metadata import PEOPLE
 from vipnas_cli.pose import COCO17, HeatmapCodec
+from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.pose.resampling import cubic_kernel
 
 Matrix = NDArray[np.float32]
@@ -51,7 +52,8 @@ class Signature:
 
 @dataclass(frozen=True)
 class Conventions:
-    """What a file does not say: channel order, normalisation, where cells lie, and the height of a sure peak.
+    """What a file does not say: channel order, normalisation, where cells lie, the height of a sure peak, and how much
+    larger than a person's box the crop is.
 
     `grid` tells at which crop pixel cell c of n has its centre, s being pixels per cell: `corner` at s c, `centre` at
     s c + (s - 1) / 2, `edges` at c (size - 1) / (n - 1). Heatmaps are multiplied by `gain`.
@@ -61,6 +63,7 @@ class Conventions:
     normalisation: Normalisation = IMAGENET
     grid: Grid = "corner"
     gain: float = 1.0
+    padding: float = PADDING
 
     def to_json(self) -> dict[str, Any]:
         """The conventions as a file keeps them."""
@@ -69,6 +72,7 @@ class Conventions:
             "normalisation": {"mean": self.normalisation.mean, "std": self.normalisation.std},
             "grid": self.grid,
             "gain": self.gain,
+            "padding": self.padding,
         }
 
 

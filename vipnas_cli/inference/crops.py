@@ -15,9 +15,10 @@ from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import View
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
+from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.pose.people import chooses_all
 from vipnas_cli.pose.realign import realign
-from vipnas_cli.spec import Plan
+from vipnas_cli.spec import ImportedSpec, Plan
 
 # With fewer trusted joints than this a box stays where it is.
 FEWEST_JOINTS = 4
@@ -45,9 +46,12 @@ class CropPoses:
         return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows], views)
 
 
-def crop_transforms(boxes: Boxes, height: int, width: int) -> tuple[CropTransform, ...]:
-    """The crops of boxes (P, 4) for a network of that input size."""
-    return tuple(CropTransform.from_box(box, height, width) for box in boxes)
+def crop_transforms(boxes: Boxes, plan: Plan) -> tuple[CropTransform, ...]:
+    """The crops of boxes (P, 4) as the network of a plan sees them."""
+    arch, padding = plan.arch, PADDING
+    if isinstance(arch, ImportedSpec) and arch.padding is not None:
+        padding = arch.padding
+    return tuple(CropTransform.from_box(box, arch.height, arch.width, padding) for box in boxes)
 
 
 def any_touch(transforms: Sequence[CropTransform]) -> bool:
@@ -116,10 +120,9 @@ def no_poses(estimator: PoseEstimator, position: int) -> CropPoses:
 
 def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:
     """The poses that the key network sees in boxes (P, 4) of an RGB picture (H, W, 3)."""
-    arch = estimator.schedule.plan(0).arch
     if not len(boxes):
         return no_poses(estimator, 0)
-    crops = Crops.of(image, crop_transforms(boxes, arch.height, arch.width))
+    crops = Crops.of(image, crop_transforms(boxes, estimator.schedule.plan(0)))
     return estimate_poses(estimator, 0, crops, codec=codec)
 
 

@@ -166,7 +166,7 @@ class Propagator:
         ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
         people = People(ids, people.boxes_frame, people.points_frame, people.scores)
         poses = view.poses[keep]
-        if last is not None and last.position and reason == "cycle":
+        if last is not None and reason == "cycle":
             recalled = self._recalled(poses, people.ids, last)
             poses = joined(poses, recalled.heatmaps, recalled.rows, self.options.key_memory) if recalled else poses
             people = replace(people, points_frame=poses.points_frame)
@@ -254,7 +254,7 @@ class Propagator:
         boxes, plan = self._carried_boxes(last, time_s), self.estimator.schedule.plan(position)
         if not len(boxes):
             return no_poses(self.estimator, position), last.people
-        crops = Crops.of(image, crop_transforms(boxes, plan.arch.height, plan.arch.width))
+        crops = Crops.of(image, crop_transforms(boxes, plan))
         recalled, previous = self._recalled(crops, last.people.ids, last), None
         if plan.fusion.operation != "none":
             previous = recalled.heatmaps if recalled else empty_heatmaps(self.estimator, position, len(boxes))

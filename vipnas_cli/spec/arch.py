@@ -183,7 +183,7 @@ def read_fields(owner: str, data: object, kind: type) -> JsonObject:
     for name in data:
         if name not in known:
             raise SpecError(f"{owner}: unknown field {name!r:.60}; known are {', '.join(known)}")
-    optional = {"refine"}
+    optional = {"refine", "padding"}
     for name in known:
         if name not in data and name not in optional:
             raise SpecError(f"{owner}: field {name!r:.60} is missing")

@@ -10,11 +10,15 @@ from vipnas_cli.spec.arch import LARGEST, JsonObject, key_of, read_fields
 
 # Far above what any network of one crop costs.
 MOST_MACS = 10**13
+LEAST_PADDING, MOST_PADDING = 1.0, 2.0
 
 
 @dataclass(frozen=True)
 class ImportedSpec:
-    """A pose network that was imported: its name, the crop in pixels, multiply-accumulates, and its file's SHA-256."""
+    """A pose network that was imported: its name, the crop in pixels, multiply-accumulates, and its file's SHA-256.
+
+    `padding`: how much larger than a person's box its crop is, None where nothing is known of that.
+    """
 
     name: str
     height: int
@@ -22,6 +26,7 @@ class ImportedSpec:
     macs: int
     parameters: int
     sha256: str
+    padding: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]{1,80}", self.name):
@@ -38,6 +43,10 @@ class ImportedSpec:
                 raise SpecError(f"imported network: {number} must be a whole number, not {value!r:.60}")
         if not isinstance(self.sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise SpecError("imported network: sha256 must be 64 hexadecimal digits")
+        if self.padding is not None and not _is_padding(self.padding):
+            raise SpecError(
+                f"imported network: padding must be {LEAST_PADDING:g} to {MOST_PADDING:g}, not {self.padding!r:.60}"
+            )
 
     @property
     def family(self) -> str:
@@ -57,3 +66,9 @@ class ImportedSpec:
     def key(self) -> str:
         """A short name that equal specs share in every process."""
         return key_of(self.to_json())
+
+
+def _is_padding(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return LEAST_PADDING <= value <= MOST_PADDING
