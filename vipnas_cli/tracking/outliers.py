@@ -421,13 +421,17 @@ def _next_peaks(
     reach: Floats,
     off: Flags,
 ) -> tuple[Floats, NDArray[np.float32]]:
-    """Points (P, K, 2) and scores (P, K) with the peaks near places (P, K, 2) for the joints that are `off`."""
+    """Points (P, K, 2) and scores (P, K) with the peaks near places (P, K, 2) for the joints that are `off`.
+
+    All crops are of one size.
+    """
     points, scores = finite(people.points_frame), people.scores.copy()
-    for person in np.flatnonzero(off.any(1)).tolist():
-        transform, joints = transforms[person], off[person]
-        codec = HeatmapCodec(transform.height, transform.width)
-        found, scores[person, joints] = codec.decode_near(
-            heatmaps[person, joints], transform.to_crop(places[person, joints]), transform.scale * reach[person, joints]
-        )
-        points[person, joints] = transform.to_frame(found)
+    each = [(transforms[person], off[person]) for person in range(len(off))]
+    near = np.concatenate([t.to_crop(places[row, joints]) for row, (t, joints) in enumerate(each)])
+    within = np.concatenate([t.scale * reach[row, joints] for row, (t, joints) in enumerate(each)])
+    codec = HeatmapCodec(transforms[0].height, transforms[0].width)
+    found, scores[off] = codec.decode_near(heatmaps[off], near, within)
+    ends = np.cumsum(off.sum(1))[:-1]
+    for row, ((transform, joints), part) in enumerate(zip(each, np.split(found, ends), strict=True)):
+        points[row, joints] = transform.to_frame(part)
     return points, scores
