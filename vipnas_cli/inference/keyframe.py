@@ -11,7 +11,7 @@ import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Ids, Scores
 from vipnas_cli.inference.crops import CropPoses, FramePoses, any_touch
-from vipnas_cli.inference.people import DistinctPeople, PeopleSource, shared_bodies
+from vipnas_cli.inference.people import DistinctPeople, PeopleSource, evidence_of, shared_bodies
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import People, Skeleton
 from vipnas_cli.pose.boxes import areas_of, iou
@@ -187,7 +187,7 @@ class KeyFrames:
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
         # What is good enough for somebody new is so for a found box of somebody known.
         needed = np.where(asked.followed == NOBODY, np.minimum(needed, self.options.new_score), needed)
-        proven = seen_before | (scores * asked.confidence >= self.options.new_evidence)
+        proven = seen_before | (evidence_of(asked.confidence, scores) >= self.options.new_evidence)
         return np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
 
     def _distinct(self, poses: People, left: Ids) -> Ids:

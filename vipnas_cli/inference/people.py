@@ -230,6 +230,21 @@ class DistinctPeople:
         return boxes[order], scores[order]
 
 
+@dataclass(frozen=True)
+class Newcomers:
+    """Prove: the people of a detector with the evidence that a key frame asks of somebody new."""
+
+    people: DistinctPeople
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
+        """Boxes with the evidence for each, best first; see PeopleSource."""
+        poses = FramePoses(self.people.estimator, image)
+        boxes, confidence = self.people.find(poses, frame_index)
+        evidence = evidence_of(confidence, poses.at(boxes).scores.mean(1))
+        order = np.argsort(-evidence, kind="stable")
+        return boxes[order], evidence[order]
+
+
 class GivenBoxesSource:
     """Boxes that another program found, by frame index; frames without an entry have nobody."""
 
@@ -252,6 +267,11 @@ class WholeFrameSource:
         """A single box around the whole frame; see PeopleSource."""
         height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
+
+
+def evidence_of(confidence: Scores, pose_scores: Scores) -> Scores:
+    """How surely somebody new is in each box (N,): what is believed of the box times the mean keypoint score there."""
+    return np.asarray(confidence * pose_scores, np.float32)
 
 
 def verify_boxes(

@@ -225,7 +225,8 @@ class PeopleOptions:
         typer.Option(
             min=0,
             max=1,
-            help="Score from which a detection counts for precision and recall. Default: the detector's own.",
+            help="Score from which a detection counts for precision and recall. Default: what `run` asks of newcomers, "
+            "or, with --no-distinct, the detector's own.",
             rich_help_panel="Scores",
         ),
     ] = None

@@ -23,8 +23,8 @@ from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
 from vipnas_cli.inference.onnx import RuntimeOptions
-from vipnas_cli.inference.people import CellDetector, PeopleSource, Verifier
-from vipnas_cli.inference.tracker import detector_source, people_source
+from vipnas_cli.inference.people import CellDetector, Newcomers, PeopleSource, Verifier
+from vipnas_cli.inference.tracker import DETECTED_EVIDENCE, detector_source, people_source
 from vipnas_cli.latency.model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.pose.letterbox import Letterbox
 
@@ -43,7 +43,7 @@ def people_job(options: EvalOptions, people: PeopleOptions) -> None:
     printer = result_console()
     detector = _detector(options, people)
     # What `run` would show is told at the threshold.
-    own = detector_source(detector).threshold
+    own = DETECTED_EVIDENCE if people.distinct else detector_source(detector).threshold
     rules = PeopleRules(own if people.threshold is None else people.threshold, people.shortest)
     source = _source(detector, options, people)
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ def _detector(options: EvalOptions, people: PeopleOptions) -> CellDetector:
 
 def _source(detector: CellDetector, options: EvalOptions, people: PeopleOptions) -> PeopleSource:
     if people.distinct:
-        return people_source(detector, _poses(options).estimator, people.size, ranked=True)
+        return Newcomers(people_source(detector, _poses(options).estimator, people.size, ranked=True))
     return detector_source(detector, people.size, ranked=True)
 
 
