@@ -49,7 +49,7 @@ class OutlierOptions:
     gate: float = 1.6
     evidence: float = 0.7
     follower: float = 0.6
-    hold_s: float = 0.03
+    hold_s: float = 0.06
     coast_s: float = 0.5
     least_score: float = 0.05
     sure: float = 0.3
