@@ -50,7 +50,7 @@ COMMANDS = {
     """,
     "import": """
         [FILE] --detector --into --detector-size --letterbox --person-class --threshold --out/-o --name --source=
-        --licence=not stated --overwrite --size --colour --mean --std --grid --list --json
+        --licence=not stated --overwrite --size --colour --mean --std --grid --padding --list --json
     """,
     "bench": """
         --pipeline --threads --provider=auto --seconds=1.0 --weights --clip --csv --overwrite --json
