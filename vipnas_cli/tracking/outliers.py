@@ -34,7 +34,8 @@ class OutlierOptions:
     noise: error of a sure joint, in its spread by OKS; speed, acceleration: how fast a path may change unforeseen;
     gate: by how many standard deviations of path and joint together a joint may lie off;
     evidence: sum of the scores, those of followers times `follower`, at which another place is believed, and
-    hold_s: how long it has to be seen there at least; coast_s: a path without any joint on it is believed so long;
+    hold_s: how long it has to be seen there at least, follower_hold_s: where it is a follower that sees it;
+    coast_s: a path without any joint on it is believed so long;
     least_score: a peak of the heatmap on the path below it is none; sure: a score from which a joint tells about the
     body; certain, alone: scores from which a key network is believed against followers, the second if there is no peak
     on the path; flank: what is nearer to a peak of a key network, in σ of a heatmap, is the same peak;
@@ -49,7 +50,8 @@ class OutlierOptions:
     gate: float = 1.6
     evidence: float = 0.7
     follower: float = 0.6
-    hold_s: float = 0.06
+    hold_s: float = 0.03
+    follower_hold_s: float = 0.06
     coast_s: float = 0.5
     least_score: float = 0.05
     sure: float = 0.3
@@ -151,7 +153,8 @@ class JointPaths:
             wander = self.options.rival_speed * seen.sizes * gaps
             reach = self.options.gate * np.sqrt(2 * (seen.noise + wander**2))
             weights = seen.weights * (1.0 if key else self.options.follower)
-            ahead, turned = self._turned(ahead, fresh, off, reach, weights)
+            hold_s = self.options.hold_s if key else self.options.follower_hold_s
+            ahead, turned = self._turned(ahead, fresh, off, reach, weights, hold_s)
             turned &= ~others
             off &= ~turned
         elif ahead.evidence.any():
@@ -297,16 +300,19 @@ class JointPaths:
             speed_variance=speed_variance,
         ), gaps
 
-    def _turned(self, ahead: _Paths, seen: _Paths, off: Flags, reach: Floats, weights: Floats) -> tuple[_Paths, Flags]:
+    def _turned(
+        self, ahead: _Paths, seen: _Paths, off: Flags, reach: Floats, weights: Floats, hold_s: float
+    ) -> tuple[_Paths, Flags]:
         """The paths with their rivals, and the joints (P, K) of those `off` that are believed where they are seen.
 
         seen: paths that begin there; reach (P, K): how far a rival may have moved since the frame before.
+        One is believed after hold_s.
         """
         same = _lengths(seen.places - ahead.rivals) < reach
         evidence = np.where(off, np.where(same, ahead.evidence, 0.0) + weights, 0.0)
         since_s = np.where(off & same, ahead.since_s, seen.since_s)
         rivals = np.where(off[..., None], seen.places, np.nan)
-        stayed = (evidence >= self.options.evidence) & (seen.agreed_s - since_s >= self.options.hold_s)
+        stayed = (evidence >= self.options.evidence) & (seen.agreed_s - since_s >= hold_s)
         turned = off & (stayed | (seen.agreed_s - ahead.agreed_s > self.options.coast_s))
         return replace(ahead, rivals=rivals, since_s=since_s, evidence=evidence), turned
 
