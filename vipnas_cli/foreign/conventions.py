@@ -7,7 +7,7 @@ Shapes: P people, K keypoints, H, W crop pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -22,7 +22,7 @@ from vipnas_cli.foreign.signature import open_foreign
 from vipnas_cli.metrics.pck import pck
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
 from vipnas_cli.pose.geometry import PADDING
-from vipnas_cli.synthetic import render_still
+from vipnas_cli.synthetic import SyntheticFrame, render_still
 
 Images = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -84,7 +84,8 @@ class _People:
 
 def understand(model: Any, signature: Signature, name: str, given: Given = NOTHING_GIVEN) -> Understood:
     """How a network is to be read; WeightsError if it finds no people in any of the usual ways."""
-    people = _people(signature, PEOPLE, given.padding or PADDING)
+    stills = _stills()
+    people = _people(stills[:PEOPLE], signature, given.padding or PADDING)
     colours: Iterable[Colour] = (given.colour,) if given.colour else ("rgb", "bgr")
     norms = (given.normalisation,) if given.normalisation else NORMALISATIONS
     trials = []
@@ -103,16 +104,20 @@ def understand(model: Any, signature: Signature, name: str, given: Given = NOTHI
         conventions = replace(conventions, grid=_grid(model, signature, conventions, people))
     conventions = replace(conventions, gain=_gain(model, signature, conventions, people))
     if given.padding is None:
-        conventions = replace(conventions, padding=_padding(model, signature, conventions))
-        people = _people(signature, PEOPLE, conventions.padding)
+        conventions = replace(conventions, padding=_padding(model, signature, conventions, stills))
+        people = _people(stills[:PEOPLE], signature, conventions.padding)
     return Understood(conventions, _found(model, signature, conventions, people), tuple(trials[1:]))
 
 
-def _people(signature: Signature, number: int, padding: float) -> _People:
+def _stills() -> list[SyntheticFrame]:
     generator = np.random.default_rng(17)
+    return [render_still(generator, PICTURE_SIDE, PICTURE_SIDE) for _ in range(MANY_PEOPLE)]
+
+
+def _people(stills: Sequence[SyntheticFrame], signature: Signature, padding: float) -> _People:
+    """The crops of the first person of each still, `padding` times as large as the box."""
     crops, points, visible, sizes = [], [], [], []
-    for _ in range(number):
-        still = render_still(generator, PICTURE_SIDE, PICTURE_SIDE)
+    for still in stills:
         transform = CropTransform.from_box(still.boxes_frame[0], signature.height, signature.width, padding)
         crops.append(transform.warp(still.image))
         points.append(transform.to_crop(still.points_frame[0]))
@@ -141,11 +146,11 @@ def _found(
     return float(np.mean(pck(people.points, points, people.visible, people.sizes, within))) / 100
 
 
-def _padding(model: Any, signature: Signature, conventions: Conventions) -> float:
+def _padding(model: Any, signature: Signature, conventions: Conventions, stills: Sequence[SyntheticFrame]) -> float:
     """How much larger than a box the crop is in which the network places keypoints best."""
     found = {}
     for padding in PADDINGS:
-        people = _people(signature, MANY_PEOPLE, padding)
+        people = _people(stills, signature, padding)
         found[padding] = _found(model, signature, conventions, people, FINE)
     return max(PADDINGS, key=lambda padding: found[padding])
 
