@@ -174,3 +174,13 @@ def test_between_goes_through_the_frame() -> None:
         matrix = between(source, target)
         expected = target.to_crop(source.to_frame(points).astype(np.float64))
         assert points @ matrix[:, :2].T + matrix[:, 2] == pytest.approx(expected, abs=2e-2)
+
+
+@pytest.mark.parametrize("factor", [3, 4, 5, 6, 8, 12])
+def test_large_people_are_seen_as_the_means_of_whole_squares_of_pixels(factor: int) -> None:
+    image = np.random.default_rng(factor).integers(0, 256, (64 * factor, 48 * factor, 3), np.uint8)
+    box = np.array([0.0, 0, 48 * factor, 64 * factor])
+    shown = CropTransform.from_box(box, 64, 48, padding=1.0).warp(image)
+    means = image.reshape(64, factor, 48, factor, 3).mean((1, 3))
+    # One rounding for each halving on the way.
+    assert np.abs(shown - means).max() <= 1.5

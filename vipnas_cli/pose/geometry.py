@@ -118,10 +118,21 @@ class CropTransform:
 
 def _averaged(image: NDArray[np.uint8], size: tuple[int, int], factor: int) -> NDArray[np.uint8]:
     """The image averaged down to a size (width, height), as good as by a whole factor."""
-    if factor in QUICK_BLURS and (size[0] * factor, size[1] * factor) == image.shape[1::-1]:
+    if (size[0] * factor, size[1] * factor) != image.shape[1::-1]:
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    while factor % 2 == 0:
+        image, factor = half_as_large(image), factor // 2
+    if factor in QUICK_BLURS:
         # The same numbers as below, in half of the time.
         means = cv2.blur(image, (factor, factor), anchor=(0, 0))
         return np.asarray(cv2.resize(means, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def half_as_large(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) of even sides averaged over squares of two pixels, which OpenCV does many times faster than
+    over any others."""
+    size = (image.shape[1] // 2, image.shape[0] // 2)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from vipnas_cli.arrays import Boxes, Image, Scores
 from vipnas_cli.errors import UsageError
+from vipnas_cli.pose.geometry import half_as_large
 
 # Where a frame lies in a picture of another shape: at the top left, in the middle, or stretched over all of it.
 Fit = Literal["corner", "centre", "stretch"]
@@ -87,5 +88,13 @@ class Letterbox:
 
 def _resized(image: Image, height: int, width: int) -> Image:
     shrinks = height * width < image.shape[0] * image.shape[1]
+    while _can_be_halved(image, 2 * height, 2 * width):
+        image = half_as_large(image)
     found = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(found, np.uint8)
+
+
+def _can_be_halved(image: Image, height: int, width: int) -> bool:
+    """Whether the sides are even and those at least."""
+    rows, columns = int(image.shape[0]), int(image.shape[1])
+    return rows % 2 == columns % 2 == 0 and rows >= height and columns >= width
