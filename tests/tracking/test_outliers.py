@@ -7,7 +7,8 @@ import pytest
 
 from vipnas_cli.errors import UsageError
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People, Skeleton
-from vipnas_cli.tracking.outliers import JointPaths, OutlierOptions
+from vipnas_cli.tracking.outliers import JointPaths
+from vipnas_cli.tracking.paths import OutlierOptions
 
 DOTS = Skeleton("dots", ("nose", "left_hand", "right_hand", "left_foot", "right_foot"), ((0, 1),), (0.05,) * 5)
 POINTS = np.array([[50, 30], [30, 60], [70, 60], [40, 110], [60, 110]], np.float32)
