@@ -68,7 +68,8 @@ class PoseTracker:
     `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
     None: as it comes; the bundled detector comes with a verifier, imported ones without).
     `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
-    coreml. `workload`: the video that a budget in frames per second is measured on.
+    coreml. `workload`: the video that a budget in frames per second is measured on, and its frame rate, as slow video
+    is better off without followers.
 
     Errors: UsageError for a setting that cannot be used, BudgetError for a budget that nothing meets, WeightsError,
     and DataError for a file of boxes.
@@ -165,7 +166,9 @@ def track(
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
     with read_video(video, start_s, end_s, stride) as frames:
-        tracker = PoseTracker(budget, workload=Workload(origin_of(video), start_s, pictures=False), **settings)
+        rate = float(frames.info.average_rate)
+        workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate)
+        tracker = PoseTracker(budget, workload=workload, **settings)
         for frame in frames:
             yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s))
 

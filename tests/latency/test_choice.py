@@ -141,3 +141,32 @@ def test_whole_runs_are_remembered_for_the_detector_as_it_comes_and_measured_for
 
 def test_the_default_budget_takes_a_pipeline_that_propagates() -> None:
     assert len(choose(None, Budget.parse(DEFAULT_BUDGET), OPEN).pipeline.networks) > 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "slow"), [(None, False), (0.0, False), (30.0, False), (7.5, False), (6.5, True), (1.0, True)]
+)
+def test_slow_video_has_the_best_key_network_that_the_budget_pays_on_every_frame(
+    bundle: Bundle, rate: float | None, slow: bool
+) -> None:
+    video = Workload(CLIP, None, pictures=False, frame_rate=rate)
+    for budget in (0.1e9, 0.2e9, 0.3e9, 0.5e9):
+        found, usual = (choose(None, Budget(budget, "macs"), OPEN, workload) for workload in (video, None))
+        affordable = [p for p in bundle.pipelines if p.networks[0].macs <= budget]
+        assert found.every_frame == (slow and bool(affordable))
+        if not found.every_frame:
+            assert found == usual
+            continue
+        assert found.shortest_cycle == 1
+        assert found.pipeline.networks[0].macs <= budget
+        best = max(affordable, key=lambda pipeline: pipeline.selection_key)
+        assert found.pipeline.selection_key == best.selection_key
+
+
+def test_more_budget_is_never_a_worse_key_network_for_slow_video(bundle: Bundle) -> None:
+    budgets = sorted({p.networks[0].macs for p in bundle.pipelines})
+    found = [bundle.alone_within(budget) for budget in budgets]
+    scores = [pipeline.selection_key for pipeline in found if pipeline is not None]
+    assert len(scores) == len(budgets)
+    assert scores == sorted(scores)
+    assert bundle.alone_within(budgets[0] - 1) is None

@@ -144,6 +144,11 @@ class Pipeline:
         return self.scores.get(SELECTION, 0.0)
 
     @property
+    def selection_key(self) -> float:
+        """The same score of its key network alone; 0 without one."""
+        return self.scores.get(SELECTION_KEY, 0.0)
+
+    @property
     def selection_error(self) -> float:
         """The standard error of that score: within it the cheaper pipeline is taken; 0 without one."""
         return self.scores.get(SELECTION_ERROR, 0.0)
@@ -174,6 +179,16 @@ class Bundle:
             if self.detector.verifier is not None:
                 files.add(self.detector.verifier.path)
         return sum(path.stat().st_size for path in files if path.is_file())
+
+    def alone_within(self, macs: float) -> Pipeline | None:
+        """The pipeline with the best key network of those whose key network costs at most `macs`, with the fewest
+        followers behind it; None where none does. It is the best where every frame is a key frame."""
+        return best_within(
+            sorted(self.pipelines, key=lambda pipeline: len(pipeline.networks)),
+            macs,
+            lambda pipeline: pipeline.networks[0].macs,
+            lambda pipeline: pipeline.selection_key,
+        )
 
     def within(self, macs: float) -> Pipeline:
         """The best pipeline whose mean cost per person and frame is at most `macs`; BudgetError names the cheapest."""

@@ -35,6 +35,8 @@ from vipnas_cli.media.address import Origin
 from vipnas_cli.spec import Budget
 
 DEFAULT_BUDGET = "0.2GFLOPs"
+# In video with more seconds from frame to frame a small key network sees more than a larger one with a follower.
+ALONE_S = 0.15
 ThreadsFrom = Literal["option", "bench", "default"]
 FigureFrom = Literal["bench", "measured now"]
 
@@ -55,7 +57,8 @@ class Figure:
 @dataclass(frozen=True)
 class Choice:
     """A pipeline of a bundle and how it is run; `figure` belongs to budgets in ms and fps, `shortest_cycle` to those in
-    FLOPs: that long are cycles at least, so that key frames of slow video stay within the budget; 0: as they come."""
+    FLOPs: that long are cycles at least, so that key frames of slow video stay within the budget; 0: as they come.
+    `every_frame`: the pipeline was chosen for its key network, as every frame of the video is a key frame."""
 
     bundle: Bundle
     pipeline: Pipeline
@@ -64,6 +67,7 @@ class Choice:
     figure: Figure | None = None
     note: str = ""
     shortest_cycle: int = 0
+    every_frame: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The entries of the summary's JSON document."""
@@ -82,7 +86,8 @@ class Choice:
 class Workload:
     """The video that is to be run from `start_s` on, and whether a video is written (`pictures`).
 
-    `options` are those of the run; `detects` says that the own detector finds people.
+    `options` are those of the run; `detects` says that the own detector finds people; `frame_rate` is that of the
+    frames that are run, per second, None where it is not known.
     """
 
     video: Origin
@@ -90,6 +95,12 @@ class Workload:
     pictures: bool
     options: TrackerOptions = TrackerOptions()
     detects: bool = True
+    frame_rate: float | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether so much time passes from frame to frame that every frame had better be a key frame."""
+        return self.frame_rate is not None and 0 < self.frame_rate < 1 / ALONE_S
 
     def detector(self, own: DetectorFile | None) -> DetectorFile | None:
         """What the run has of a bundle's detector."""
@@ -119,7 +130,8 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
     """The best pipeline within the budget; an exported network is taken as it is.
 
     Threads that `runtime` leaves open are those that `vipnas bench` found fastest. Budgets in ms and fps take what it
-    remembered and measure the rest; those in fps need the workload.
+    remembered and measure the rest; those in fps need the workload. In slow video those in FLOPs buy the best key
+    network that they pay for on every frame, if they pay for one.
     """
     measurements = load_measurements(measurements_file(), this_machine(runtime.provider))
     if weights is not None and weights.is_file() and not is_archive(weights):
@@ -129,8 +141,10 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
     bundle = with_detector(open_bundle(weights or bundled_weights()))
     pictures = workload is not None and workload.pictures
     if budget.unit == "macs":
-        found = _chosen(bundle, bundle.within(budget.value), runtime, measurements, pictures)
-        return replace(found, shortest_cycle=found.pipeline.shortest_cycle(budget.value))
+        alone = bundle.alone_within(budget.value) if workload is not None and workload.slow else None
+        found = _chosen(bundle, alone or bundle.within(budget.value), runtime, measurements, pictures)
+        shortest = found.pipeline.shortest_cycle(budget.value)
+        return replace(found, shortest_cycle=shortest, every_frame=alone is not None)
     figures = _figures(bundle, budget, runtime, measurements, workload)
     values = {name: figure.value for name, figure in figures.items()}
     pipeline = best_measured(bundle.pipelines, values, budget)

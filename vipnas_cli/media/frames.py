@@ -43,7 +43,7 @@ class ColorTags:
 class VideoInfo:
     """Facts about a video; `width` and `height` are those of the upright picture.
 
-    `average_rate` is for display only: time is pts and `time_base`. `frames` estimates what will be delivered.
+    `average_rate` is a hint: time is pts and `time_base`. `frames` estimates what will be delivered.
     `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied.
     `pixel_aspect` is the width of its pixels over their height, as good as 1.
     `notes` say what was chosen where the file leaves a choice.

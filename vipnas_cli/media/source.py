@@ -161,7 +161,7 @@ def has_index(container: InputContainer) -> bool:
 
 
 def average_rate(stream: VideoStream) -> Fraction:
-    """Frames per second over the whole video, for display and progress; 25 where the file gives no sound hint."""
+    """Frames per second over the whole video, as a hint; 25 where the file gives no sound hint."""
     hints = (stream.average_rate, stream.guessed_rate, stream.base_rate, stream.codec_context.framerate)
     return next((Fraction(rate) for rate in hints if rate and SLOWEST_RATE <= rate <= FASTEST_RATE), Fraction(25))
 

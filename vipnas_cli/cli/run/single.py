@@ -19,7 +19,7 @@ from vipnas_cli.media.overlay import OverlaySink
 def run_input(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> RunReport:
     """Runs one input of those that were typed; `label` stands before its progress."""
     with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
-        found = _tracker(run)
+        found = _tracker(run, float(reader.info.average_rate))
         choice = found.choice
         if not options.json:
             console.print(_introduction(run, choice))
@@ -53,7 +53,7 @@ def _sound_notes(outputs: Outputs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
 
 
-def _tracker(options: RunOptions) -> PoseTracker:
+def _tracker(options: RunOptions, frame_rate: float) -> PoseTracker:
     return PoseTracker(
         options.budget,
         weights=options.weights,
@@ -66,7 +66,7 @@ def _tracker(options: RunOptions) -> PoseTracker:
         verify=options.verify,
         threads=options.threads,
         provider=options.provider,
-        workload=Workload(options.video, options.start, options.pictures),
+        workload=Workload(options.video, options.start, options.pictures, frame_rate=frame_rate),
     )
 
 
@@ -76,6 +76,8 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
     stated = options.budget or f"{default_budget(options.weights)} (default)"
     measured = f" ({choice.figure})" if choice.figure else ""
     note = f"\n{choice.note}" if choice.note else ""
+    if choice.every_frame:
+        note += "\nThe video is too slow for followers, so every frame is a key frame."
     if not pipeline.trained:
         note += "\nIts networks are untrained: its speed means something, its poses are noise."
     return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"
