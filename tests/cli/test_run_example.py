@@ -170,7 +170,7 @@ def test_eval_measures_the_steadiness_that_a_run_tells(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     result = vipnas("eval", "steadiness", str(CLIP), "--budget", list(PIPELINES.values())[-1], "--json", cwd=folder)
     (measured,) = json.loads(result.stdout)["clips"]
-    assert {name: value for name, value in measured.items() if name != "clip"} == summary["steadiness"]
+    assert measured == {"clip": str(CLIP), "pipeline": summary["pipeline"], **summary["steadiness"]}
     assert 0 < summary["steadiness"]["steps"] <= sum(summary["frames_by_person"].values()) - summary["people"]
 
 

@@ -131,6 +131,14 @@ class Pipeline:
         """Mean cost per person and frame over one cycle."""
         return sum(network.macs for network in self.networks) / len(self.networks)
 
+    @property
+    def alone(self) -> Pipeline:
+        """Its key network on every frame, without followers."""
+        if len(self.networks) == 1:
+            return self
+        score = self.selection_key
+        return replace(self, name=f"{self.name}-key", networks=self.networks[:1], scores={SELECTION: score})
+
     def shortest_cycle(self, macs: float) -> int:
         """After how many frames a key frame may follow another so that a person costs at most so many multiply-
         accumulates per frame; the whole cycle, if that alone costs more."""
@@ -181,13 +189,12 @@ class Bundle:
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def alone_within(self, macs: float) -> Pipeline | None:
-        """The pipeline with the best key network of those whose key network costs at most `macs`, with the fewest
-        followers behind it; None where none does. It is the best where every frame is a key frame."""
+        """The best key network that costs at most `macs`, on every frame; None where none costs so little."""
         return best_within(
-            sorted(self.pipelines, key=lambda pipeline: len(pipeline.networks)),
+            [pipeline.alone for pipeline in sorted(self.pipelines, key=lambda pipeline: len(pipeline.networks))],
             macs,
-            lambda pipeline: pipeline.networks[0].macs,
-            lambda pipeline: pipeline.selection_key,
+            lambda pipeline: pipeline.macs_per_person_frame,
+            lambda pipeline: pipeline.selection,
         )
 
     def within(self, macs: float) -> Pipeline:

@@ -58,7 +58,7 @@ class Figure:
 class Choice:
     """A pipeline of a bundle and how it is run; `figure` belongs to budgets in ms and fps, `shortest_cycle` to those in
     FLOPs: that long are cycles at least, so that key frames of slow video stay within the budget; 0: as they come.
-    `every_frame`: the pipeline was chosen for its key network, as every frame of the video is a key frame."""
+    `every_frame`: it is a key network alone, as the video is too slow for followers."""
 
     bundle: Bundle
     pipeline: Pipeline
