@@ -1,9 +1,11 @@
 """Who is who between found boxes and carried ones at a key frame."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.keyframe import NOBODY, candidates, found_again, owners_of
+from vipnas_cli.inference.keyframe import NOBODY, candidates, found_again, owners_of, went_behind
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.propagator import Propagator
@@ -55,6 +57,22 @@ def test_no_more_boxes_than_allowed_and_found_ones_first() -> None:
     assert asked.followed.tolist() == [NOBODY, NOBODY]
     assert asked.newcomers.tolist() == [True, True]
     assert asked.left_out == 1
+
+
+def test_who_is_gone_is_behind_whoever_covered_them_and_is_still_there() -> None:
+    boxes = boxes_at(0, 20, 300)
+    before = replace(poses_at(boxes, 0, 20, 300), ids=np.array([3, 5, 7]))
+    for left, hidden in [
+        ([0, 1, 2], False),
+        ([0, 1], False),
+        ([1, 2], True),
+        ([0, 2], True),
+        ([2], False),
+        ([], False),
+    ]:
+        assert went_behind(before, before[np.array(left, np.int64)]) is hidden, left
+    nobody = before[np.array([], np.int64)]
+    assert not went_behind(nobody, before)
 
 
 def test_the_same_body_in_another_box_is_the_same_person() -> None:

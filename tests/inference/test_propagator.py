@@ -389,6 +389,16 @@ def test_who_is_lost_is_looked_for_at_once() -> None:
     assert source.asked[1] in (6, 7)
 
 
+def test_who_went_behind_somebody_is_looked_for_on_every_key_frame_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, source = watched(2, {0: box(WALK[0])}, 10.0)
+    lost = iter([False, False, True])
+    monkeypatch.setattr("vipnas_cli.inference.propagator.went_behind", lambda *_: next(lost, False))
+    for index in range(30):
+        found.step(painted(WALK[0]), index, index / 30)
+    # Gone at the fourth frame, a tenth of a second after the first.
+    assert source.asked == [0, *range(4, 22, 2)]
+
+
 def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
     far = (130.0, 0.0)
     found, source = watched(1, {0: box(WALK[0]), 6: box(far)}, 10.0)

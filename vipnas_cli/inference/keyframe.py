@@ -14,7 +14,7 @@ from vipnas_cli.inference.crops import CropPoses, FramePoses, any_touch
 from vipnas_cli.inference.people import DistinctPeople, PeopleSource, evidence_of, shared_bodies
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import People, Skeleton
-from vipnas_cli.pose.boxes import areas_of, iou
+from vipnas_cli.pose.boxes import areas_of, covered_shares, iou
 from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.tracking.outliers import JointPaths
 
@@ -24,6 +24,8 @@ SAME_PERSON_IOU = 0.3
 # Poses this alike (OKS), of someone whom the source missed and of a box that is nobody's, are one person: strangers
 # who pass share less, and a box that was left behind by a fast body still holds part of it.
 SAME_BODY_OKS = 0.3
+# Somebody else who covers such a share of a person's box may hide them.
+BEHIND = 0.3
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,13 @@ def found_again(boxes: Candidates, poses: People, skeleton: Skeleton) -> Ids:
         ids[newcomer] = boxes.followed[person]
         alike[person] = alike[:, newcomer] = 0
     return ids
+
+
+def went_behind(before: People, now: People) -> bool:
+    """Whether somebody who is gone may be behind somebody who is still there."""
+    gone = ~np.isin(before.ids, now.ids)
+    hidden = covered_shares(before.boxes_frame[gone], before.boxes_frame[~gone]) > BEHIND
+    return bool(hidden.any())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from vipnas_cli.inference.crops import (
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import Moves, keypoint_moves
 from vipnas_cli.inference.joining import joined, mixed
-from vipnas_cli.inference.keyframe import NOBODY, KeyFrames
+from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, went_behind
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
@@ -40,6 +40,8 @@ from vipnas_cli.tracking.sides import SideVote
 
 # Who is there at all is seen by one of the first looks; only then are pauses between them as long as they may be.
 LOOKS_IN_VAIN = 12
+# Whoever went missing behind somebody else is looked for on every key frame for so many seconds.
+SEARCH_S = 0.6
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _Look:
 @dataclass
 class _LastFrame:
     """What the next frame needs of this one; `next_key` is set when this frame already asks for a key frame, `rested`
-    counts the frames since the last look."""
+    counts the frames since the last look, `missing_s` is when somebody went missing behind somebody else."""
 
     position: int
     people: People
@@ -68,6 +70,7 @@ class _LastFrame:
     time_s: float
     key_s: float
     rested: int = 0
+    missing_s: float = -math.inf
     next_key: KeyReason | None = None
 
 
@@ -177,8 +180,9 @@ class Propagator:
             look, rested = _looked(last, people, time_s, small, sure=not view.loses), 0
         else:
             look, rested = last.look, last.rested + 1
+        missing_s = -math.inf if last is None else _missing_s(last, people, time_s)
         poses = replace(poses, heatmaps=heatmaps)
-        self._last = _LastFrame(0, people, poses, reference, small, look, time_s, time_s, rested)
+        self._last = _LastFrame(0, people, poses, reference, small, look, time_s, time_s, rested, missing_s)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
     def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> _Recalled | None:
@@ -196,6 +200,8 @@ class Propagator:
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""
+        if time_s - last.missing_s <= SEARCH_S:
+            return False
         # Half a millisecond for times that were rounded in the container.
         since, options = time_s - last.look.time_s + 5e-4, self.options
         patience = 1.0 if len(last.people) else min(last.look.in_vain / LOOKS_IN_VAIN, 1.0)
@@ -232,7 +238,8 @@ class Propagator:
         poses, people = poses[keep], people[keep]
         people, heatmaps = self._settled(people, poses.heatmaps, poses.transforms, time_s, key=False)
         self.tracker.observe(people, time_s)
-        looks = (last.key_people, small, last.look, time_s, last.key_s, last.rested + 1)
+        missing_s = _missing_s(last, people, time_s)
+        looks = (last.key_people, small, last.look, time_s, last.key_s, last.rested + 1, missing_s)
         self._last = _LastFrame(position, people, replace(poses, heatmaps=heatmaps), *looks, next_key)
         return Step(people, position, None, len(scores))
 
@@ -286,6 +293,14 @@ def _looked(last: _LastFrame | None, people: People, time_s: float, small: Thumb
     if not len(people):
         in_vain = 1 + (last.look.in_vain if last is not None else 0)
     return _Look(time_s, small, people.boxes_frame, in_vain, unchanged)
+
+
+def _missing_s(last: _LastFrame, people: People, time_s: float) -> float:
+    """When somebody went missing behind somebody else, as the people at `time_s` are these; minus infinity if nobody
+    did since somebody came."""
+    if went_behind(last.people, people):
+        return time_s
+    return -math.inf if (~np.isin(people.ids, last.people.ids)).any() else last.missing_s
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:
