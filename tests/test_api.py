@@ -136,6 +136,16 @@ def test_boxes_come_from_a_file_the_whole_frame_or_an_own_source(tracked: list[T
     assert (sure.asked, unsure.asked) == (1, 1)
 
 
+def test_boxes_of_a_file_are_those_of_the_frame_that_is_read(tmp_path: Path) -> None:
+    rows = [f"{index},{100 + 5 * index},40,120,300" for index in range(40)]
+    (tmp_path / "boxes.csv").write_text("frame,x,y,width,height\n" + "\n".join(rows) + "\n")
+    given = tmp_path / "boxes.csv"
+    frames = list(track(CLIP, BUDGET, end_s=END_S, threads=1, stride=3, boxes=given))
+    found = [[row[0], *row[4:]] for row in rows_of(frames)]
+    run = rows_of_run(tmp_path, "--stride", "3", "--boxes", str(given))
+    assert [[str(int(row[0]) // 3), *row[4:]] for row in run] == found
+
+
 @pytest.mark.parametrize(
     "frame",
     [

@@ -115,15 +115,19 @@ class PoseTracker:
         options = replace(options, shortest_cycle=found.shortest_cycle)
         self.tracker = open_tracker(found.pipeline, found.bundle.detector, found.runtime, options, boxes)
 
-    def __call__(self, frame: Image, time_s: float) -> People:
-        """The people in the next RGB frame (H, W, 3), uint8, at `time_s` seconds; UsageError for anything else."""
+    def __call__(self, frame: Image, time_s: float, index: int | None = None) -> People:
+        """The people in the next RGB frame (H, W, 3), uint8, at `time_s` seconds; UsageError for anything else.
+
+        `index` is the number by which a file of boxes knows the frame; None: the next one.
+        """
         _check_picture(frame)
         if not time_s >= self._time_s:
             raise UsageError(
                 f"a frame at {time_s:g} s follows one at {self._time_s:g} s", "call reset() before another video"
             )
-        step = self.tracker.propagator.step(np.ascontiguousarray(frame), self._frames, time_s)
-        self._frames, self._time_s = self._frames + 1, time_s
+        index = self._frames if index is None else index
+        step = self.tracker.propagator.step(np.ascontiguousarray(frame), index, time_s)
+        self._frames, self._time_s = index + 1, time_s
         return step.people if self._smoother is None else self._smoother.smooth(step.people, time_s)
 
     def reset(self) -> None:
@@ -170,7 +174,7 @@ def track(
         workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate)
         tracker = PoseTracker(budget, workload=workload, **settings)
         for frame in frames:
-            yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s))
+            yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s, frame.index))
 
 
 def read_video(

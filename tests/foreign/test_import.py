@@ -324,3 +324,29 @@ def test_a_bundle_that_is_replaced_holds_nothing_of_the_one_before(own: Any, tmp
         names = set(members.namelist())
     assert names == {"manifest.json", *(f.path.name for p in open_bundle(out).pipelines for f in p.networks)}
     assert not any("first" in name for name in names)
+
+
+def test_the_cost_of_quantised_graphs_is_that_of_the_float_ones(tmp_path: Path) -> None:
+    helper, kind = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(0).integers(-8, 8, (4, 3, 3, 3)).astype(np.int8)
+    scalars = {"s": np.float32(0.1), "z": np.uint8(3), "ws": np.float32(0.1), "wz": np.int8(0)}
+    held = [onnx.numpy_helper.from_array(weights, "w")]
+    held += [onnx.numpy_helper.from_array(np.array(value), name) for name, value in scalars.items()]
+    given = [helper.make_tensor_value_info("x", kind.UINT8, [1, 3, 8, 6])]
+    out = [helper.make_tensor_value_info("y", kind.UINT8, [1, 4, 6, 4])]
+    opset = [helper.make_opsetid("", 17)]
+    node = helper.make_node("QLinearConv", ["x", "s", "z", "w", "ws", "wz", "s", "z"], ["y"])
+    graph = helper.make_model(helper.make_graph([node], "g", given, out, held), opset_imports=opset, ir_version=8)
+    found = graph_cost(graph, {"x": np.zeros((1, 3, 8, 6), np.uint8)})
+    assert found.macs == 4 * 6 * 4 * 27
+    assert found.parameters >= weights.size
+    nothing = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        given,
+        given[:0] or [helper.make_tensor_value_info("y", kind.UINT8, [1, 3, 8, 6])],
+    )
+    with pytest.raises(WeightsError, match="no convolution"):
+        graph_cost(
+            helper.make_model(nothing, opset_imports=opset, ir_version=8), {"x": np.zeros((1, 3, 8, 6), np.uint8)}
+        )

@@ -79,3 +79,13 @@ def test_damaged_files_are_told_by_the_runtime_and_never_fail_otherwise() -> Non
 def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
     with pytest.raises(UsageError, match=str(threads)):
         RuntimeOptions(threads)
+
+
+def test_what_this_reader_cannot_read_is_refused_though_the_runtime_would_skip_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    # A group, which protocol buffers no longer have, and which parsers leave out.
+    with pytest.raises(WeightsError, match=r"net\.onnx"):
+        open_session(b"\xc3\x3e\xc4\x3e" + model("initializer", external=True), "net.onnx", RuntimeOptions(1))

@@ -164,3 +164,19 @@ def test_a_start_in_a_clock_that_goes_round(wrapped: Path) -> None:
 def test_a_matroska_file_without_cues_starts_right(make_clip: Callable[..., Path], tmp_path: Path) -> None:
     clip = make_clip("live.mkv", pts=range(40), options=(("live", "1"),))
     assert times(frames_of(clip, 0.9)) == regular(17, 0.92)
+
+
+@pytest.mark.parametrize("late_s", [0.9, 5.0, 60.0])
+def test_a_matroska_file_that_begins_late_is_whole(
+    make_clip: Callable[..., Path], tmp_path: Path, late_s: float
+) -> None:
+    clip = make_clip("clip.mp4")
+    with av.open(str(clip)) as container:
+        base = container.streams.video[0].time_base
+    assert base is not None
+    late = remux(clip, tmp_path / "late.mkv", lambda _, stamp: stamp + round(Fraction(late_s) / base))
+    with open_video(clip) as reader:
+        count, stated = len(list(reader)), reader.info.duration_s
+    assert len(frames_of(late)) == count
+    with open_video(late) as reader:
+        assert reader.info.duration_s == pytest.approx(stated, abs=0.05)

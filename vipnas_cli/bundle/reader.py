@@ -6,6 +6,7 @@ The manifest is JSON and the networks are ONNX, so loading never runs code. Need
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -315,6 +316,7 @@ class _Verifier(_File):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_threshold(self.threshold)
         check_side(self.height)
         check_side(self.width)
 
@@ -329,6 +331,7 @@ class _Detector(_File):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_threshold(self.threshold)
         if self.size is None:
             check_side(self.side)
         elif not all(0 < side <= LARGEST["width"] for side in self.size) or self.side != max(self.size):
@@ -341,6 +344,10 @@ class _Pipeline:
     cycle: tuple[str, ...]
     scores: dict[str, float]
 
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.scores.values())):
+            raise ValueError(f"the scores of {brief(self.name)} are not all numbers")
+
 
 @dataclass(frozen=True)
 class _Manifest:
@@ -348,6 +355,11 @@ class _Manifest:
     pipelines: tuple[_Pipeline, ...]
     skeleton: str
     detector: _Detector | None
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"a threshold of {threshold:g} is not 0 to 1")
 
 
 def check_side(side: int) -> None:

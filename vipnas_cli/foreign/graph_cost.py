@@ -12,7 +12,18 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+from vipnas_cli.errors import WeightsError
+
+# Convolutions and matrix products, also those of quantised and of optimised graphs, and at which inputs their two
+# factors are: pictures or features, then weights.
+CONVOLUTIONS = {"Conv": (0, 1), "FusedConv": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3)}
+PRODUCTS = {
+    **{"Gemm": (0, 1), "FusedGemm": (0, 1), "QGemm": (0, 3)},
+    **{"MatMul": (0, 1), "FusedMatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)},
+    **{"DynamicQuantizeMatMul": (0, 1), "MatMulIntegerToFloat": (0, 1)},
+}
+TRANSPOSED = {"ConvTranspose": (0, 1)}
+COUNTED = {**CONVOLUTIONS, **PRODUCTS, **TRANSPOSED}
 
 
 @dataclass(frozen=True)
@@ -24,20 +35,33 @@ class GraphCost:
 
 
 def graph_cost(model: Any, inputs: dict[str, NDArray[Any]]) -> GraphCost:
-    """The cost of one run of an ONNX model on `inputs`, from the shapes that its tensors then have.
+    """The cost of one run of an ONNX model on `inputs`, from the shapes that its tensors then have; WeightsError for a
+    graph without anything that is counted, whose cost nobody would know.
 
     Shape inference alone does not get through graphs that compute shapes as they run, as many exports do.
     """
     counted = [node for node in model.graph.node if node.op_type in COUNTED]
-    wanted = list(dict.fromkeys(name for node in counted for name in (*node.input[:2], node.output[0]) if name))
+    wanted = list(dict.fromkeys(name for node in counted for name in (*_factors(node), node.output[0])))
     constants = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes = {**constants, **_shapes(model, [name for name in wanted if name not in constants], inputs)}
     macs = sum(_macs(node, shapes) for node in counted)
-    parameters = sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type in _FLOATS)
+    if not macs:
+        raise WeightsError(
+            "the network has no convolution and no matrix product that can be counted", "export it without fused nodes"
+        )
+    parameters = sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type in _NUMBERS)
     return GraphCost(macs, parameters)
 
 
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+_KIND = onnx.TensorProto
+# Whole numbers of 32 and 64 bits are shapes and indices.
+_NUMBERS = (_KIND.FLOAT, _KIND.FLOAT16, _KIND.BFLOAT16, _KIND.DOUBLE, _KIND.INT8, _KIND.UINT8)
+
+
+def _factors(node: Any) -> tuple[str, str]:
+    """The names of what is multiplied: features and weights."""
+    first, second = COUNTED[node.op_type]
+    return node.input[first], node.input[second]
 
 
 def _shapes(model: Any, names: list[str], inputs: dict[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
@@ -56,13 +80,14 @@ def _shapes(model: Any, names: list[str], inputs: dict[str, NDArray[Any]]) -> di
 
 
 def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
-    first, second, out = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
-    if node.op_type == "Conv":
+    features, weights = _factors(node)
+    first, second, out = shapes[features], shapes[weights], shapes[node.output[0]]
+    if node.op_type in CONVOLUTIONS:
         # Weights are (outputs, inputs within a group, kernel).
         return math.prod(out) * math.prod(second[1:])
-    if node.op_type == "ConvTranspose":
+    if node.op_type in TRANSPOSED:
         # Weights are (inputs, outputs within a group, kernel).
         return math.prod(first) * math.prod(second[1:])
     turned = any(a.name == "transA" and a.i for a in node.attribute)
-    inner = first[0] if node.op_type == "Gemm" and turned else first[-1]
+    inner = first[-2] if turned else first[-1]
     return math.prod(out) * inner

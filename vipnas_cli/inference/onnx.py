@@ -173,8 +173,11 @@ def _check_whole(data: bytes, name: str) -> None:
     """WeightsError for a network that takes weights from other files, which no checksum covers."""
     try:
         external = has_external_data(data)
-    except ValueError:
-        return  # the runtime tells what is wrong with it
+    except ValueError as error:
+        # The runtime may read what this reader does not, and weights of other files with it.
+        raise WeightsError(
+            f"{name} is not a network that ONNX Runtime can load: {error}", "restore or export it again"
+        ) from error
     if external:
         raise WeightsError(
             f"{shown(name)} takes weights from another file, which no checksum covers", "export it as one file"
@@ -248,7 +251,7 @@ class _Sessions:
         chosen = {name: values[rows] for name, values in inputs.items()}
         (heatmaps,) = run_session(self._sessions[place], ["heatmaps"], chosen, self._options[place])
         people, height, width = chosen["images"].shape[:3]
-        if heatmaps.ndim != 4 or (len(heatmaps), *heatmaps.shape[2:]) != (people, height // 4, width // 4):
+        if heatmaps.shape != (people, len(COCO17.keypoints), height // 4, width // 4):
             raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")
         return heatmaps
 
@@ -321,6 +324,10 @@ class OnnxDetector:
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3); see CellDetector."""
         scores, boxes = run_session(self._session, ["scores", "boxes"], {"images": picture[None]})
+        if scores.ndim != 3 or len(scores) != 1 or boxes.shape != (*scores.shape, 4):
+            raise WeightsError(
+                f"a detector gives scores {scores.shape} and boxes {boxes.shape} of a picture", "export it again"
+            )
         return scores[0], boxes[0]
 
 
@@ -348,4 +355,11 @@ class OnnxVerifier:
         return scores, places
 
     def _run(self, crops: NDArray[np.uint8], rows: slice) -> list[NDArray[np.float32]]:
-        return run_session(self._session, ["scores", "places"], {"images": crops[rows]})
+        seen = crops[rows]
+        scores, places = run_session(self._session, ["scores", "places"], {"images": seen})
+        if scores.shape != (len(seen),) or places.shape != (len(seen), 4):
+            raise WeightsError(
+                f"a verifier gives scores {scores.shape} and places {places.shape} of {len(seen)} crops",
+                "export it again",
+            )
+        return [scores, places]

@@ -98,13 +98,17 @@ class RunStatistics:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Sinks for numbers and sinks for pictures, each with its own smoothing (None: raw); `meter` sees the numbers."""
+    """Sinks for numbers and sinks for pictures, each with its own smoothing (None: raw); `meter` sees the numbers.
+
+    `stride`: by so much the indices of consecutive frames differ.
+    """
 
     numbers: Sequence[ResultSink]
     pictures: Sequence[ResultSink]
     smooth_numbers: Smoother | None = None
     smooth_pictures: Smoother | None = None
     meter: SteadinessMeter | None = None
+    stride: int = 1
 
     def write(self, frame: Frame, people: People, key: bool) -> None:
         """Hands one frame to all sinks."""
@@ -113,7 +117,7 @@ class Outputs:
             if sinks or meter:
                 shown = smoother.smooth(people, frame.time_s) if smoother else people
                 if meter:
-                    meter.add(frame.index, shown)
+                    meter.add(frame.index // self.stride, shown)
                 result = FrameResult(frame.index, frame.pts, frame.time_s, shown, key)
                 for sink in sinks:
                     sink.write(result, frame.image)

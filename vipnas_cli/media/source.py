@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.format import Flags
 from av.stream import Disposition
+from av.stream import Stream as AnyStream
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
@@ -173,19 +174,37 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
 
 
 def picture_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Seconds of pictures that the header states; None if it speaks of the whole file with its sound only."""
+    """Seconds of pictures that the header states; None if it speaks of the whole file with its sound only.
+
+    Matroska states where pictures end, from zero on, wherever they begin.
+    """
     if stream.duration is not None and stream.time_base is not None and _knows_length(container):
         return stream.duration * stream.time_base
     stated = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if stated is None:
         return None if container.streams.audio else file_duration(container)
-    return 3600 * int(stated[1]) + 60 * int(stated[2]) + Fraction(stated[3])
+    end = 3600 * int(stated[1]) + 60 * int(stated[2]) + Fraction(stated[3])
+    return max(end - _begin(stream), Fraction(0))
 
 
 def file_duration(container: InputContainer) -> Fraction | None:
     """Seconds from the first to the last packet of any kind, as far as the header states it."""
-    known = container.duration is not None and _knows_length(container)
-    return Fraction(container.duration or 0, av.time_base) if known else None
+    if container.duration is None or not _knows_length(container):
+        return None
+    stated = Fraction(container.duration, av.time_base)
+    if not container.format.name.startswith("matroska"):
+        return stated
+    begin = min(
+        (_begin(stream) for stream in (*container.streams.video, *container.streams.audio)), default=Fraction(0)
+    )
+    return max(stated - begin, Fraction(0))
+
+
+def _begin(stream: AnyStream) -> Fraction:
+    """The time of a stream's first packet, 0 if it is not known or before."""
+    if stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return max(stream.start_time * stream.time_base, Fraction(0))
 
 
 def stated_frames(stream: VideoStream) -> int | None:

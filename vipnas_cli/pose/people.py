@@ -54,6 +54,11 @@ class People:
         """Mean keypoint score of each person (P,)."""
         return self.scores.mean(axis=1, dtype=np.float32) if len(self) else np.zeros(0, np.float32)
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which keypoints (P, K) have a place; those of other programs may have none."""
+        return finite_places(self.points_frame)
+
     @staticmethod
     def nobody(keypoints: int) -> People:
         """A frame without people."""
@@ -63,6 +68,12 @@ class People:
             np.zeros((0, keypoints, 2), np.float32),
             np.zeros((0, keypoints), np.float32),
         )
+
+
+def finite_places(points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points (…, 2), or boxes (…, 4), are finite (…)."""
+    finite: NDArray[np.bool_] = np.isfinite(points).all(-1)
+    return finite
 
 
 def pose_scores(scores: Floats) -> Floats:

@@ -18,8 +18,8 @@ from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, skeleton_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
-# COCO's marks: labelled but hidden, and visible. A score below this counts as hidden.
-HIDDEN, VISIBLE = 1, 2
+# COCO's marks: not labelled, labelled but hidden, and visible. A score below this counts as hidden.
+UNKNOWN, HIDDEN, VISIBLE = 0, 1, 2
 LEAST_VISIBLE = 0.3
 PERSON = 1
 
@@ -67,13 +67,14 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 
 def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     """COCO's rows of the people of an image, their ids counted from `first`."""
-    marks = np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN)
+    known = people.known
+    marks = np.where(known, np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN), UNKNOWN)
     keypoint_scores = rounded_scores(people.scores)
     # Of what is written, so that whoever reads the file and writes it again gets the same.
     scores = pose_scores(np.array(keypoint_scores, np.float32).reshape(people.scores.shape))
     columns = zip(
         people.ids.tolist(),
-        rounded(people.points_frame),
+        rounded(np.where(known[..., None], people.points_frame, np.float32(0))),
         marks.tolist(),
         keypoint_scores,
         rounded_xywh(people.boxes_frame),
@@ -87,7 +88,7 @@ def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
             "category_id": PERSON,
             "track_id": person,
             "keypoints": [value for (x, y), mark in zip(points, seen, strict=True) for value in (x, y, mark)],
-            "num_keypoints": len(points),
+            "num_keypoints": sum(mark != UNKNOWN for mark in seen),
             "keypoint_scores": peaks,
             "score": round(float(score), 3),
             "bbox": box,
@@ -144,8 +145,8 @@ def read_coco(path: Path | str) -> Results:
         rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
         for row in document["annotations"]:
             rows[row["image_id"]].append(row)
-        frames = tuple(_frame(image, rows[image["id"]], skeleton) for image in document["images"])
-        return Results(header_of(document["info"]), skeleton, frames)
+        frames = (_frame(image, rows[image["id"]], skeleton) for image in document["images"])
+        return Results.of(header_of(document["info"]), skeleton, frames)
 
 
 def _frame(image: _Image, rows: list[_Row], skeleton: Skeleton) -> FrameResult:
@@ -155,5 +156,6 @@ def _frame(image: _Image, rows: list[_Row], skeleton: Skeleton) -> FrameResult:
     values = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), count, 3)
     scores = np.array([row["keypoint_scores"] for row in rows], np.float32).reshape(len(rows), count)
     ids = np.array([row["track_id"] for row in rows], np.int64)
-    people = People(ids, boxes.astype(np.float32), values[..., :2], scores)
+    points = np.where(values[..., 2:] == UNKNOWN, np.float32(np.nan), values[..., :2])
+    people = People(ids, boxes.astype(np.float32), points, scores)
     return FrameResult(image["frame_id"], image["pts"], image["time_s"], people, image.get("key", False))

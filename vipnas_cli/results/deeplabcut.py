@@ -7,6 +7,7 @@ frames wait on disk until the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class DlcCsvSink(TextFile):
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         self._keypoints, self._scorer = skeleton.keypoints, _scorer(header)
-        self._spool = Spool(Path(path), len(self._keypoints))
+        self._spool = Spool(Path(path), len(self._keypoints), header.stride)
         super().__init__(path)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
@@ -50,9 +51,9 @@ class DlcCsvSink(TextFile):
         self._spool.add(result)
 
     def _complete(self, keep: bool) -> None:
-        for line in self._lines() if keep else ():
-            self._put(line, flush=False)
-        self._spool.close()
+        with closing(self._spool):
+            for line in self._lines() if keep else ():
+                self._put(line, flush=False)
         super()._complete(keep)
 
     def _lines(self) -> Iterator[str]:
@@ -74,7 +75,7 @@ class DlcH5Sink(ResultFile):
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         super().__init__(path)
         self._keypoints, self._scorer = skeleton.keypoints, _scorer(header)
-        self._spool = Spool(self.path, len(self._keypoints))
+        self._spool = Spool(self.path, len(self._keypoints), header.stride)
         self._file = PartialFile(self.path)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
@@ -95,8 +96,12 @@ class DlcH5Sink(ResultFile):
         table = np.full((len(rows), len(places), len(self._keypoints), len(COORDINATES)), np.nan)
         for number, row in enumerate(rows):
             table[number, [places[person] for person in row.ids.tolist()]] = row.values
-        names = pd.MultiIndex.from_tuples(_columns(self._scorer, self._spool.ids, self._keypoints), names=LEVELS)
-        frame = pd.DataFrame(table.reshape(len(rows), -1), index=[row.index for row in rows], columns=names)
+        columns = _columns(self._scorer, self._spool.ids, self._keypoints)
+        names = pd.MultiIndex.from_arrays(
+            [list(level) for level in zip(*columns, strict=True)] or [[]] * 4, names=LEVELS
+        )
+        values = table.reshape(len(rows), len(columns))
+        frame = pd.DataFrame(values, index=[row.index for row in rows], columns=names)
         try:
             frame.to_hdf(self._file.partial, key=KEY, mode="w", format="fixed")
             # HDF5 is silent about what found no room when it closes a file.

@@ -7,14 +7,20 @@ about the probability that the keypoint is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.media.limits import LONGEST_S
+from vipnas_cli.pose.people import People, finite_places
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
 
 SCHEMA = 1
@@ -23,13 +29,16 @@ SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that 
 POSES = DocumentKind("a file of poses as `run` writes it", DataError, "Give a file of `run`.", LARGEST_LABELS)
 # Times of tables have six decimals.
 MICROSECONDS = Fraction(1, 1_000_000)
+# No video has as many frames.
+LAST_FRAME = 1 << 31
 
 
 @dataclass(frozen=True)
 class ResultHeader:
     """What a result file says about itself: source file name, size of the upright picture, how the poses were made.
 
-    A file that has lost its facts has no size, empty texts and ticks of a microsecond.
+    A file that has lost its facts has no size, empty texts and ticks of a microsecond. `stride`: by so much the indices
+    of its frames differ, which no file states.
     """
 
     source: str = ""
@@ -38,15 +47,35 @@ class ResultHeader:
     time_base: Fraction = MICROSECONDS
     pipeline: str = ""
     smoothing: str = "none"
+    stride: int = 1
 
 
 @dataclass(frozen=True)
 class Results:
-    """A result file read back; `skeleton` has the keypoints in the order of the arrays."""
+    """A result file read back, in the order of the frames; `skeleton` has the keypoints in the order of the arrays."""
 
     header: ResultHeader
     skeleton: Skeleton
     frames: tuple[FrameResult, ...]
+
+    @staticmethod
+    def of(header: ResultHeader, skeleton: Skeleton, frames: Iterable[FrameResult]) -> Results:
+        """Frames in any order; ValueError for a frame or a person that is there twice, and for no number of a frame.
+
+        Keypoints without finite numbers are not known: NaN, with a score of 0.
+        """
+        ordered = sorted(frames, key=lambda frame: frame.frame_index)
+        twice = next((b.frame_index for a, b in pairwise(ordered) if a.frame_index == b.frame_index), None)
+        if twice is not None:
+            raise ValueError(f"frame {twice} is there twice")
+        for frame in ordered:
+            if not 0 <= frame.frame_index < LAST_FRAME:
+                raise ValueError(f"frame {brief(frame.frame_index)} is none of 0 to {LAST_FRAME}")
+            if not abs(frame.time_s) < LONGEST_S:
+                raise ValueError(f"frame {frame.frame_index} has a time of {frame.time_s:g} s")
+            if len(np.unique(frame.people.ids)) < len(frame.people):
+                raise ValueError(f"frame {frame.frame_index} holds a person twice")
+        return Results(header, skeleton, tuple(replace(frame, people=_known(frame.people)) for frame in ordered))
 
     @property
     def keypoints(self) -> tuple[str, ...]:
@@ -107,8 +136,30 @@ def time_base_of(text: str) -> Fraction:
 
 
 def ticks_of(time_s: str, time_base: Fraction) -> int:
-    """The pts of a time that is written in seconds."""
+    """The pts of a time that is written in seconds; ValueError for none, or one that is longer than any video."""
+    # A fraction of a number with an exponent would have any number of digits.
+    if not abs(float(time_s)) < LONGEST_S:
+        raise ValueError(f"the time {brief(time_s)} is none of a video")
     return round(Fraction(time_s) / time_base)
+
+
+def _known(people: People) -> People:
+    """The people, what is not known of their keypoints and boxes in one form."""
+    known = people.known & np.isfinite(people.scores)
+    boxes = finite_places(people.boxes_frame)
+    if known.all() and boxes.all():
+        return people
+    points = np.where(known[..., None], people.points_frame, np.float32(np.nan))
+    found = np.where(boxes[:, None], people.boxes_frame, around(points))
+    return People(people.ids, found, points, np.where(known, people.scores, np.float32(0)))
+
+
+def around(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The boxes (P, 4) xyxy around those of the points (P, K, 2) that are known; zeros without any."""
+    known = finite_places(points)[..., None]
+    low = np.where(known, points, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(known, points, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(known.any(1), np.concatenate([low, high], axis=1), 0).astype(np.float32)
 
 
 def skeleton_of(keypoints: Sequence[str], limbs: Sequence[tuple[int, int]] = ()) -> Skeleton:

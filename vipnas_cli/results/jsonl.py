@@ -35,9 +35,10 @@ class JsonlSink(TextFile):
         self._add_frame(json.dumps({**frame, "people": listed}, separators=(",", ":")) + "\n")
 
 
-def _keypoints(people: People) -> list[list[list[float]]]:
+def _keypoints(people: People) -> list[list[list[float | None]]]:
+    """x, y and score of each keypoint; null for places that are not known, as JSON has no other word for them."""
     return [
-        [[x, y, score] for (x, y), score in zip(pose, peaks, strict=True)]
+        [[x, y, score] if x == x else [None, None, score] for (x, y), score in zip(pose, peaks, strict=True)]
         for pose, peaks in zip(rounded(people.points_frame), rounded_scores(people.scores), strict=True)
     ]
 
@@ -47,7 +48,7 @@ class _Person(TypedDict):
 
     id: int
     box: tuple[float, float, float, float]
-    keypoints: list[tuple[float, float, float]]
+    keypoints: list[tuple[float | None, float | None, float]]
 
 
 class _Frame(TypedDict):
@@ -69,7 +70,7 @@ def read_jsonl(path: Path | str) -> Results:
         skeleton = skeleton_of(facts["keypoints"])
         frames = (POSES.parse(line, f"{shown(path)}, line {number}", _Frame) for number, line in enumerate(lines, 2))
         count = len(skeleton.keypoints)
-        return Results(header_of(facts), skeleton, tuple(_frame_of_object(frame, count) for frame in frames))
+        return Results.of(header_of(facts), skeleton, (_frame_of_object(frame, count) for frame in frames))
 
 
 def _frame_of_object(frame: _Frame, keypoints: int) -> FrameResult:

@@ -73,4 +73,5 @@ def body_25(people: People, names: tuple[str, ...]) -> NDArray[np.float64]:
         if ends and all(end in names for end in ends):
             sides = values[:, [names.index(end) for end in ends]]
             found[:, place, :2], found[:, place, 2] = sides[..., :2].mean(1), sides[..., 2].min(1)
+    found[~np.isfinite(found).all(axis=2)] = 0
     return np.round(found, 3)

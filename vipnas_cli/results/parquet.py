@@ -24,13 +24,14 @@ from vipnas_cli.results.facts import (
     Facts,
     ResultHeader,
     Results,
+    around,
     facts_of,
     header_of,
     skeleton_of,
     ticks_of,
 )
 from vipnas_cli.results.sink import ResultFile
-from vipnas_cli.results.table import COLUMNS, ROW, around
+from vipnas_cli.results.table import COLUMNS, ROW
 
 # Poses that are written together, and the name of the facts in the metadata.
 GROUP = 4096
@@ -121,7 +122,7 @@ def read_parquet(path: Path | str) -> Results:
             raise ValueError("it does not hold each keypoint once")
         poses = {name: table[name].to_numpy()[::count] for name in ROW}
         values = np.stack([table[name].to_numpy() for name in ("x", "y", "score")], axis=1).astype(np.float32)
-        return Results(header, skeleton, tuple(_frames(poses, values.reshape(-1, count, 3), header.time_base)))
+        return Results.of(header, skeleton, _frames(poses, values.reshape(-1, count, 3), header.time_base))
 
 
 def _frames(poses: dict[str, NDArray[Any]], values: NDArray[np.float32], time_base: Fraction) -> Iterator[FrameResult]:

@@ -16,7 +16,7 @@ from vipnas_cli.errors import OutputError
 from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
-from vipnas_cli.pose.people import People
+from vipnas_cli.pose.people import People, finite_places
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE, Skeleton
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
@@ -29,7 +29,8 @@ PLACES = [POSETRACK18_FILE.index("head_bottom" if name == "neck" else name) for 
 class PoseTrackSink(TextFile):
     """One PoseTrack18 document; people are written as they come, the list of images when it is closed.
 
-    An image has the number of its frame as id. Scores are those of the joints; the third value of a joint is 1.
+    An image has the number of its frame as id. Scores are those of the joints; the third value of a joint is 1, and 0
+    where its place is not known.
     """
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
@@ -65,8 +66,10 @@ class PoseTrackSink(TextFile):
             points, sure = exact.astype(np.float32), sure_exact.astype(np.float32)
         count = len(people), len(POSETRACK18_FILE)
         keypoints, scores = np.zeros((*count, 3)), np.zeros(count)
-        keypoints[:, PLACES, :2], keypoints[:, PLACES, 2] = rounded(points), 1
-        scores[:, PLACES] = rounded_scores(sure)
+        known = finite_places(points)
+        keypoints[:, PLACES, :2] = rounded(np.where(known[..., None], points, np.float32(0)))
+        keypoints[:, PLACES, 2] = known
+        scores[:, PLACES] = rounded_scores(np.where(known, sure, np.float32(0)))
         sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
         boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
         columns = zip(
@@ -124,11 +127,11 @@ def read_posetrack(path: Path | str) -> Results:
         rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
         for row in document["annotations"]:
             rows[row["image_id"]].append(row)
-        frames = tuple(
+        frames = (
             FrameResult(image["id"], image["pts"], image["time_s"], _people(rows[image["id"]]), image["key"])
             for image in document["images"]
         )
-        return Results(header_of(document["info"]), POSETRACK15, frames)
+        return Results.of(header_of(document["info"]), POSETRACK15, frames)
 
 
 def _people(rows: list[_Row]) -> People:
@@ -138,4 +141,5 @@ def _people(rows: list[_Row]) -> People:
     values = np.array([row["keypoints"] for row in rows], np.float32).reshape(*count, 3)[:, PLACES]
     scores = np.array([row["scores"] for row in rows], np.float32).reshape(*count)[:, PLACES]
     ids = np.array([row["track_id"] for row in rows], np.int64)
-    return People(ids, boxes.astype(np.float32), values[..., :2], scores)
+    points = np.where(values[..., 2:] == 0, np.float32(np.nan), values[..., :2])
+    return People(ids, boxes.astype(np.float32), points, scores)

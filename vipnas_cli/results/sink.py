@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import PartialFile, cannot_write
+from vipnas_cli.files import PartialFile, cannot_write, shown
 from vipnas_cli.media.frames import FrameResult, Image
 
 STDOUT = Path("-")
+# Frames between two others that are listed as empty ones where a kind of file has a row for each; nine hours.
+MOST_MISSING = 1_000_000
 # What CSVW puts behind the name of a table for the file of facts about it.
 FACTS_END = "-metadata.json"
 
@@ -173,6 +175,15 @@ class TextFile(ResultFile):
                 self._stream.close()
         for file in self._files:
             file.discard()
+
+
+def check_missing(path: Path, missing: int, before: int) -> None:
+    """OutputError if so many frames are missing after the frame `before` that rows for them would fill a disk."""
+    if missing > MOST_MISSING:
+        raise OutputError(
+            f"{shown(path)} has a row for each frame, but {missing} are missing after frame {before}",
+            "choose a kind of file that lists only frames with people, or number the frames anew",
+        )
 
 
 def facts_path(path: Path) -> Path:

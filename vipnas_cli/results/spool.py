@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vipnas_cli.files import cannot_write
 from vipnas_cli.folders import scratch_file
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.results.sink import STDOUT
+from vipnas_cli.results.sink import STDOUT, check_missing
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Row:
 
 
 class Spool:
-    """Takes frames for a result at `path` and gives them back in order; they lie in a file without a name beside it."""
+    """Takes frames for a result at `path` and gives them back in order; they lie in a file without a name beside it.
 
-    def __init__(self, path: Path, keypoints: int) -> None:
-        self._path, self._keypoints = path, keypoints
+    Frames are `stride` apart.
+    """
+
+    def __init__(self, path: Path, keypoints: int, stride: int = 1) -> None:
+        self._path, self._keypoints, self._stride = path, keypoints, stride
         self._file = scratch_file(None if path == STDOUT else path.parent)
         self.ids: dict[int, None] = {}
 
@@ -54,11 +57,13 @@ class Spool:
         nobody = np.zeros(0, np.int64), np.zeros((0, self._keypoints, 3), np.float32)
         while head := self._file.read(16):
             index, count = np.frombuffer(head, np.int64).tolist()
-            yield from (Row(missed, *nobody) for missed in range(index if following is None else following, index))
+            left_out = range(index if following is None else following, index, self._stride)
+            check_missing(self._path, len(left_out), left_out.start - self._stride)
+            yield from (Row(missed, *nobody) for missed in left_out)
             ids = np.frombuffer(self._file.read(8 * count), np.int64)
             values = np.frombuffer(self._file.read(12 * count * self._keypoints), np.float32)
             yield Row(index, ids, values.reshape(count, self._keypoints, 3))
-            following = index + 1
+            following = index + self._stride
 
     def close(self) -> None:
         """Lets go of the file, also if it holds what found no room."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vipnas_cli.documents import brief
 from vipnas_cli.media.frames import FrameResult, Image
@@ -35,6 +34,7 @@ from vipnas_cli.results.facts import (
     POSES,
     ResultHeader,
     Results,
+    around,
     facts_of,
     header_of,
     skeleton_of,
@@ -129,9 +129,9 @@ def read_table(path: Path | str) -> Results:
             frames = tuple(_frame(list(group), header.time_base, names) for _, group in groups)
         except csv.Error as error:
             raise ValueError(str(error)) from error
-        if any(one.frame_index >= two.frame_index for one, two in pairwise(frames)):
+        if any(one.frame_index > two.frame_index for one, two in pairwise(frames)):
             raise ValueError("its rows are not in the order of the frames")
-        return Results(header, skeleton_of(names), frames)
+        return Results.of(header, skeleton_of(names), frames)
 
 
 def _old_facts(lines: Sequence[str]) -> tuple[ResultHeader, tuple[str, ...]]:
@@ -173,13 +173,6 @@ def _frame(poses: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...]) 
     if any(pose.names != names for pose in poses):
         raise ValueError(f"frame {brief(index)} does not hold each keypoint once")
     ids = [int(person) for *_, person in (pose.start for pose in poses)]
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"frame {brief(index)} holds a person twice")
     array = np.array([[[float(text) for text in place] for place in pose.values] for pose in poses], np.float32)
     people = People(np.array(ids, np.int64), around(array[..., :2]), array[..., :2], array[..., 2])
     return FrameResult(int(index), ticks_of(time_s, time_base), float(time_s), people, False)
-
-
-def around(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The boxes (P, 4) xyxy around points (P, K, 2)."""
-    return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)

@@ -19,6 +19,7 @@ from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.coco import LEAST_VISIBLE
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.folder import FolderFile
+from vipnas_cli.results.sink import check_missing
 
 ENDING = ".trc"
 UNITS = "px"
@@ -46,7 +47,7 @@ class TrcSink(FolderFile):
                 f"{shown(path)} counts y from the bottom of the picture, whose size is not known",
                 "keep tables beside their -metadata.json",
             )
-        self._names, self._bottom = skeleton.keypoints, header.height - 1
+        self._names, self._bottom, self._stride = skeleton.keypoints, header.height - 1, header.stride
         self._blank = BLANK * len(self._names)
         self._times: list[float] = []
         self._first = 0
@@ -58,7 +59,8 @@ class TrcSink(FolderFile):
         if not self._times:
             self._first = result.frame_index
         # Tables have no frames without people: their times lie evenly between those that are known.
-        missing = result.frame_index - self._first - len(self._times)
+        missing = (result.frame_index - self._first) // self._stride - len(self._times)
+        check_missing(self.path, missing, self._first + (len(self._times) - 1) * self._stride)
         before = self._times[-1] if self._times else result.time_s
         self._times += np.linspace(before, result.time_s, missing + 2)[1:].tolist()
         self._any = True
@@ -77,7 +79,7 @@ class TrcSink(FolderFile):
         track = self._tracks.setdefault(person, _Track(f"{self._stem}_person{person}{ENDING}", place))
         lines = []
         for missed in range(track.first + track.rows, place + 1):
-            start = f"{self._first + missed + 1}\t{self._times[missed]:.6f}"
+            start = f"{self._first + missed * self._stride + 1}\t{self._times[missed]:.6f}"
             lines.append(f"{start}{cells if missed == place else self._blank}\n")
         track.rows += len(lines)
         try:
@@ -102,7 +104,7 @@ class TrcSink(FolderFile):
         length = self._times[-1] - self._times[0]
         rate = f"{(len(self._times) - 1) / length if length > 0 else 1:.6g}"
         count = len(self._names)
-        facts = (rate, rate, rows, count, UNITS, rate, self._first + track.first + 1, rows)
+        facts = (rate, rate, rows, count, UNITS, rate, self._first + track.first * self._stride + 1, rows)
         marks = "".join(f"\tX{number}\tY{number}\tZ{number}" for number in range(1, count + 1))
         lines = [
             f"PathFileType\t4\t(X/Y/Z)\t{track.name}",

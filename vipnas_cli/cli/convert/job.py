@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
+from math import gcd
+
+import numpy as np
 
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.convert.options import ConvertOptions
@@ -35,7 +39,10 @@ def convert_job(options: ConvertOptions) -> None:
     check_outputs(written, source.files, options.overwrite)
     source.kind.check()
     results = source.kind.read(source.path)
-    _write(results, outputs)
+    # Where all frames are listed, what lies between them was never read.
+    apart = gcd(*np.diff([frame.frame_index for frame in results.frames]).tolist()) or 1
+    stride = apart if Holds.empty in source.kind.holds else 1
+    _write(replace(results, header=replace(results.header, stride=stride)), outputs)
     console = message_console(options.quiet)
     for note in notes(source, results, outputs):
         console.print(note, soft_wrap=True)

@@ -71,9 +71,10 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     """Opens all sinks; they are closed when the stack is left, also after an error."""
     skeleton = OnnxEstimator.skeleton
     info = reader.info
-    header = ResultHeader(
-        options.video.name, info.width, info.height, info.time_base, pipeline.name, options.smooth_numbers
-    )
+    # A name that is no text would be none in a document either.
+    source = shown(options.video.name)
+    size = info.width, info.height
+    header = ResultHeader(source, *size, info.time_base, pipeline.name, options.smooth_numbers, stride=options.stride)
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
     for text in options.out:
@@ -87,7 +88,8 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
         else:
             numbers.append(stack.enter_context(output.open(skeleton, header)))
     meter = SteadinessMeter(skeleton) if options.steadiness else None
-    return Outputs(numbers, pictures, _smoother(options.smooth_numbers), _smoother(options.smooth_pictures), meter)
+    smoothers = _smoother(options.smooth_numbers), _smoother(options.smooth_pictures)
+    return Outputs(numbers, pictures, *smoothers, meter, options.stride)
 
 
 def _writer(text: str, info: VideoInfo, options: RunOptions, reader: FrameReader) -> VideoWriter | PictureWriter:
@@ -100,7 +102,7 @@ def _writer(text: str, info: VideoInfo, options: RunOptions, reader: FrameReader
 
 def _page(path: Path, options: RunOptions, pipeline: Pipeline) -> PageSink:
     settings = (("pipeline", pipeline.name), ("smoothing of the numbers", options.smooth_numbers))
-    return PageSink(path, options.video.name, settings, Painter(OnnxEstimator.skeleton, options.picture_style))
+    return PageSink(path, shown(options.video.name), settings, Painter(OnnxEstimator.skeleton, options.picture_style))
 
 
 def finish_pages(outputs: Outputs, summary: Mapping[str, Any]) -> None:
