@@ -183,11 +183,24 @@ def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         ({"boxes": tmp_path / "none.csv"}, DataError, "none.csv"),
         ({"boxes": "whole", "detector_size": 320}, UsageError, "detector_size"),
         ({"boxes": "whole", "detect_every_s": 1.0}, UsageError, "detect_every_s"),
+        ({"boxes": 3}, UsageError, "boxes is 3"),
+        ({"budget": 0.2}, UsageError, "budget is 0.2"),
+        ({"max_people": 0}, UsageError, "max_people is 0"),
+        ({"max_people": "2"}, UsageError, "max_people is '2'"),
+        ({"max_people": True}, UsageError, "max_people is True"),
+        ({"region": (0, 0, 1, 1)}, UsageError, "region is"),
+        ({"detector_size": 10}, UsageError, "detector_size is 10"),
+        ({"detector_size": 5000}, UsageError, "detector_size is 5000"),
+        ({"detect_every_s": -1}, UsageError, "detect_every_s is -1"),
+        ({"detect_every_s": float("nan")}, UsageError, "detect_every_s is nan"),
+        ({"verify": "x"}, UsageError, "verify is 'x'"),
     ):
         with pytest.raises(error, match=match):
             PoseTracker(**settings)
     with pytest.raises(VideoError, match="does not exist"):
         next(track(tmp_path / "none.mp4"))
+    with pytest.raises(UsageError, match="stride is 0"):
+        next(track(CLIP, stride=0))
     with pytest.raises(UsageError, match="ambiguous"):
         next(track(CLIP, start_s=1.0, boxes=tmp_path / "none.csv"))
 

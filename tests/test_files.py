@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.errors import InputError, OutputError, WeightsError
+from vipnas_cli.errors import InputError, OutputError, UsageError, WeightsError
 from vipnas_cli.files import (
     LineLog,
     PartialFile,
@@ -45,7 +45,7 @@ def test_an_existing_output_is_refused_until_allowed(tmp_path: Path) -> None:
 
 
 def test_two_outputs_need_two_names(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="named for two outputs"):
+    with pytest.raises(UsageError, match="named for two outputs"):
         check_outputs([tmp_path / "out.csv", tmp_path / "x" / ".." / "out.csv"])
 
 
@@ -56,7 +56,7 @@ def test_what_is_read_is_never_an_output(tmp_path: Path, read: str) -> None:
         path.touch()
     (tmp_path / "link").symlink_to(tmp_path / read)
     for output in (tmp_path / read, tmp_path / "link"):
-        with pytest.raises(OutputError, match="is a file that is read"):
+        with pytest.raises(UsageError, match="is a file that is read"):
             check_outputs([output], inputs, overwrite=True)
 
 

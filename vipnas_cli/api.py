@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -96,6 +97,7 @@ class PoseTracker:
 
     def __post_init__(self) -> None:
         self._smoother = _smoother(self.smooth)
+        self._check_numbers()
         self._check_detector()
         boxes = self._given_boxes()
         weights = None if self.weights is None else Path(self.weights)
@@ -137,6 +139,32 @@ class PoseTracker:
         if self._smoother is not None:
             self._smoother.reset()
 
+    def _check_numbers(self) -> None:
+        """UsageError for a setting of the wrong type, or a number that the command line would refuse, too."""
+        kinds = {
+            "budget": (Budget, str, NoneType),
+            "max_people": (int,),
+            "person": (str, int, NoneType),
+            "region": (str, NoneType),
+            "detector_size": (int, NoneType),
+            "detect_every_s": (int, float, NoneType),
+            "verify": (bool, NoneType),
+            "threads": (int,),
+        }
+        for name, known in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
+                wanted = " or ".join(kind.__name__ for kind in known if kind is not NoneType)
+                raise UsageError(f"{name} is {value!r}", f"give it as {wanted}")
+        bounds = (("max_people", 1, None), ("detector_size", 64, 2048), ("detect_every_s", 0, None))
+        for name, least, most in bounds:
+            value = getattr(self, name)
+            if value is not None and not (value >= least and (most is None or value <= most)):
+                upper = "" if most is None else f" and at most {most}"
+                raise UsageError(f"{name} is {value}", f"it must be at least {least}{upper}")
+        if isinstance(self.boxes, int | float | bool | bytes):
+            raise UsageError(f"boxes is {self.boxes!r}", 'give a file, "whole" or a people source')
+
     def _check_detector(self) -> None:
         """UsageError if something is asked of the detector where it does not run."""
         for name in ("detector_size", "detect_every_s"):
@@ -169,6 +197,8 @@ def track(
 
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
+    if not stride >= 1:
+        raise UsageError(f"stride is {stride!r}", "it must be at least 1")
     with read_video(video, start_s, end_s, stride) as frames:
         rate = float(frames.info.average_rate)
         workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate)

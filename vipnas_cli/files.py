@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, TextIO
 from uuid import uuid4
 
-from vipnas_cli.errors import InputError, OutputError, VipnasError
+from vipnas_cli.errors import InputError, OutputError, UsageError, VipnasError
 
 # The longest name of a file on the usual file systems, in bytes.
 LONGEST_NAME = 255
@@ -58,15 +58,15 @@ def shown(path: Path | str) -> str:
 
 
 def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
-    """OutputError if an output exists and may not be overwritten, is named twice, or is a file that is read."""
+    """OutputError if an output exists and may not be overwritten, UsageError if one is named twice or is read."""
     read = {resolved(path) for path in inputs}
     seen: set[Path] = set()
     for path in paths:
         place = resolved(path)
         if place in seen:
-            raise OutputError(f"{shown(path)} is named for two outputs", "Give each its own name.")
+            raise UsageError(f"{shown(path)} is named for two outputs", "Give each its own name.")
         if place in read:
-            raise OutputError(f"{shown(path)} is a file that is read", "Choose another name for the output.")
+            raise UsageError(f"{shown(path)} is a file that is read", "Choose another name for the output.")
         if _mode(place) is not None and not overwrite:
             raise OutputError(f"{shown(path)} exists already", "Choose another name or allow it to be overwritten.")
         seen.add(place)

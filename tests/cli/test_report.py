@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from vipnas_cli.cli.report.job import report_job
@@ -70,6 +72,18 @@ def test_without_a_video_the_poses_are_on_black(folder: Path, tmp_path: Path) ->
     assert "on black" in page
     # A table that has lost its facts does not know the size of the picture.
     assert "<img " not in page_of(tmp_path, "out.csv", out="table.html")
+
+
+def test_another_video_than_that_of_the_poses_is_told_and_not_shown(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "another.mp4"
+    with av.open(str(other), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        grey = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 114, np.uint8), format="rgb24")
+        container.mux([*stream.encode(grey), *stream.encode(None)])
+    page = page_of(folder, "out.csv", str(other), out="another_clip.html")
+    assert "is no video of" in page
+    assert "on black" in page
 
 
 def test_faces_that_cannot_be_blurred_are_not_shown(folder: Path) -> None:

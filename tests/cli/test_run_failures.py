@@ -71,7 +71,7 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, clip: Path) -> None:
 
 
 def test_an_unknown_kind_of_output(tmp_path: Path, clip: Path) -> None:
-    fails(vipnas("run", str(clip), "-o", "out.gif", cwd=tmp_path), 1, "out.gif", ".mp4")
+    fails(vipnas("run", str(clip), "-o", "out.gif", cwd=tmp_path), 2, "out.gif", ".mp4")
 
 
 def test_an_output_in_a_folder_that_does_not_exist(tmp_path: Path, clip: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_boxes_file_that_is_none(tmp_path: Path, clip: Path) -> None:
 
 def test_the_input_is_never_overwritten(tmp_path: Path, clip: Path) -> None:
     (tmp_path / "mine.mp4").write_bytes(clip.read_bytes())
-    fails(vipnas("run", "mine.mp4", "-o", "mine.mp4", "--overwrite", cwd=tmp_path), 1, "mine.mp4")
+    fails(vipnas("run", "mine.mp4", "-o", "mine.mp4", "--overwrite", cwd=tmp_path), 2, "mine.mp4")
     assert (tmp_path / "mine.mp4").read_bytes() == clip.read_bytes()
 
 
@@ -132,4 +132,4 @@ def test_weights_that_are_read_are_not_written_over(tmp_path: Path, clip: Path) 
     for file in bundled_weights().iterdir():
         (tmp_path / "weights" / file.name).symlink_to(file)
     output = ["-o", "weights/manifest.json", "--overwrite"]
-    fails(vipnas("run", str(clip), "--weights", "weights", *output, cwd=tmp_path), 1, "is a file that is read")
+    fails(vipnas("run", str(clip), "--weights", "weights", *output, cwd=tmp_path), 2, "is a file that is read")

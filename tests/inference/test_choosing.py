@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.inference.choosing import Focus, Region, parse_person, parse_region
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
@@ -34,6 +34,27 @@ def test_a_rule_means_the_person_that_it_says(text: str, first: int) -> None:
     assert isinstance(focus, Focus)
     assert focus.ranks(BOXES, SIZE).argmax() == first
     assert len(focus.ranks(BOXES[:0], SIZE)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"), [("399,199", True), ("0.9,0.9", True), ("5000,90", False), ("20,900", False)]
+)
+def test_a_point_outside_the_picture_is_refused(text: str, inside: bool) -> None:
+    focus = parse_person(text)
+    assert isinstance(focus, Focus)
+    if inside:
+        focus.check(SIZE)
+        return
+    with pytest.raises(InputError, match="outside the picture of 400 x 200"):
+        focus.check(SIZE)
+
+
+def test_a_region_outside_the_picture_is_refused() -> None:
+    for text in ("0,0,1,1", "390,190,500,500", "0.5,0.5,0.5,0.5"):
+        parse_region(text).check(SIZE)
+    with pytest.raises(InputError, match="outside the picture of 400 x 200"):
+        parse_region("5000,5000,10,10").check(SIZE)
+    Focus().check((1, 1))
 
 
 def test_prominent_is_large_and_central() -> None:

@@ -411,6 +411,42 @@ def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
     assert step.crops == 2
 
 
+@pytest.mark.parametrize("frames", [range(0, 24, 4), range(2, 24, 4), range(0, 24, 10), range(1, 24, 3), range(0, 24)])
+@pytest.mark.parametrize("early", [0, 1])
+def test_no_boxes_that_are_given_stay_unused_for_longer_than_a_cycle(frames: range, early: int) -> None:
+    walk = [(4.0 * index, 0.0) for index in range(24)]
+    found = propagator(4, {index: box(walk[index]) for index in frames}, early=True)
+    found.options = replace(found.options, changes=ChangeOptions(cut=9, border=9))
+    asked = []
+    given = found.source.boxes
+
+    def watched_boxes(image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        boxes, scores = given(image, frame_index)
+        asked.extend([frame_index] * bool(len(boxes)))
+        return boxes, scores
+
+    found.source.boxes = watched_boxes
+    reasons = []
+    for index, offset in enumerate(walk):
+        if early and index == 1 and found._last is not None:
+            found._last.next_key = "border"
+        reasons.append(found.step(painted(offset), index, index / 30).reason)
+    for index in frames:
+        assert any(index <= frame < index + 4 for frame in asked) or index > 20, (index, asked)
+    if len(frames) == 24:
+        assert "boxes" not in reasons
+
+
+def test_boxes_of_frames_between_are_given_once_and_only_where_others_are_missing() -> None:
+    source = GivenBoxesSource({index: box((index, 0.0)) for index in (0, 3, 6, 12)})
+    picture = np.zeros((10, 10, 3), np.uint8)
+    first = [source.boxes(picture, index)[0][:, 0].tolist() for index in (0, 4, 5, 6, 10, 12)]
+    assert first == [[20], [23], [], [26], [], [32]]
+    assert source.boxes(picture, 0)[0][:, 0].tolist() == [20]
+    every = GivenBoxesSource({index: box((index, 0.0)) for index in (0, 1, 2, 4)})
+    assert not len(every.boxes(picture, 3)[0])
+
+
 class UnsureSource(CountedSource):
     """Boxes of a file, of which the source says how sure it is."""
 

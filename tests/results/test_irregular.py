@@ -108,6 +108,14 @@ def test_a_file_with_a_frame_twice_is_told_by_its_name(tmp_path: Path) -> None:
         read_jsonl(path)
 
 
+def test_a_table_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "na\udcffme.csv"
+    with CsvSink(path, COCO17, HEADER) as sink:
+        sink.write(frame(0))
+    (read,) = read_table(path).frames
+    assert read.people.ids.tolist() == [3, 5]
+
+
 @pytest.mark.parametrize("end", [".trc", ".dlc.csv"])
 def test_rows_for_frames_that_nobody_has_do_not_fill_the_disk(tmp_path: Path, end: str) -> None:
     output = output_named(tmp_path / f"out{end}")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Boxes, Flags, Scores
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import InputError, UsageError
 
 Rule = Literal["prominent", "largest", "central", "at"]
 # A person at the edge of the picture is half as prominent as one of the same size in its centre.
@@ -25,6 +26,15 @@ class Focus:
 
     rule: Rule = "prominent"
     point: tuple[float, float] = (0.5, 0.5)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """InputError if it means a point that a picture of `size` (H, W) does not have."""
+        x, y = in_pixels(self.point, size).tolist()
+        if self.rule == "at" and not (x <= size[1] and y <= size[0]):
+            raise InputError(
+                f"the point {self.point[0]:g},{self.point[1]:g} is outside the picture of {size[1]} x {size[0]}",
+                "give --person in pixels of the picture, or in shares below 1",
+            )
 
     def ranks(self, boxes: Boxes, size: tuple[int, int]) -> Scores:
         """How much (N,) each box (N, 4) is meant in a picture of `size` (H, W); greater is more."""
@@ -57,15 +67,28 @@ class Region:
                 "give x,y,width,height in pixels or in shares of the picture, as 0.25,0,0.5,1",
             )
 
+    def check(self, size: tuple[int, int]) -> None:
+        """InputError if it lies outside a picture of `size` (H, W)."""
+        low, _ = self._corners(size)
+        if not (low < np.array(size[::-1])).all():
+            raise InputError(
+                f"the region {self.x:g},{self.y:g},{self.width:g},{self.height:g} is outside the picture of "
+                f"{size[1]} x {size[0]}",
+                "give --roi in pixels of the picture, or in shares of it up to 1",
+            )
+
+    def _corners(self, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The low and the high corner (2,) in pixels of a picture of `size` (H, W)."""
+        shares = max(self.x + self.width, self.y + self.height) <= 2 and max(self.width, self.height) <= 1
+        scale = np.array(size[::-1]) if shares else np.ones(2)
+        low = np.array([self.x, self.y]) * scale
+        return low, low + np.array([self.width, self.height]) * scale
+
     def holds(self, boxes: Boxes, size: tuple[int, int]) -> Flags:
         """Whether (N,) the middle of each box (N, 4) lies in it, in a picture of `size` (H, W)."""
-        shares = max(self.x + self.width, self.y + self.height) <= 2 and max(self.width, self.height) <= 1
-        scale = np.array(size[::-1]) if shares else 1
-        low = np.array([self.x, self.y]) * scale
-        high = low + np.array([self.width, self.height]) * scale
+        low, high = self._corners(size)
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-        held: Flags = ((middles >= low) & (middles <= high)).all(1)
-        return held
+        return np.asarray(((middles >= low) & (middles <= high)).all(1), np.bool_)
 
 
 def in_pixels(point: tuple[float, float], size: tuple[int, int]) -> Scores:

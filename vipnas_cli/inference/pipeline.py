@@ -41,14 +41,16 @@ class LastSeen:
 
 @dataclass
 class RunStatistics:
-    """What a run did: frames, crops per position, looks for people, frames and last sighting of each id, reasons of key
-    frames, busy seconds; how steady the numbers are, if that was measured."""
+    """What a run did: frames, crops per position, looks for people, frames and last sighting of each id, frames of
+    those who were followed but not told of, reasons of key frames, busy seconds; how steady the numbers are, if that
+    was measured."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
     looks: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     people: Counter[int] = field(default_factory=Counter)
+    others: Counter[int] = field(default_factory=Counter)
     last_seen: dict[int, LastSeen] = field(default_factory=dict)
     time_s: float = 0.0
     busy_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -85,6 +87,7 @@ class RunStatistics:
         if step.reason:
             self.reasons[step.reason] += 1
         self.people.update(ids)
+        self.others.update(step.others)
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.flow import Moves
 from vipnas_cli.pose import People
 
-KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
+KeyReason = Literal["cycle", "cut", "lost", "falling", "border", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class PropagationOptions:
 @dataclass(frozen=True)
 class Step:
     """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, whether
-    people were looked for, and how many boxes were left out because there were too many."""
+    people were looked for, and how many boxes were left out because there were too many; `others` (N,) are the ids of
+    those who are followed, but not told of."""
 
     people: People
     position: int
@@ -95,3 +96,4 @@ class Step:
     crops: int
     looked: bool = False
     left_out: int = 0
+    others: tuple[int, ...] = ()

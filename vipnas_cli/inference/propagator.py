@@ -29,7 +29,7 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import Moves, keypoint_moves
 from vipnas_cli.inference.joining import joined, mixed
 from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, went_behind
-from vipnas_cli.inference.people import PeopleSource
+from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.realign import realign
@@ -110,16 +110,17 @@ class Propagator:
     def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
         small = thumbnail(image) if small is None else small
-        reason = self._reason(small, image.shape[:2], time_s)
+        reason = self._reason(small, image.shape[:2], frame_index, time_s)
         if reason is None:
             found = self._follow(image, time_s, small)
         else:
             found = self._key(image, frame_index, time_s, small, reason)
         if self.options.identity is None:
             return found
-        return replace(found, people=found.people[found.people.ids == self.options.identity])
+        meant = found.people.ids == self.options.identity
+        return replace(found, people=found.people[meant], others=tuple(found.people.ids[~meant].tolist()))
 
-    def _reason(self, small: Thumbnail, size: tuple[int, ...], time_s: float) -> KeyReason | None:
+    def _reason(self, small: Thumbnail, size: tuple[int, ...], frame_index: int, time_s: float) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
         last, changes = self._last, self.options.changes
         if last is None or (last.position + 1) % len(self.estimator.schedule) == 0:
@@ -130,6 +131,8 @@ class Propagator:
             return "cut"
         if last.next_key:
             return last.next_key
+        if isinstance(self.source, GivenBoxesSource) and self.source.is_due(frame_index, len(self.estimator.schedule)):
+            return "boxes"
         if self._is_long(last, time_s):
             return "cycle"
         border = moves_at_border(last.thumbnail, small, last.people.boxes_frame, (size[0], size[1]), changes)

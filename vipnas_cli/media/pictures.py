@@ -25,6 +25,8 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff",
 LARGEST_FILE = 1_000_000_000
 # Frames per second of a folder of pictures, which say nothing of time.
 PICTURE_RATE = 25.0
+# What stands for a codec.
+PICTURE_CODEC = "pictures"
 FASTEST_RATE = 1000
 
 
@@ -124,7 +126,7 @@ class PictureReader(SelfClosing):
             average_rate=1 / (step * stride),
             frames=len(self._numbers),
             duration_s=float(len(files) * step),
-            codec="pictures",
+            codec=PICTURE_CODEC,
             notes=(note,) if path.is_dir() else (),
         )
 

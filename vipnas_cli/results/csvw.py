@@ -6,6 +6,7 @@ What CSVW has no word for are `PropertyValue`s of schema.org, each with a name a
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def facts_text(path: Path, columns: tuple[Column, ...], key: tuple[str, ...], fa
     """The file of facts about a table at `path`, whose columns `key` tell its rows apart."""
     document = {
         "@context": CONTEXT,
-        "url": quote(path.name),
+        "url": quote(os.fsencode(path.name)),
         "dc:title": f"Poses of {facts['source']}",
         "dc:description": COORDINATES,
         "dialect": {"encoding": "utf-8", "lineTerminators": ["\n"], "header": True},

@@ -11,7 +11,7 @@ import numpy as np
 
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.convert.options import ConvertOptions
-from vipnas_cli.errors import InputError, OutputError
+from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.kinds import KINDS, Holds, Output, check_stdout, output_named
@@ -65,7 +65,7 @@ def _write(results: Results, outputs: Iterable[Output]) -> None:
 def _checked(text: str) -> Output:
     output = output_named(text)
     if output is None:
-        raise OutputError(f"{shown(text)} names no kind of poses that is known", f"use one of {WRITTEN}")
+        raise UsageError(f"{shown(text)} names no kind of poses that is known", f"use one of {WRITTEN}")
     output.kind.check()
     return output
 

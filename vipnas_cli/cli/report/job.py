@@ -14,6 +14,7 @@ from vipnas_cli.errors import InputError, OutputError, UsageError, VideoError
 from vipnas_cli.files import check_outputs, shown, write_text
 from vipnas_cli.media.inputs import is_video
 from vipnas_cli.media.painter import PictureStyle
+from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.writer import CONTAINERS
 from vipnas_cli.report.page import Subject, page_of
 from vipnas_cli.report.posters import Poster, posters_of_poses, posters_of_video
@@ -133,6 +134,15 @@ def _subject(poses: Poses, video: Path | None, facts: RunFacts, options: ReportO
     return replace(subject, posters=posters, note=note)
 
 
+def _is_of(video: Path, poses: Poses) -> bool:
+    """Whether a video of another name than the source may show it: by its name, or by the size of its pictures."""
+    header = poses.results.header
+    if video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose") or header.width is None:
+        return True
+    with open_video(video) as reader:
+        return (reader.info.width, reader.info.height) == (header.width, header.height)
+
+
 def _posters(poses: Poses, video: Path | None, blur: bool) -> tuple[tuple[Poster, ...], str]:
     """Pictures, and what is missing in them."""
     frames, skeleton, header = poses.results.frames, poses.results.skeleton, poses.results.header
@@ -142,6 +152,10 @@ def _posters(poses: Poses, video: Path | None, blur: bool) -> tuple[tuple[Poster
         if painted and blur:
             return (), f"Faces in {shown(video)} cannot be blurred, as poses are drawn in: give the source itself."
         try:
+            if painted and not _is_of(video, poses):
+                raise VideoError(
+                    f"{shown(video)} is not the video of {shown(poses.source)}, its pictures are of another size"
+                )
             found = posters_of_video(video, frames, skeleton, PictureStyle(blur_faces=blur), painted)
         except VideoError as error:
             note = f"{error.what}: the poses are shown on black."

@@ -89,7 +89,8 @@ def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float)
     bad = sum(one.exit_code not in (0, DAMAGED) for one in done)
     left = len(plan.runs) - len(done)
     folders = sorted({shown(path.parent) for run in plan.runs for path in run.outputs})
-    parts = [f"{plural(len(done) - bad, 'input')} done in {seconds:.1f} s, results in {', '.join(folders[:3])}"]
+    where = f", results in {', '.join(folders[:3])}" if folders else ""
+    parts = [f"{plural(len(done) - bad, 'input')} done in {seconds:.1f} s{where}"]
     parts += [f"{bad} failed or interrupted"] if bad else []
     parts += [f"{left} not begun"] if left else []
     parts += [f"{plan.skipped} left out, as their results are there"] if plan.skipped else []

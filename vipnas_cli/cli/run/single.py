@@ -12,15 +12,20 @@ from vipnas_cli.cli.run.sinks import finish_pages, open_outputs
 from vipnas_cli.cli.run.summary import Made, RunReport, details, typed_words
 from vipnas_cli.inference.pipeline import AHEAD, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
+from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.overlay import OverlaySink
+from vipnas_cli.media.pictures import PICTURE_CODEC
 
 
 def run_input(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> RunReport:
     """Runs one input of those that were typed; `label` stands before its progress."""
     with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
-        found = _tracker(run, float(reader.info.average_rate))
-        choice = found.choice
+        found = _tracker(run, reader.info)
+        choice, size = found.choice, (reader.info.height, reader.info.width)
+        found.tracker.propagator.options.focus.check(size)
+        if found.tracker.propagator.options.region is not None:
+            found.tracker.propagator.options.region.check(size)
         if not options.json:
             console.print(_introduction(run, choice))
         for line in details(reader.info, found):
@@ -53,7 +58,7 @@ def _sound_notes(outputs: Outputs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(note for writer in writers for note in writer.notes))
 
 
-def _tracker(options: RunOptions, frame_rate: float) -> PoseTracker:
+def _tracker(options: RunOptions, info: VideoInfo) -> PoseTracker:
     return PoseTracker(
         options.budget,
         weights=options.weights,
@@ -66,7 +71,13 @@ def _tracker(options: RunOptions, frame_rate: float) -> PoseTracker:
         verify=options.verify,
         threads=options.threads,
         provider=options.provider,
-        workload=Workload(options.video, options.start, options.pictures, frame_rate=frame_rate),
+        workload=Workload(
+            options.video,
+            options.start,
+            options.pictures,
+            frame_rate=float(info.average_rate),
+            alone=info.frames == 1 and info.codec == PICTURE_CODEC,
+        ),
     )
 
 
@@ -77,7 +88,7 @@ def _introduction(options: RunOptions, choice: Choice) -> str:
     measured = f" ({choice.figure})" if choice.figure else ""
     note = f"\n{choice.note}" if choice.note else ""
     if choice.every_frame:
-        note += "\nThe video is too slow for followers, so every frame is a key frame."
+        note += "\nEvery frame is a key frame, as followers need less time between frames."
     if not pipeline.trained:
         note += "\nIts networks are untrained: its speed means something, its poses are noise."
     return f"Pipeline {pipeline.name}: {cost}, cycle of {len(pipeline.networks)}; budget {stated}{measured}{note}"

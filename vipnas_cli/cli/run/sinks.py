@@ -9,7 +9,7 @@ from typing import Any
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.errors import OutputError
+from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
@@ -35,7 +35,7 @@ def check_run_outputs(options: RunOptions) -> None:
     named = {text: output_named(text) for text in options.out if not is_drawn(text) and not is_page(text)}
     for text, output in named.items():
         if output is None:
-            raise OutputError(f"{shown(text)} names no kind of result that is known", f"use one of {' '.join(known)}")
+            raise UsageError(f"{shown(text)} names no kind of result that is known", f"use one of {' '.join(known)}")
         output.kind.check()
     check_stdout([output for output in named.values() if output], options.json)
     Painter(OnnxEstimator.skeleton, options.picture_style)

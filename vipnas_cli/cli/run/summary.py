@@ -107,7 +107,7 @@ class RunReport:
     @property
     def macs_per_person_frame(self) -> float:
         """What the pose networks really cost per person and frame: early key frames and those not believed included."""
-        crops, seen = self.statistics.crops, self.statistics.people.total()
+        crops, seen = self.statistics.crops, self.statistics.people.total() + self.statistics.others.total()
         total = sum(self.choice.pipeline.networks[position].macs * count for position, count in crops.items())
         return total / max(seen or crops.total(), 1)
 
@@ -194,7 +194,18 @@ def print_report(report: RunReport, console: Console) -> None:
     if found.interrupted:
         console.print("Interrupted: the results hold all frames up to here.")
     if found.frames and not found.people:
-        console.print("Nobody was found. If one person fills the frame, --boxes whole takes all of it.")
+        console.print(_nobody(report))
+
+
+def _nobody(report: RunReport) -> str:
+    """Why nobody is told of, and what helps."""
+    options, others = report.tracker.propagator.options, report.statistics.others
+    if options.identity is not None and others:
+        known = ", ".join(map(str, sorted(others)[:LISTED_PEOPLE]))
+        return f"Nobody has the id {options.identity}; there are {known}. Name one of them, or leave --person out."
+    if options.region is not None:
+        return "Nobody was found in the region. Leave --roi out to see who is where."
+    return "Nobody was found. If one person fills the frame, --boxes whole takes all of it."
 
 
 def _people(frames: Counter[int]) -> str:
