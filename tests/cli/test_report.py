@@ -82,7 +82,7 @@ def test_another_video_than_that_of_the_poses_is_told_and_not_shown(folder: Path
         grey = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 114, np.uint8), format="rgb24")
         container.mux([*stream.encode(grey), *stream.encode(None)])
     page = page_of(folder, "out.csv", str(other), out="another_clip.html")
-    assert "is no video of" in page
+    assert "is not the video of" in page
     assert "on black" in page
 
 

@@ -27,7 +27,7 @@ def run_input(run: RunOptions, options: RunOptions, console: Messages, label: st
         if found.tracker.propagator.options.region is not None:
             found.tracker.propagator.options.region.check(size)
         if not options.json:
-            console.print(_introduction(run, choice))
+            console.print(_introduction(run, choice, reader.info))
         for line in details(reader.info, found):
             console.detail(line)
         make_folders(run, options)
@@ -81,13 +81,13 @@ def _tracker(options: RunOptions, info: VideoInfo) -> PoseTracker:
     )
 
 
-def _introduction(options: RunOptions, choice: Choice) -> str:
+def _introduction(options: RunOptions, choice: Choice, info: VideoInfo) -> str:
     pipeline = choice.pipeline
     cost = f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame"
     stated = options.budget or f"{default_budget(options.weights)} (default)"
     measured = f" ({choice.figure})" if choice.figure else ""
     note = f"\n{choice.note}" if choice.note else ""
-    if choice.every_frame:
+    if choice.every_frame and info.frames != 1:
         note += "\nEvery frame is a key frame, as followers need less time between frames."
     if not pipeline.trained:
         note += "\nIts networks are untrained: its speed means something, its poses are noise."
