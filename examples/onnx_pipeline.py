@@ -6,9 +6,9 @@ BUNDLE is a folder that `vipnas export` wrote (a file ending in .vipnas is one, 
 manifest. BOXES.csv has a row per person box, `frame,x,y,width,height`, and needs those of the key frames, the first of
 each cycle. One person per frame keeps this short; networks take any number at once, along their first axis `people`.
 
-On the same pixels the poses agree with those of `vipnas run VIDEO --boxes BOXES.csv` to a tenth of a pixel, except where
-two cells of a heatmap are equally high, and as far as `vipnas run` does nothing beyond this: finding people, ids, key
-frames that come early, the vote on left and right, and joints put back on their paths.
+On the same pixels the poses agree with those of `vipnas run VIDEO --boxes BOXES.csv` to a tenth of a pixel, except
+where two cells of a heatmap are equally high, and as far as `vipnas run` does nothing beyond this: finding people, ids,
+key frames that come early, the vote on left and right, and joints put back on their paths.
 
 Everything is in pixels; (0, 0) is the centre of the first pixel.
 Shapes: K keypoints, H, W crop pixels, h = H/4, w = W/4 heatmap cells.

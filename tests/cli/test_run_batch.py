@@ -118,3 +118,21 @@ def test_an_interrupted_batch_keeps_what_is_whole(clips: Path, tmp_path: Path) -
     names = sorted(path.name for path in tmp_path.iterdir())
     assert "one.jsonl" in names
     assert not any("two_people" in name for name in names)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills without a word")
+def test_workers_end_with_a_batch_that_is_killed(tmp_path: Path) -> None:
+    clips = [str(shutil.copy(CLIP, tmp_path / f"{name}.mp4")) for name in ("one", "two")]
+    options = [*FAST, "-o", f"{tmp_path}/{{name}}.jsonl", "--jobs", "2", "--skip-existing", "-q"]
+    command = [sys.executable, "-m", "vipnas_cli", "run", *clips, *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while sum(path.stat().st_size > 1000 for path in tmp_path.glob(".*.partial.jsonl")) < 2:
+        time.sleep(0.02)
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    process.kill()
+    # The workers hold the pipe open until they are gone.
+    _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.jsonl"))

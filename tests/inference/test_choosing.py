@@ -108,6 +108,16 @@ def test_one_person_is_the_most_prominent_and_stays_so_while_there() -> None:
         np.testing.assert_allclose(edges, [20 + row[1]], atol=1)
 
 
+def test_one_who_is_meant_is_told_until_forgotten_though_others_are_followed() -> None:
+    options = PropagationOptions(max_people=4, spare_boxes=3, one=True, focus=Focus("at", (50.0, 70.0)))
+    both, other = [(0.0, 150.0)], [(150.0,)]
+    edges = [found.tolist() for found in followed(options, both * 4 + other * 60)]
+    assert edges[:4] == [[20.0]] * 4
+    # Only after 1.5 s, 45 frames, the other one is meant.
+    assert edges[6:44] == [[]] * 38
+    assert edges[-1] == [170.0]
+
+
 def test_whoever_is_nobody_takes_no_place() -> None:
     options = PropagationOptions(max_people=1, spare_boxes=3)
     boxes = np.array([[170, 20, 230, 120, 0.9], [20, 20, 80, 120, 0.5]], np.float32)

@@ -22,7 +22,8 @@ class PropagationOptions:
     """When to trust a pose and when to look again; scores in 0–1.
 
     `max_people`: more are not followed; who is followed already comes first, then those whom `focus` means. Only people
-    in the `region` are, and with an `identity` only that one is told. So many `spare_boxes` are looked at for newcomers
+    in the `region` are. Told are all of them, or with `one` only whom the focus means, as long as that one is there, or
+    with an `identity` only that one. So many `spare_boxes` are looked at for newcomers
     who turn out to be nobody.
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
     detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
@@ -47,6 +48,7 @@ class PropagationOptions:
     max_people: int = 20
     focus: Focus = Focus()
     region: Region | None = None
+    one: bool = False
     identity: int | None = None
     spare_boxes: int = 0
     point_score: float = 0.3

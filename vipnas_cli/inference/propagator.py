@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image
+from vipnas_cli.arrays import Boxes, Flags, Heatmaps, Ids, Image
 from vipnas_cli.inference.changes import Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
@@ -93,6 +93,8 @@ class Propagator:
     tracker: IdentityTracker = field(default_factory=IdentityTracker)
     options: PropagationOptions = PropagationOptions()
     _last: _LastFrame | None = None
+    # The id of whom the focus means, and when they were there last.
+    _one: tuple[int, float] = (NOBODY, -math.inf)
     _sides: SideVote = field(init=False)
     _paths: JointPaths = field(init=False)
 
@@ -102,7 +104,7 @@ class Propagator:
 
     def reset(self) -> None:
         """Forgets everything, as before the first frame."""
-        self._last = None
+        self._last, self._one = None, (NOBODY, -math.inf)
         self.tracker.reset()
         self._sides.reset()
         self._paths.reset()
@@ -115,10 +117,24 @@ class Propagator:
             found = self._follow(image, time_s, small)
         else:
             found = self._key(image, frame_index, time_s, small, reason)
-        if self.options.identity is None:
+        meant = self._told(found.people, (image.shape[0], image.shape[1]), time_s)
+        if meant.all():
             return found
-        meant = found.people.ids == self.options.identity
         return replace(found, people=found.people[meant], others=tuple(found.people.ids[~meant].tolist()))
+
+    def _told(self, people: People, size: tuple[int, int], time_s: float) -> Flags:
+        """Who of the people (P,) is told of; one whom the focus means is that one until they are forgotten."""
+        if self.options.identity is not None:
+            return np.asarray(people.ids == self.options.identity, np.bool_)
+        if not self.options.one:
+            return np.ones(len(people), np.bool_)
+        chosen, seen_s = self._one
+        if len(people) and chosen not in people.ids and time_s - seen_s > self.tracker.options.memory_s:
+            chosen = int(people.ids[self.options.focus.ranks(people.boxes_frame, size).argmax()])
+        told = np.asarray(people.ids == chosen, np.bool_)
+        if told.any():
+            self._one = chosen, time_s
+        return told
 
     def _reason(self, small: Thumbnail, size: tuple[int, ...], frame_index: int, time_s: float) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""

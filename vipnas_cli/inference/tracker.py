@@ -34,6 +34,8 @@ DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S, LONGEST_REST_S = 0.25, 4, 1.0, 4.0
 DETECTED_EVIDENCE = 0.36
 # A detector's boxes that are looked at beyond those who may be followed: some of them are nobody.
 SPARE_BOXES = 3
+# People besides the one who is asked for that are followed as well: whoever comes in the way is not taken for that one.
+BESIDE = 3
 # Average precision wants everything that a detector has seen, ranked; below this it sees people everywhere.
 SCORE_FLOOR = 0.05
 # Boxes that a verifier sees for each person that may be there.
@@ -155,7 +157,8 @@ def propagation_options(options: TrackerOptions, source: PeopleSource) -> Propag
     """What is given is taken at every key frame, and a box believed with any pose; a detector costs time and errs."""
     one = isinstance(options.person, Focus)
     found = PropagationOptions(
-        max_people=1 if one else options.max_people,
+        max_people=min(options.max_people, 1 + BESIDE) if one else options.max_people,
+        one=one,
         focus=options.person if isinstance(options.person, Focus) else Focus(),
         region=options.region,
         identity=options.person if isinstance(options.person, int) else None,

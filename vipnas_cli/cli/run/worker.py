@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
@@ -116,8 +119,10 @@ class Crew:
 def serve(pipe: Connection, options: RunOptions) -> None:
     """Runs each input that comes through a pipe and answers how it ended, until the pipe is closed."""
     heed_signals()
+    Thread(target=_end_with_parent, name="parent", daemon=True).start()
     console = message_console(quiet=True)
-    with suppress(EOFError, KeyboardInterrupt):
+    # Nobody hears the answer where the process that asked is gone.
+    with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             run = pipe.recv()
             try:
@@ -125,3 +130,11 @@ def serve(pipe: Connection, options: RunOptions) -> None:
             except (UsageError, WeightsError) as error:
                 answer = error
             pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Does what Ctrl-C does as soon as the process that asks was killed: somebody may have begun its work anew."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
