@@ -136,3 +136,16 @@ def test_workers_end_with_a_batch_that_is_killed(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert "Traceback" not in err
     assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_workers_tell_how_many_frames_are_done(tmp_path: Path) -> None:
+    clips = [str(shutil.copy(CLIP, tmp_path / f"{name}.mp4")) for name in ("one", "two")]
+    options = [*FAST, "-o", f"{tmp_path}/{{name}}.csv", "--jobs", "2", "--progress", "json"]
+    command = [sys.executable, "-m", "vipnas_cli", "run", *clips, *options]
+    err = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stderr
+    rows = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    counts = [int(row["facts"].split()[0]) for row in rows if "facts" in row]
+    assert counts == sorted(counts)
+    assert all(0 < count <= 2 * 175 for count in counts)
+    assert rows[-1]["done"] == rows[-1]["total"] == 2
+    assert len(rows) == len(counts) + 1 >= 2

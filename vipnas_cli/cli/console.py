@@ -160,12 +160,12 @@ class LineBar(Bar):
     def _move(self, done: int, facts: str) -> None:
         if self._before is None:
             # A training that is resumed begins in the middle.
-            self._before = done - 1
+            self._before = max(done - 1, 0)
         self._done = done
         now = time.monotonic()
         if now - self._told_s >= self._every_s or (self._json and done == self._total):
             self._told_s = now
-            self._console.print(self._as_json() if self._json else self._line(facts), soft_wrap=True)
+            self._console.print(self._as_json(facts) if self._json else self._line(facts), soft_wrap=True)
 
     @property
     def _left_s(self) -> float | None:
@@ -176,9 +176,9 @@ class LineBar(Bar):
         left = "" if self._left_s is None else f"{timedelta(seconds=round(self._left_s))} left"
         return ", ".join(part for part in (amount, facts, left) if part)
 
-    def _as_json(self) -> str:
+    def _as_json(self, facts: str) -> str:
         row = {"progress": self._label, "done": self._done, "total": self._total, "per_second": self.speed}
-        return json.dumps({**row, "seconds_left": self._left_s})
+        return json.dumps({**row, "seconds_left": self._left_s, **({"facts": facts} if facts else {})})
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED, RunReport
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown
 from vipnas_cli.folders import remove
+from vipnas_cli.inference.pipeline import RunStatistics
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,19 @@ class Done:
         return f"{self.name}: {plural(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
 
 
-def attempt(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> Done:
-    """Runs one input and tells how it ended; errors that hold for all inputs are raised.
+def attempt(
+    run: RunOptions,
+    options: RunOptions,
+    console: Messages,
+    label: str = "frames",
+    heard: Callable[[RunStatistics], None] = lambda _statistics: None,
+) -> Done:
+    """Runs one input and tells how it ended; errors that hold for all inputs are raised. For `heard` see run_input.
 
     With --skip-existing results that are not whole go away: they would be taken for whole the next time.
     """
     before = {path: _identity(path) for path in run.files}
-    done = _attempt(run, options, console, label)
+    done = _attempt(run, lambda: run_input(run, options, console, label, heard))
     if options.skip_existing and done.exit_code not in (0, DAMAGED):
         for path in run.files:
             if _identity(path) != before[path]:
@@ -49,10 +57,10 @@ def attempt(run: RunOptions, options: RunOptions, console: Messages, label: str 
     return done
 
 
-def _attempt(run: RunOptions, options: RunOptions, console: Messages, label: str) -> Done:
+def _attempt(run: RunOptions, begin: Callable[[], RunReport]) -> Done:
     name = shown(str(run.video))
     try:
-        return _done(name, run_input(run, options, console, label))
+        return _done(name, begin())
     except KeyboardInterrupt:
         return interrupted(name)
     except (UsageError, WeightsError):

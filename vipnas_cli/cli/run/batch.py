@@ -61,17 +61,16 @@ def _one_by_one(plan: Plan, options: RunOptions, console: Messages) -> Iterator[
 def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[Done]:
     """The inputs in processes of their own, in the order of the plan; an interrupt ends those that run."""
     threads = options.threads or max(1, usable_cores() // options.jobs)
-    runs = [replace(run, threads=threads) for run in plan.runs]
-    with Crew(options, min(options.jobs, len(runs))) as crew:
+    runs, ended = [replace(run, threads=threads) for run in plan.runs], 0
+    with (
+        progress_bar(console, "inputs", len(runs), kind=options.progress) as bar,
+        Crew(options, min(options.jobs, len(runs)), lambda frames: bar.move(ended, plural(frames, "frame"))) as crew,
+    ):
         futures = [crew.begin(run) for run in runs]
-        with (
-            suppress(KeyboardInterrupt),
-            crew.interrupted_by_errors(),
-            progress_bar(console, "inputs", len(runs), kind=options.progress) as bar,
-        ):
-            for number, future in enumerate(as_completed(futures), 1):
-                console.print(f"{number}/{len(runs)} {future.result()}", soft_wrap=True)
-                bar.advance()
+        with suppress(KeyboardInterrupt), crew.interrupted_by_errors():
+            for ended, future in enumerate(as_completed(futures), 1):
+                console.print(f"{ended}/{len(runs)} {future.result()}", soft_wrap=True)
+                bar.move(ended)
     return [future.result() for future in futures if not future.cancelled()]
 
 

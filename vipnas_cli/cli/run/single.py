@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from vipnas_cli.api import PoseTracker, read_video
@@ -18,8 +19,15 @@ from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.pictures import PICTURE_CODEC
 
 
-def run_input(run: RunOptions, options: RunOptions, console: Messages, label: str = "frames") -> RunReport:
-    """Runs one input of those that were typed; `label` stands before its progress."""
+def run_input(
+    run: RunOptions,
+    options: RunOptions,
+    console: Messages,
+    label: str = "frames",
+    heard: Callable[[RunStatistics], None] = lambda _statistics: None,
+) -> RunReport:
+    """Runs one input of those that were typed; `label` stands before its progress, `heard` is called after each frame,
+    too."""
     with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
         found = _tracker(run, reader.info)
         choice, size = found.choice, (reader.info.height, reader.info.width)
@@ -37,7 +45,8 @@ def run_input(run: RunOptions, options: RunOptions, console: Messages, label: st
         try:
             with ExitStack() as stack:
                 outputs = open_outputs(run, reader, choice.pipeline, stack)
-                with frame_progress(console, reader.info.frames, label, options.progress) as on_frame:
+                with frame_progress(console, reader.info.frames, label, options.progress) as shown:
+                    on_frame = _both(shown, heard)
                     statistics = process(reader, found.tracker.propagator, outputs, on_frame, reader.stop, ahead)
                 if statistics.interrupted:
                     raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
@@ -50,6 +59,14 @@ def run_input(run: RunOptions, options: RunOptions, console: Messages, label: st
         report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)
         finish_pages(outputs, report.to_json())
         return report
+
+
+def _both(*listeners: Callable[[RunStatistics], None]) -> Callable[[RunStatistics], None]:
+    def tell(statistics: RunStatistics) -> None:
+        for listener in listeners:
+            listener(statistics)
+
+    return tell
 
 
 def _sound_notes(outputs: Outputs) -> tuple[str, ...]:

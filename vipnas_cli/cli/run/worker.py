@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +24,10 @@ from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.signals import heed_signals
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown
+from vipnas_cli.inference.pipeline import RunStatistics
+
+# So many seconds pass at least between two words of a worker about the frames that are done.
+TOLD_EVERY_S = 1.0
 
 
 class Worker:
@@ -31,8 +38,9 @@ class Worker:
         self._pipe: Connection | None = None
         self._interrupted = False
 
-    def ask(self, run: RunOptions) -> Done:
-        """Runs one input and waits for it; UsageError and WeightsError are raised."""
+    def ask(self, run: RunOptions, heard: Callable[[int], None] = lambda _frames: None) -> Done:
+        """Runs one input and waits for it; UsageError and WeightsError are raised. `heard` is called with the number of
+        frames that are done, every second."""
         name = shown(str(run.video))
         if self._interrupted:
             return interrupted(name)
@@ -41,7 +49,10 @@ class Worker:
         assert self._pipe is not None
         try:
             self._pipe.send(run)
-            answer: Done | VipnasError = self._pipe.recv()
+            answer: Done | VipnasError | int = self._pipe.recv()
+            while isinstance(answer, int):
+                heard(answer)
+                answer = self._pipe.recv()
         except (EOFError, OSError):
             self._pipe = None
             self._process.join()
@@ -74,9 +85,10 @@ class Worker:
 
 
 class Crew:
-    """Some workers, each with one input at a time."""
+    """Some workers, each with one input at a time; `heard` is called with the frames that are done of all inputs."""
 
-    def __init__(self, options: RunOptions, size: int) -> None:
+    def __init__(self, options: RunOptions, size: int, heard: Callable[[int], None] = lambda _frames: None) -> None:
+        self._heard, self._frames, self._lock = heard, Counter[str](), Lock()
         self._workers = [Worker(options) for _ in range(size)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:
@@ -90,7 +102,7 @@ class Crew:
     def _run(self, run: RunOptions) -> Done:
         worker = self._idle.get()
         try:
-            return worker.ask(run)
+            return worker.ask(run, partial(self._hear, str(run.video)))
         finally:
             self._idle.put(worker)
 
@@ -104,6 +116,11 @@ class Crew:
             for worker in self._workers:
                 worker.interrupt()
             raise
+
+    def _hear(self, video: str, frames: int) -> None:
+        with self._lock:
+            self._frames[video] = frames
+            self._heard(self._frames.total())
 
     def __enter__(self) -> Self:
         return self
@@ -121,12 +138,20 @@ def serve(pipe: Connection, options: RunOptions) -> None:
     heed_signals()
     Thread(target=_end_with_parent, name="parent", daemon=True).start()
     console = message_console(quiet=True)
+    told_s = time.monotonic()
+
+    def tell(statistics: RunStatistics) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= TOLD_EVERY_S:
+            told_s = time.monotonic()
+            pipe.send(statistics.frames)
+
     # Nobody hears the answer where the process that asked is gone.
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             run = pipe.recv()
             try:
-                answer: Done | VipnasError = attempt(run, options, console)
+                answer: Done | VipnasError = attempt(run, options, console, heard=tell)
             except (UsageError, WeightsError) as error:
                 answer = error
             pipe.send(answer)
