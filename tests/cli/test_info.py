@@ -23,6 +23,7 @@ from vipnas_cli.pose import People
 from vipnas_cli.results.coco import CocoSink
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.jsonl import JsonlSink
+from vipnas_cli.results.kinds import output_named
 from vipnas_cli.results.table import CsvSink
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule, SearchSpace
 
@@ -157,6 +158,22 @@ def test_results_of_run(tmp_path: Path) -> None:
         found = describe(tmp_path / name)
         assert "keypoints" in found.kind
         assert (found.facts["pipeline"], found.facts["people"]) == ("a pipeline", 1)
+    facts = describe(tmp_path / "o.csv-metadata.json")
+    assert (facts.kind, facts.next) == ("the facts about o.csv, as CSVW", f"vipnas info {tmp_path}/o.csv")
+
+
+@pytest.mark.parametrize("name", ["o.trc", "o.openpose", "o.dlc.csv", "o.mot.txt"])
+def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, name: str) -> None:
+    output = output_named(tmp_path / name)
+    assert output is not None
+    people = People(
+        np.array([4]), np.ones((1, 4), np.float32), np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32)
+    )
+    with output.open(OnnxEstimator.skeleton, ResultHeader("clip.mp4", 640, 360)) as sink:
+        sink.write(FrameResult(0, 0, 0.0, people, True), None)
+    found = describe(tmp_path / name)
+    assert "does not read back" in found.kind
+    assert found.facts["kind"] == output.kind.name
 
 
 def test_a_video_and_the_json_document() -> None:

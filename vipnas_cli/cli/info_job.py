@@ -12,9 +12,19 @@ from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.reader import MANIFEST
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
-from vipnas_cli.cli.info_texts import Description, describe_json, describe_recipe, describe_results, describe_video
+from vipnas_cli.cli.info_texts import (
+    Description,
+    describe_facts,
+    describe_json,
+    describe_recipe,
+    describe_results,
+    describe_video,
+    describe_written,
+)
 from vipnas_cli.cli.options import InfoOptions
 from vipnas_cli.errors import InputError, VideoError
+from vipnas_cli.results.kinds import output_named
+from vipnas_cli.results.sink import FACTS_END
 
 SCHEMA = 1
 DESCRIBERS: dict[str, Callable[[Path], Description]] = {
@@ -43,6 +53,11 @@ def describe(path: Path) -> Description:
     """The facts about a file or folder; InputError for what is missing or unknown."""
     if not path.exists():
         raise InputError(f"{path} does not exist", "check the path")
+    written = output_named(path)
+    if written is not None and written.kind.read is None and written.kind.name != "angles":
+        return describe_written(path, written.kind)
+    if path.name.endswith(FACTS_END):
+        return describe_facts(path)
     if path.is_dir():
         return describe_bundle(path)
     if path.name == MANIFEST:

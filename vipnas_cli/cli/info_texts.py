@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.results.facts import POSES, Results
-from vipnas_cli.results.kinds import CSV, Holds, output_named
+from vipnas_cli.results.kinds import CSV, Holds, Kind, output_named
+from vipnas_cli.results.sink import FACTS_END
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
 DOCUMENTS_READ = DocumentKind("a document that vipnas knows", DataError, "check the file", LARGEST_LABELS)
@@ -165,6 +167,19 @@ def describe_results(path: Path) -> Description:
     }
     layout = {"jsonl": "JSON Lines", "parquet": "a Parquet table", "wide": "a wide table"}.get(kind.name, "a table")
     return Description(f"keypoints of a video, as {layout}", facts)
+
+
+def describe_written(path: Path, kind: Kind) -> Description:
+    """What is known of a result for other programs, which is not read back."""
+    files = sorted(path.iterdir()) if path.is_dir() else []
+    facts = {"kind": kind.name, "holds": sorted(what.value for what in kind.holds), "files": len(files) or ""}
+    return Description("a result of `vipnas run` for other programs, which vipnas does not read back", facts)
+
+
+def describe_facts(path: Path) -> Description:
+    """The facts that lie beside a table."""
+    table = path.with_name(path.name.removesuffix(FACTS_END))
+    return Description(f"the facts about {table.name}, as CSVW", {}, f"vipnas info {shlex.quote(str(table))}")
 
 
 def describe_video(path: Path) -> Description:
