@@ -13,6 +13,8 @@ MAX_PIXELS = 1 << 26
 WAITING_BYTES = 1 << 27
 # A generation; no video is as long.
 LONGEST_S = 1e9
+# Numbers of frames are below; no video has as many.
+LAST_FRAME = 1 << 31
 # From here on (beyond 4K) encoder and decoder hold as few pictures as they can.
 LARGE_PIXELS = 1 << 24
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.media.limits import LONGEST_S
+from vipnas_cli.media.limits import LAST_FRAME, LONGEST_S
 from vipnas_cli.pose.people import People, finite_places
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
 
@@ -29,8 +29,6 @@ SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that 
 POSES = DocumentKind("a file of poses as `run` writes it", DataError, "Give a file of `run`.", LARGEST_LABELS)
 # Times of tables have six decimals.
 MICROSECONDS = Fraction(1, 1_000_000)
-# No video has as many frames.
-LAST_FRAME = 1 << 31
 
 
 @dataclass(frozen=True)

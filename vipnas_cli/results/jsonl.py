@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TypedDict
 
@@ -38,7 +39,7 @@ class JsonlSink(TextFile):
 def _keypoints(people: People) -> list[list[list[float | None]]]:
     """x, y and score of each keypoint; null for places that are not known, as JSON has no other word for them."""
     return [
-        [[x, y, score] if x == x else [None, None, score] for (x, y), score in zip(pose, peaks, strict=True)]
+        [[x, y, score] if math.isfinite(x) else [None, None, score] for (x, y), score in zip(pose, peaks, strict=True)]
         for pose, peaks in zip(rounded(people.points_frame), rounded_scores(people.scores), strict=True)
     ]
 

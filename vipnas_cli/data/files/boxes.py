@@ -21,6 +21,7 @@ from vipnas_cli.data.people_labels import LARGEST_PLACE
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
 from vipnas_cli.files import shown
+from vipnas_cli.media.limits import LAST_FRAME
 
 BoxesByFrame = dict[int, NDArray[np.float32]]
 _HINT = (
@@ -28,8 +29,6 @@ _HINT = (
     '{"frame": …, "bbox": [x, y, width, height], "score": …}, a COCO document, or a MOT .txt (frame counts from 1)'
 )
 BOXES = DocumentKind("a boxes file", DataError, _HINT, LARGEST_LABELS)
-# No video is as long.
-LAST_FRAME = 1 << 31
 # MOT ground truth has nine columns, with a flag that is 0 for what is to be ignored, and a class: 1 is a pedestrian.
 TRUTH_COLUMNS, PEDESTRIAN = 9, 1
 # MOT text: frame, id, x, y, width, height.
