@@ -16,6 +16,7 @@ import numpy as np
 from vipnas_cli.arrays import Image
 from vipnas_cli.data.files.boxes import read_boxes
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
 from vipnas_cli.inference.choosing import parse_person, parse_region
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
@@ -156,7 +157,11 @@ class PoseTracker:
             if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
                 wanted = " or ".join(kind.__name__ for kind in known if kind is not NoneType)
                 raise UsageError(f"{name} is {value!r}", f"give it as {wanted}")
-        bounds = (("max_people", 1, None), ("detector_size", 64, 2048), ("detect_every_s", 0, None))
+        bounds = (
+            ("max_people", 1, None),
+            ("detector_size", LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE),
+            ("detect_every_s", 0, None),
+        )
         for name, least, most in bounds:
             value = getattr(self, name)
             if value is not None and not (value >= least and (most is None or value <= most)):

@@ -412,39 +412,37 @@ def test_a_key_frame_that_loses_someone_looks_for_people_itself() -> None:
 
 
 @pytest.mark.parametrize("frames", [range(0, 24, 4), range(2, 24, 4), range(0, 24, 10), range(1, 24, 3), range(0, 24)])
-@pytest.mark.parametrize("early", [0, 1])
-def test_no_boxes_that_are_given_stay_unused_for_longer_than_a_cycle(frames: range, early: int) -> None:
-    walk = [(4.0 * index, 0.0) for index in range(24)]
-    found = propagator(4, {index: box(walk[index]) for index in frames}, early=True)
+@pytest.mark.parametrize("early", [False, True])
+def test_key_frames_take_the_boxes_that_came_since_the_one_before(frames: range, early: bool) -> None:
+    found = propagator(4, {index: box((index, 0.0)) for index in frames}, early=True)
     found.options = replace(found.options, changes=ChangeOptions(cut=9, border=9))
-    asked = []
-    given = found.source.boxes
+    taken = []
+    given = found.source.since
 
-    def watched_boxes(image: np.ndarray, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
-        boxes, scores = given(image, frame_index)
-        asked.extend([frame_index] * bool(len(boxes)))
+    def watched_since(asked: int, frame_index: int) -> tuple[np.ndarray, np.ndarray]:
+        boxes, scores = given(asked, frame_index)
+        taken.append((asked, frame_index, [round(float(left)) - 20 for left in boxes[:, 0]]))
         return boxes, scores
 
-    found.source.boxes = watched_boxes
-    reasons = []
-    for index, offset in enumerate(walk):
-        if early and index == 1 and found._last is not None:
+    found.source.since = watched_since
+    for index in range(24):
+        if early and index == 1:
             found._last.next_key = "border"
-        reasons.append(found.step(painted(offset), index, index / 30).reason)
-    for index in frames:
-        assert any(index <= frame < index + 4 for frame in asked) or index > 20, (index, asked)
-    if len(frames) == 24:
-        assert "boxes" not in reasons
+        found.step(painted((index, 0.0)), index, index / 30)
+    assert [asked for asked, _, _ in taken[1:]] == [frame for _, frame, _ in taken[:-1]]
+    for asked, frame, boxes in taken:
+        newest = [index for index in frames if asked < index <= frame][-1:]
+        assert boxes == newest
+    assert [frame for _, frame, _ in taken] == ([0, *range(1, 24, 4)] if early else list(range(0, 24, 4)))
 
 
-def test_boxes_of_frames_between_are_given_once_and_only_where_others_are_missing() -> None:
-    source = GivenBoxesSource({index: box((index, 0.0)) for index in (0, 3, 6, 12)})
-    picture = np.zeros((10, 10, 3), np.uint8)
-    first = [source.boxes(picture, index)[0][:, 0].tolist() for index in (0, 4, 5, 6, 10, 12)]
-    assert first == [[20], [23], [], [26], [], [32]]
-    assert source.boxes(picture, 0)[0][:, 0].tolist() == [20]
+def test_where_every_frame_was_looked_at_a_frame_without_boxes_has_nobody() -> None:
     every = GivenBoxesSource({index: box((index, 0.0)) for index in (0, 1, 2, 4)})
-    assert not len(every.boxes(picture, 3)[0])
+    assert not len(every.since(0, 3)[0])
+    second = GivenBoxesSource({index: box((index, 0.0)) for index in (0, 2, 4, 6)})
+    assert second.since(2, 5)[0][:, 0].tolist() == [24]
+    assert not len(second.since(4, 5)[0])
+    assert not len(second.boxes(np.zeros((10, 10, 3), np.uint8), 5)[0])
 
 
 class UnsureSource(CountedSource):

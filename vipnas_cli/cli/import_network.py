@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
 from vipnas_cli.spec.imported import LEAST_PADDING, MOST_PADDING
 
 READING = "How the file is read (found out by trials where not stated)"
@@ -74,8 +75,8 @@ class ImportOptions:
     detector_size: Annotated[
         int | None,
         typer.Option(
-            min=64,
-            max=2048,
+            min=LEAST_DETECTOR_SIZE,
+            max=MOST_DETECTOR_SIZE,
             metavar="PIXELS",
             help="Longer side of its picture, where the file leaves it open.",
             show_default=False,

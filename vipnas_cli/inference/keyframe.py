@@ -11,7 +11,7 @@ import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Ids, Scores
 from vipnas_cli.inference.crops import CropPoses, FramePoses, any_touch
-from vipnas_cli.inference.people import DistinctPeople, PeopleSource, evidence_of, shared_bodies
+from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, evidence_of, shared_bodies
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import People, Skeleton
 from vipnas_cli.pose.boxes import areas_of, covered_shares, iou
@@ -95,6 +95,8 @@ def found_again(boxes: Candidates, poses: People, skeleton: Skeleton) -> Ids:
 
 def went_behind(before: People, now: People) -> bool:
     """Whether somebody who is gone may be behind somebody who is still there."""
+    if np.array_equal(before.ids, now.ids):
+        return False
     gone = ~np.isin(before.ids, now.ids)
     hidden = covered_shares(before.boxes_frame[gone], before.boxes_frame[~gone]) > BEHIND
     return bool(hidden.any())
@@ -119,12 +121,14 @@ class KeyView:
 
 @dataclass(frozen=True)
 class KeyFrames:
-    """Sees on key frames who is there: people whom a source finds, and those who were followed there."""
+    """Sees on key frames who is there: people whom a source finds, and those who were followed there; `asked` is the
+    frame for which the source was asked last."""
 
     source: PeopleSource
     paths: JointPaths
     skeleton: Skeleton
     options: PropagationOptions
+    asked: int
 
     def view(
         self, seen: FramePoses, frame_index: int, time_s: float, followed: tuple[Boxes, Ids], look: bool
@@ -134,6 +138,8 @@ class KeyFrames:
         found, confidence = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         if isinstance(self.source, DistinctPeople) and look:
             found, confidence = self.source.find(seen, frame_index, followed[0])
+        elif isinstance(self.source, GivenBoxesSource) and look:
+            found, confidence = self.source.since(self.asked, frame_index)
         elif look:
             found, confidence = self.source.boxes(seen.image, frame_index)
         carried, before = followed

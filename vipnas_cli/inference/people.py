@@ -246,38 +246,26 @@ class Newcomers:
 
 
 class GivenBoxesSource:
-    """Boxes that another program found, by frame index.
-
-    Where it looked at every second or fourth frame only, a frame without boxes has those of the frames before, as far
-    as they were not given yet; where it looked at every frame, a frame without an entry has nobody.
-    """
+    """Boxes that another program found, by frame index; frames without an entry have nobody."""
 
     def __init__(self, boxes: BoxesByFrame, first_frame: int = 0) -> None:
         """`first_frame` is the index in the file of the first frame that is delivered."""
         self._boxes = boxes
         self._first_frame = first_frame
-        gaps = np.diff(sorted(boxes)) if len(boxes) > 1 else np.ones(1)
-        self._step = int(np.median(gaps))
-        self._given = -1
+        # How far apart the frames are that the other program looked at.
+        self._step = int(np.median(np.diff(sorted(boxes)))) if len(boxes) > 1 else 1
 
     def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
         """The boxes of that frame, best first; see PeopleSource."""
-        index = frame_index + self._first_frame
-        if index < self._given:
-            self._given = -1  # another run
-        before = range(index - 1, max(index - self._step, self._given), -1)
-        found = next((at for at in (index, *before) if at in self._boxes), None)
-        if found is None:
-            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        self._given = found
-        rows = self._boxes[found]
+        return self.since(frame_index - 1, frame_index)
+
+    def since(self, asked: int, frame_index: int) -> tuple[Boxes, Scores]:
+        """The same, or where the other program did not look at that frame the newest of those after frame `asked`."""
+        last, first = frame_index + self._first_frame, asked + self._first_frame
+        newest_first = range(last, max(first, last - self._step), -1)
+        rows = next((self._boxes[at] for at in newest_first if at in self._boxes), np.zeros((0, 5), np.float32))
         rows = rows[np.argsort(-rows[:, 4], kind="stable")]
         return rows[:, :4], rows[:, 4]
-
-    def is_due(self, frame_index: int, cycle: int) -> bool:
-        """Whether a frame has boxes and none were given for so many frames, so that key frames miss them."""
-        index = frame_index + self._first_frame
-        return index in self._boxes and (self._given < 0 or not 0 <= index - self._given < cycle)
 
 
 class WholeFrameSource:

@@ -14,7 +14,7 @@ from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.flow import Moves
 from vipnas_cli.pose import People
 
-KeyReason = Literal["cycle", "cut", "lost", "falling", "border", "boxes"]
+KeyReason = Literal["cycle", "cut", "lost", "falling", "border"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ class PropagationOptions:
     blind_memory: float = 0.5
     memory_s: float = 0.08
     changes: ChangeOptions = ChangeOptions()
+
+    def check(self, size: tuple[int, int]) -> None:
+        """InputError if the focus or the region is outside a picture of `size` (H, W)."""
+        self.focus.check(size)
+        if self.region is not None:
+            self.region.check(size)
 
     def memory_shares(self, moves: Moves, gap_s: float) -> Numbers:
         """The share (…, K) that heatmaps `gap_s` seconds old have in those of a follower, by how keypoints moved.

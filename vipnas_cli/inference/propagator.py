@@ -29,7 +29,7 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import Moves, keypoint_moves
 from vipnas_cli.inference.joining import joined, mixed
 from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, went_behind
-from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource
+from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
 from vipnas_cli.pose.realign import realign
@@ -46,9 +46,11 @@ SEARCH_S = 0.6
 
 @dataclass(frozen=True)
 class _Look:
-    """The last look for people: when it was, what the frame looked like, the boxes of the people then, how many looks
-    found nobody since somebody was there, and how many in a row found the same people as were there."""
+    """The last look for people: on which frame and when it was, what the frame looked like, the boxes of the people
+    then, how many looks found nobody since somebody was there, and how many in a row found the same people as were
+    there."""
 
+    frame_index: int
     time_s: float
     thumbnail: Thumbnail
     boxes_frame: Boxes
@@ -112,7 +114,9 @@ class Propagator:
     def step(self, image: Image, frame_index: int, time_s: float, small: Thumbnail | None = None) -> Step:
         """The people of the next RGB frame (H, W, 3) at `time_s` seconds; `small` is its thumbnail if that is known."""
         small = thumbnail(image) if small is None else small
-        reason = self._reason(small, image.shape[:2], frame_index, time_s)
+        if self._last is None:
+            self.options.check((image.shape[0], image.shape[1]))
+        reason = self._reason(small, image.shape[:2], time_s)
         if reason is None:
             found = self._follow(image, time_s, small)
         else:
@@ -136,7 +140,7 @@ class Propagator:
             self._one = chosen, time_s
         return told
 
-    def _reason(self, small: Thumbnail, size: tuple[int, ...], frame_index: int, time_s: float) -> KeyReason | None:
+    def _reason(self, small: Thumbnail, size: tuple[int, ...], time_s: float) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
         last, changes = self._last, self.options.changes
         if last is None or (last.position + 1) % len(self.estimator.schedule) == 0:
@@ -147,8 +151,6 @@ class Propagator:
             return "cut"
         if last.next_key:
             return last.next_key
-        if isinstance(self.source, GivenBoxesSource) and self.source.is_due(frame_index, len(self.estimator.schedule)):
-            return "boxes"
         if self._is_long(last, time_s):
             return "cycle"
         border = moves_at_border(last.thumbnail, small, last.people.boxes_frame, (size[0], size[1]), changes)
@@ -170,7 +172,9 @@ class Propagator:
             self._paths.reset()
             last = None
         seen = FramePoses(self.estimator, image)
-        key_frames = KeyFrames(self.source, self._paths, self.estimator.skeleton, self.options)
+        # What was seen before a cut is of no use.
+        asked_before = frame_index - 1 if last is None else last.look.frame_index
+        key_frames = KeyFrames(self.source, self._paths, self.estimator.skeleton, self.options, asked_before)
         followed = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
         if last is not None:
             followed = self._carried_boxes(last, time_s), last.people.ids
@@ -196,7 +200,7 @@ class Propagator:
         # Who was not detected anew keeps the detection of an earlier key frame as the measure of the next box.
         reference = people if last is None else _updated(last.key_people, people, asked.followed[keep] < 0)
         if looked or last is None:
-            look, rested = _looked(last, people, time_s, small, sure=not view.loses), 0
+            look, rested = _looked(last, people, (frame_index, time_s), small, sure=not view.loses), 0
         else:
             look, rested = last.look, last.rested + 1
         missing_s = -math.inf if last is None else _missing_s(last, people, time_s)
@@ -304,14 +308,14 @@ class Propagator:
         return bounded_boxes(boxes, last.people.boxes_frame, most)
 
 
-def _looked(last: _LastFrame | None, people: People, time_s: float, small: Thumbnail, sure: bool) -> _Look:
+def _looked(last: _LastFrame | None, people: People, when: tuple[int, float], small: Thumbnail, sure: bool) -> _Look:
     """A look for people that found these; `sure`: whoever was found is believed."""
     in_vain = unchanged = 0
     if last is not None and sure and set(people.ids.tolist()) == set(last.people.ids.tolist()):
         unchanged = last.look.unchanged + 1
     if not len(people):
         in_vain = 1 + (last.look.in_vain if last is not None else 0)
-    return _Look(time_s, small, people.boxes_frame, in_vain, unchanged)
+    return _Look(*when, small, people.boxes_frame, in_vain, unchanged)
 
 
 def _missing_s(last: _LastFrame, people: People, time_s: float) -> float:

@@ -87,7 +87,7 @@ class Workload:
     """The video that is to be run from `start_s` on, and whether a video is written (`pictures`).
 
     `options` are those of the run; `detects` says that the own detector finds people; `frame_rate` is that of the
-    frames that are run, per second, None where it is not known; `alone`: there is one frame only.
+    frames that are run, per second, None where it is not known; `single`: there is one frame only.
     """
 
     video: Origin
@@ -96,12 +96,12 @@ class Workload:
     options: TrackerOptions = TrackerOptions()
     detects: bool = True
     frame_rate: float | None = None
-    alone: bool = False
+    single: bool = False
 
     @property
     def slow(self) -> bool:
         """Whether so much time passes from frame to frame that every frame had better be a key frame."""
-        return self.alone or (self.frame_rate is not None and 0 < self.frame_rate < 1 / ALONE_S)
+        return self.single or (self.frame_rate is not None and 0 < self.frame_rate < 1 / ALONE_S)
 
     def detector(self, own: DetectorFile | None) -> DetectorFile | None:
         """What the run has of a bundle's detector."""

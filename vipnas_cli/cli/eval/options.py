@@ -11,6 +11,7 @@ import typer
 
 from vipnas_cli.cli.run.model import Provider
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
 from vipnas_cli.inference.threads import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -234,8 +235,8 @@ class PeopleOptions:
         int | None,
         typer.Option(
             "--detector-size",
-            min=64,
-            max=2048,
+            min=LEAST_DETECTOR_SIZE,
+            max=MOST_DETECTOR_SIZE,
             metavar="PIXELS",
             help="Longer side of the picture that the detector sees, as in `vipnas run`. Default: the detector's own.",
             show_default=False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
+
 
 @dataclass(frozen=True)
 class PeopleOptions:
@@ -37,8 +39,8 @@ class PeopleOptions:
     detector_size: Annotated[
         int | None,
         typer.Option(
-            min=64,
-            max=2048,
+            min=LEAST_DETECTOR_SIZE,
+            max=MOST_DETECTOR_SIZE,
             metavar="PIXELS",
             help="Longer side of the picture that the own detector sees: more finds smaller people and takes longer, "
             "with the square. Default: the detector's own, 416 for the bundled one.",

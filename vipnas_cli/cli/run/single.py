@@ -30,10 +30,9 @@ def run_input(
     too."""
     with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
         found = _tracker(run, reader.info)
-        choice, size = found.choice, (reader.info.height, reader.info.width)
-        found.tracker.propagator.options.focus.check(size)
-        if found.tracker.propagator.options.region is not None:
-            found.tracker.propagator.options.region.check(size)
+        choice = found.choice
+        # Before a file is begun.
+        found.tracker.propagator.options.check((reader.info.height, reader.info.width))
         if not options.json:
             console.print(_introduction(run, choice, reader.info))
         for line in details(reader.info, found):
@@ -93,7 +92,7 @@ def _tracker(options: RunOptions, info: VideoInfo) -> PoseTracker:
             options.start,
             options.pictures,
             frame_rate=float(info.average_rate),
-            alone=info.frames == 1 and info.codec == PICTURE_CODEC,
+            single=info.frames == 1 and info.codec == PICTURE_CODEC,
         ),
     )
 
