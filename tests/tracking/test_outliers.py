@@ -134,6 +134,37 @@ def test_a_body_that_moves_as_a_whole_is_believed_at_once() -> None:
     np.testing.assert_array_equal([found.points_frame[0] for found in run(frames)], frames)
 
 
+@pytest.mark.parametrize(
+    ("gap_s", "score", "second", "on_path"),
+    [
+        (0.2, 0.6, 0.8, True),
+        # Without another peak, or with one that is next to none, it is where it is seen.
+        (0.2, 0.6, 0.1, False),
+        (0.2, 0.6, 0.0, False),
+        # A sure joint moves that far in such a time, and after a short one remembered heatmaps have decided.
+        (0.2, 0.9, 0.8, False),
+        (0.05, 0.6, 0.8, False),
+    ],
+)
+def test_in_slow_video_a_doubtful_joint_is_at_the_peak_nearer_to_its_path(
+    gap_s: float, score: float, second: float, on_path: bool
+) -> None:
+    paths = JointPaths(DOTS)
+    for index in range(3):
+        paths.corrected(seen(POINTS), maps(POINTS), [CROP], True, index * gap_s)
+    # Within what the path allows, at either speed.
+    points = with_hand(POINTS[HAND] + np.float32([14, 0] if gap_s > 0.1 else [6, 0]))
+    people = seen(points)
+    people.scores[0, HAND] = score
+    found, _ = paths.corrected(people, maps(points, POINTS[HAND], second), [CROP], True, 3 * gap_s)
+    expected = POINTS if on_path else points
+    np.testing.assert_allclose(found.points_frame[0], expected, atol=0.3 if on_path else 0)
+    if on_path:
+        assert found.scores[0, HAND] == pytest.approx(second, abs=0.1)
+    others = np.arange(5) != HAND
+    np.testing.assert_array_equal(found.scores[0, others], np.float32(0.9))
+
+
 def test_people_together_are_as_each_alone_and_who_comes_back_later_begins_anew() -> None:
     frames = [POINTS] * 4 + [with_hand(AWAY)] + [POINTS]
     alone = run(frames, second=POINTS[HAND])

@@ -81,6 +81,11 @@ class JointPaths:
         before, known = self._before(fresh, time_s)
         ahead, gaps = before.ahead(seen.sizes, time_s, self.options)
         ahead, off, others, new = self._compared(seen, people.scores, ahead, known)
+        doubted = self._doubted(people.scores, gaps, off | new[:, None])
+        if doubted.any():
+            frame = _Frame(people, heatmaps, transforms, seen, key)
+            people = self._decided(frame, ahead, doubted)
+            seen = self._measured(people)
         turned = np.zeros_like(off)
         if off.any():
             ahead, turned = self._turned(ahead, fresh, off, seen, gaps, key)
@@ -128,6 +133,23 @@ class JointPaths:
         moved = (~off & own).sum(1) < self.options.together * own.sum(1)
         new = ~known | (moved & (others.sum(1) < self.options.together * sure.sum(1)))
         return ahead, off & ~new[:, None], others, new
+
+    def _doubted(self, scores: NDArray[np.float32], gaps: Floats, settled: Flags) -> Flags:
+        """The joints (P, K) with such scores that may be elsewhere on their paths, gaps (P, 1) seconds after they were
+        seen last; not those that are `settled`."""
+        # Within a shorter time, what is remembered of the heatmaps decides better.
+        doubted: Flags = (scores < self.options.doubt) & (gaps >= self.options.doubt_s) & ~settled
+        return doubted
+
+    def _decided(self, frame: _Frame, ahead: Paths, doubted: Flags) -> People:
+        """The people of a frame with the doubted joints (P, K) at the peaks nearer to their paths, where there are
+        such."""
+        people = frame.people
+        peaks, scores = _next_peaks(frame, ahead.places, self._gates(ahead, frame.seen), doubted)
+        other = ~_same_peaks(finite(people.points_frame), peaks, frame.transforms, 2 * self.options.flank)
+        other &= doubted & (scores >= self.options.doubt_share * people.scores)
+        points = np.where(other[..., None], peaks, people.points_frame).astype("f4")
+        return replace(people, points_frame=points, scores=np.where(other, scores, people.scores))
 
     def _put_back(self, frame: _Frame, ahead: Paths, off: Flags, others: Flags) -> _PutBack:
         """The people of a frame with joints `off` (P, K) their paths at the next peaks there; `others` (P, K) are seen

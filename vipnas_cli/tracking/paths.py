@@ -29,6 +29,8 @@ class OutlierOptions:
     least_score: a peak of the heatmap on the path below it is none; sure: a score from which a joint tells about the
     body; certain, alone: scores from which a key network is believed against followers, the second if there is no peak
     on the path; flank: what is nearer to a peak of a key network, in σ of a heatmap, is the same peak;
+    doubt: a joint below this score may be elsewhere on its path, if it has a peak there with the share `doubt_share` of
+    its score, and after doubt_s without having been seen;
     together: if a smaller share of the sure joints is on its path, the body has moved, not they; rival_speed: how
     fast another place may move to be the same one; fade_s: time constant of the velocity of a path without joints;
     forget_s: who is away for longer begins anew.
@@ -48,6 +50,9 @@ class OutlierOptions:
     certain: float = 0.9
     alone: float = 0.5
     flank: float = 1.0
+    doubt: float = 0.8
+    doubt_share: float = 0.3
+    doubt_s: float = 0.12
     together: float = 0.33
     rival_speed: float = 2.0
     fade_s: float = 0.3
