@@ -15,7 +15,7 @@ from vipnas_cli.cli.app import app
 from vipnas_cli.cli.configuration import configured_data, variable
 from vipnas_cli.cli.defaults import defaults_of
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import UsageError, VipnasError
 
 
 @pytest.fixture
@@ -89,6 +89,32 @@ def test_what_cannot_be_set(folder: Path, asked: Callable[..., RunOptions], text
         asked()
     assert "vipnas.toml" in caught.value.what
     assert words in f"{caught.value.what} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "variable_set", "place"),
+    [
+        ("stride = 0", {}, "(run.stride in vipnas.toml)"),
+        ("budget = 'much'", {}, "(run.budget in vipnas.toml)"),
+        ("budget = '0.01GFLOPs'", {}, "(run.budget in vipnas.toml)"),
+        ("weights = 'none.vipnas'", {}, "(run.weights in vipnas.toml)"),
+        ("", {"VIPNAS_RUN_START": "1:xx"}, "(VIPNAS_RUN_START)"),
+        # What is typed is wrong by itself, and what is right is not told.
+        ("max-people = 7", {"VIPNAS_RUN_STRIDE": "2"}, ""),
+    ],
+)
+def test_errors_name_the_place_of_a_setting(
+    folder: Path, text: str, variable_set: dict[str, str], place: str, clip: Path
+) -> None:
+    write(folder / "vipnas.toml", f"[run]\n{text}\n")
+    words = [] if place else ["--budget", "7x"]
+    found = CliRunner().invoke(app, ["run", str(clip), "-o", "a.csv", *words], env=variable_set)
+    said = " ".join(found.output.replace("│", " ").split())
+    if isinstance(found.exception, VipnasError):
+        said = f"{found.exception.what}. {found.exception.hint}"
+    assert found.exit_code
+    assert place in said
+    assert bool(place) == ("vipnas.toml" in said or "VIPNAS_" in said)
 
 
 def test_the_data_folder_of_the_project_comes_before_that_of_the_user(folder: Path) -> None:

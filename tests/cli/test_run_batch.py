@@ -143,7 +143,9 @@ def test_workers_tell_how_many_frames_are_done(tmp_path: Path) -> None:
     options = [*FAST, "-o", f"{tmp_path}/{{name}}.csv", "--jobs", "2", "--progress", "json"]
     command = [sys.executable, "-m", "vipnas_cli", "run", *clips, *options]
     err = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stderr
-    rows = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    rows = [
+        row for line in err.splitlines() if line.startswith("{") if (row := json.loads(line))["progress"] == "inputs"
+    ]
     counts = [int(row["facts"].split()[0]) for row in rows if "facts" in row]
     assert counts == sorted(counts)
     assert all(0 < count <= 2 * 175 for count in counts)

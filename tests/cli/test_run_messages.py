@@ -85,6 +85,30 @@ def test_the_document_says_what_was_run_and_the_log_all_that_was_told(
     assert (tmp_path / "out.csv").read_text() == before
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_progress_of_several_inputs_is_json_alone(vipnas: Callable[..., Told], tmp_path: Path, jobs: str) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).symlink_to(CLIP)
+    words = [*FAST, "--end", "0.1", "-o", "{name}.csv", "--json", "--progress", "json", "--jobs", jobs]
+    found = vipnas("run", "a.mp4", "b.mp4", "missing.mp4", *words)
+    rows = [json.loads(line) for line in found.err.splitlines()]
+    ended = [row for row in rows if row["progress"] == "ended"]
+    assert [(row["done"], row["total"]) for row in ended] == [(1, 3), (2, 3), (3, 3)]
+    assert sorted(row["exit_code"] for row in ended) == [0, 0, 3]
+    assert any("missing.mp4 does not exist" in row["facts"] for row in ended)
+    assert json.loads(found.out)["exit_code"] == found.code == 3
+
+
+@pytest.mark.parametrize(("words", "said"), [(["--blur-faces"], "--blur-faces changes nothing"), ([], "")])
+def test_options_for_pictures_without_pictures_are_told(
+    vipnas: Callable[..., Told], words: list[str], said: str
+) -> None:
+    found = vipnas("run", str(CLIP), *FAST, "--end", "0.1", "-o", "a.csv", *words)
+    assert said in found.err
+    assert bool(said) == ("no pictures" in found.err)
+    assert "no pictures" not in vipnas("run", str(CLIP), *FAST, "--end", "0.1", "-o", "a.mp4", *words).err
+
+
 def test_words_of_the_command_line_keep_no_credentials() -> None:
     words = ["rtsp://a:secret@cam/x", "--input=rtsp://a:secret@cam/x", "clip.mp4", "-o", "a=b.csv"]
     assert [hidden(word) for word in words] == ["rtsp://cam/x", "--input=rtsp://cam/x", "clip.mp4", "-o", "a=b.csv"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from enum import Enum
 from functools import partial
@@ -58,6 +59,27 @@ class LateCommand(TyperCommand):
         whole = typer.main.get_command(alone)
         self.params, self.callback = whole.params, whole.callback
         return getattr(self, name)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the options; an error says where a setting is from that cannot be read."""
+        with _set_somewhere(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Does the work; an error says where a setting is from that cannot be used."""
+        with _set_somewhere(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _set_somewhere(context: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        from vipnas_cli.cli.defaults import say_where_set
+
+        say_where_set(error, context)
+        raise
 
 
 def _function(work: Work[Options], module: str) -> Callable[..., None]:

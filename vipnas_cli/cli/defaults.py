@@ -1,13 +1,19 @@
-"""How settings become the defaults of options."""
+"""How settings become the defaults of options, and errors name those that are wrong."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.cli.configuration import anything_set, settings
+from vipnas_cli.cli.configuration import Setting, anything_set, settings
+from vipnas_cli.errors import VipnasError
+from vipnas_cli.files import shown
+
+# A shorter value may be part of anything.
+LONG_ENOUGH = 4
 
 
 def defaults_of(group: Any) -> dict[str, Any]:
@@ -33,6 +39,50 @@ def defaults_of(group: Any) -> dict[str, Any]:
             place = place.setdefault(word, {})
         place[parameter.name] = value
     return found
+
+
+def settings_taken(context: Any) -> dict[str, Setting]:
+    """The settings by the names of the parameters of a call, Click's context, that took them."""
+    command, parameters = " ".join(context.command_path.split()[1:]), dict(_options(context.command))
+    found = {}
+    for setting in settings(options_of(context.find_root().command)) if anything_set() else ():
+        parameter = parameters.get(setting.option) if setting.command == command else None
+        if parameter is not None and _is_configured(context, parameter.name):
+            found[parameter.name] = setting
+    return found
+
+
+def _is_configured(context: Any, name: str) -> bool:
+    # By its name, as Typer has the enumeration in one place or another.
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
+def say_where_set(error: Exception, context: Any) -> None:
+    """Adds to an error of a call, Click's context, which file or variable has the value that is told of, if any has."""
+    if isinstance(error, VipnasError):
+        guilty = [one for one in settings_taken(context).values() if _told(one, error.what)]
+        if guilty:
+            error.hint = f"{error.hint} ({_places(guilty)})".strip()
+        return
+    # Typer's own: a parameter that cannot be read.
+    wrong: Any = error
+    parameter = getattr(wrong, "param", None)
+    setting = None if parameter is None else settings_taken(context).get(parameter.name)
+    if setting is not None:
+        wrong.message = f"{wrong.message} ({_places([setting])})"
+
+
+def _told(setting: Setting, what: str) -> bool:
+    """Whether a sentence tells of the value, be it with a space before its unit."""
+    value = shown(str(setting.value))
+    return bool(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", what)) or (
+        len(value) >= LONG_ENOUGH and value.replace(" ", "") in what.replace(" ", "")
+    )
+
+
+def _places(found: list[Setting]) -> str:
+    return ", ".join(one.origin if one.from_environment else f"{one.name} in {one.origin}" for one in found)
 
 
 def options_of(group: Any) -> dict[str, frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import as_completed
@@ -11,7 +12,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import Messages, plural, print_json, progress_bar
+from vipnas_cli.cli.console import Messages, ProgressKind, plural, print_json, progress_bar
 from vipnas_cli.cli.run.attempt import Done, attempt
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import Plan
@@ -32,7 +33,8 @@ def run_batch(plan: Plan, options: RunOptions, console: Messages) -> int:
     if options.json:
         runs = [one.document for one in done]
         print_json({"schema": SCHEMA, "runs": runs, "skipped": plan.skipped, "exit_code": code})
-    _print_table(console, plan, done, time.perf_counter() - started)
+    if options.progress != ProgressKind.json or not options.json:
+        _print_table(console, plan, done, time.perf_counter() - started)
     return code
 
 
@@ -50,7 +52,7 @@ def _one_by_one(plan: Plan, options: RunOptions, console: Messages) -> Iterator[
     told = options
     for number, run in enumerate(plan.runs, 1):
         done = attempt(run, told, console, f"{number}/{count} {shown(run.video.name)}")
-        console.print(f"{number}/{count} {done}", soft_wrap=True)
+        _tell(console, options, (number, count), done)
         yield done
         if done.exit_code == INTERRUPTED:
             return
@@ -69,9 +71,17 @@ def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[D
         futures = [crew.begin(run) for run in runs]
         with suppress(KeyboardInterrupt), crew.interrupted_by_errors():
             for ended, future in enumerate(as_completed(futures), 1):
-                console.print(f"{ended}/{len(runs)} {future.result()}", soft_wrap=True)
+                _tell(console, options, (ended, len(runs)), future.result())
                 bar.move(ended)
     return [future.result() for future in futures if not future.cancelled()]
+
+
+def _tell(console: Console, options: RunOptions, place: tuple[int, int], done: Done) -> None:
+    """How an input ended, the first of so many: a line, or a JSON line among those of the progress."""
+    number, count = place
+    row = {"progress": "ended", "done": number, "total": count, "facts": str(done), "exit_code": done.exit_code}
+    text = json.dumps(row) if options.progress == ProgressKind.json else f"{number}/{count} {done}"
+    console.print(text, soft_wrap=True)
 
 
 def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float) -> None:

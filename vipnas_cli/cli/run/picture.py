@@ -68,6 +68,16 @@ class PictureOptions:
     ] = True
 
     @property
+    def typed(self) -> tuple[str, ...]:
+        """Those of the options that change pictures."""
+        changed = {
+            "--background": self.background is not BackgroundChoice.picture,
+            "--blur-faces": self.blur_faces,
+            "--trails": bool(self.trails_s),
+        }
+        return tuple(name for name, is_changed in changed.items() if is_changed)
+
+    @property
     def picture_style(self) -> PictureStyle:
         """How the painter is to work; UsageError for a trail without a length."""
         from vipnas_cli.errors import UsageError

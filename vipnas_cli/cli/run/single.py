@@ -9,7 +9,7 @@ from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.cli.console import Messages, frame_progress
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import make_folders
-from vipnas_cli.cli.run.sinks import finish_pages, open_outputs
+from vipnas_cli.cli.run.sinks import finish_pages, idle_options, open_outputs
 from vipnas_cli.cli.run.summary import Made, RunReport, details, typed_words
 from vipnas_cli.inference.pipeline import AHEAD, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
@@ -52,7 +52,7 @@ def run_input(
         except KeyboardInterrupt:
             if not statistics.frames:
                 raise
-        notes = (*reader.info.notes, *_sound_notes(outputs))
+        notes = (*reader.info.notes, *_sound_notes(outputs), *idle_options(run))
         budget = stated_budget(options.budget, options.weights)
         made = Made(reader.info, run.budget is None, typed_words())
         report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)

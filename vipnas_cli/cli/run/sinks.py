@@ -59,6 +59,14 @@ def is_page(text: str) -> bool:
     return Path(text).suffix.lower() == PAGE
 
 
+def idle_options(options: RunOptions) -> tuple[str, ...]:
+    """A note on options for pictures, if none are written."""
+    if not options.typed or any(is_drawn(text) or is_page(text) for text in options.out):
+        return ()
+    verb = "change" if len(options.typed) > 1 else "changes"
+    return (f"no pictures are written: {', '.join(options.typed)} {verb} nothing",)
+
+
 def _inputs(options: RunOptions) -> list[Path]:
     """The files that a run reads."""
     boxes = [] if options.boxes in (None, "whole") else [Path(str(options.boxes))]
