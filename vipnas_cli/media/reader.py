@@ -235,12 +235,22 @@ class VideoReader(SelfClosing):
 
     def _stamped(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[Stamped]:
         """The pictures of packets with their times; _DoubtError where the careful way may find more."""
-        for picture in decode(packets, self._clock, self._damage):
+        newest = last = -math.inf
+
+        def watched() -> Iterator[Packet[VideoStream]]:
+            nonlocal newest
+            for packet in packets:
+                if packet.pts is not None and not packet.is_discard:
+                    newest = max(newest, packet.pts)
+                yield packet
+
+        for picture in decode(watched(), self._clock, self._damage):
             if self._damage.errors and not self._careful:
                 raise _DoubtError
+            last = max(last, -math.inf if picture.pts is None else picture.pts)
             yield self._clock.stamp(picture), picture
-        # Without time stamps nothing else tells that pictures are missing at the end.
-        lost = source.is_bare(self._container) and self._damage.packets > self._damage.frames
+        # Frame threads do not always tell of an error in a file that is cut off.
+        lost = self._damage.packets > self._damage.frames and (newest > last or source.is_bare(self._container))
         if not self._careful and (self._damage.errors or not self._damage.frames or lost):
             raise _DoubtError
 
