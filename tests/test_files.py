@@ -44,6 +44,17 @@ def test_an_existing_output_is_refused_until_allowed(tmp_path: Path) -> None:
     check_outputs([path], overwrite=True)
 
 
+def test_an_output_is_tried_where_nobody_makes_its_folder_later(tmp_path: Path) -> None:
+    check_outputs([tmp_path / "nowhere" / "out.csv"])
+    with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist"):
+        check_outputs([tmp_path / "nowhere" / "out.csv"], tried=True)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="is a folder, not a file"):
+        check_outputs([tmp_path / "folder"], overwrite=True, tried=True)
+    check_outputs([tmp_path / "out.csv"], tried=True)
+    assert names(tmp_path) == ["folder"]
+
+
 def test_two_outputs_need_two_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named for two outputs"):
         check_outputs([tmp_path / "out.csv", tmp_path / "x" / ".." / "out.csv"])

@@ -57,8 +57,13 @@ def shown(path: Path | str) -> str:
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in str(path))
 
 
-def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
-    """OutputError if an output exists and may not be overwritten, UsageError if one is named twice or is read."""
+def check_outputs(
+    paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite: bool = False, tried: bool = False
+) -> None:
+    """OutputError if an output exists and may not be overwritten, UsageError if one is named twice or is read.
+
+    `tried`: OutputError, too, if none can be written there now, for outputs whose folder nobody makes later.
+    """
     read = {resolved(path) for path in inputs}
     seen: set[Path] = set()
     for path in paths:
@@ -69,6 +74,8 @@ def check_outputs(paths: Iterable[Path], inputs: Iterable[Path] = (), overwrite:
             raise UsageError(f"{shown(path)} is a file that is read", "Choose another name for the output.")
         if _mode(place) is not None and not overwrite:
             raise OutputError(f"{shown(path)} exists already", "Choose another name or allow it to be overwritten.")
+        if tried:
+            PartialFile(path).discard()
         seen.add(place)
 
 

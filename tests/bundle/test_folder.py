@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.errors import OutputError
+from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.files import only_writer
 
 
@@ -17,6 +17,13 @@ def _interrupted(out: Path) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "new.onnx").write_bytes(b"half")
         raise KeyboardInterrupt
+
+
+def _refused_halfway(out: Path) -> None:
+    with bundle_folder(out) as folder:
+        (folder / "detector.onnx").touch()
+        (folder / "manifest.json").write_text('{"detector": {"file": "detector.onnx"}}')
+        raise WeightsError("another network is refused", "export without it")
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.vipnas"])
@@ -31,6 +38,33 @@ def test_an_interrupted_export_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         _interrupted(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.onnx"]
+
+
+def test_half_of_an_export_is_no_bundle(tmp_path: Path) -> None:
+    """In a new folder what a manifest names goes, too."""
+    with pytest.raises(WeightsError):
+        _refused_halfway(tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks differ there")
+def test_a_file_that_is_not_there_yet_has_one_writer(tmp_path: Path) -> None:
+    out = tmp_path / "new.vipnas"
+    with bundle_folder(out) as folder:
+        with pytest.raises(OutputError, match=r"another process is writing to .*/new\.vipnas$"), bundle_folder(out):
+            pass
+        with bundle_folder(tmp_path / "other.vipnas"):
+            pass
+        (folder / "first").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"new.vipnas", "other.vipnas"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks differ there")
+def test_a_lock_that_a_killed_process_left_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".new.vipnas.lock").touch()
+    with bundle_folder(tmp_path / "new.vipnas"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["new.vipnas"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks differ there")

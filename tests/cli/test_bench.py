@@ -95,6 +95,14 @@ def test_bad_options_are_refused_before_anything_is_measured(tmp_path: Path) -> 
         assert isinstance(result.exception, UsageError)
 
 
+def test_a_table_without_a_place_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vipnas_cli.cli.bench_job._measure", lambda *_: pytest.fail("something was measured"))
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        bench_job(BenchOptions(csv=tmp_path / "nowhere" / "bench.csv"))
+
+
 @pytest.mark.parametrize("cores", [1, 2, 3, 8, 64])
 def test_the_settings_that_are_tried_fit_the_machine(cores: int) -> None:
     found = default_threads(cores)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.configuration import configured_data
+from vipnas_cli.cli.eval import coco, posetrack
 from vipnas_cli.cli.eval import data as eval_data
 from vipnas_cli.data.files.posetrack import read_truth
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
@@ -175,6 +176,21 @@ def test_coco_results_score_the_same(stills: Path, tiny_bundle: Path, tmp_path: 
     assert scored["metrics"] == ran["metrics"]
     assert set(scored["metrics"]) == {"AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL"}
     assert "exists" in failure(OutputError, *arguments, "--out", tmp_path / "results.json").what
+
+
+def test_results_without_a_place_are_refused_before_anything_runs(
+    sequences: Path, stills: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in (coco, posetrack):
+        monkeypatch.setattr(job, "_predicted", lambda *_: pytest.fail("a network ran"))
+    (tmp_path / "file").write_text("precious")
+    weights = ("--weights", tiny_bundle, "--out")
+    error = failure(OutputError, "coco", "--data", stills, *weights, tmp_path / "nowhere" / "r.json")
+    assert "nowhere does not exist" in error.what
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        error = failure(OutputError, "posetrack", "--data", sequences, *weights, place)
+        assert "cannot be written" in error.what
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_pictures_are_drawn(sequences: Path, stills: Path, tiny_bundle: Path, tmp_path: Path) -> None:

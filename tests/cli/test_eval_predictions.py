@@ -199,6 +199,42 @@ def test_equal_to_pycocotools(tmp_path: Path, seed: int) -> None:
     np.testing.assert_allclose(ours, evaluator.stats, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [{"bbox": [1, 2, 3, 4]}, {}],
+        [{"bbox": None}],
+        [{"segmentation": [[1, 1, 5, 1, 5, 5]]}],
+        [{"segmentation": {"size": [480, 480], "counts": [10, 20]}}, {"id": "x", "area": "large"}],
+    ],
+)
+def test_further_fields_of_results_do_not_count(tmp_path: Path, extra: list[dict[str, Any]]) -> None:
+    pytest.importorskip("faster_coco_eval")
+    truth, results = crowded(np.random.default_rng(4))
+    labels, plain = saved(tmp_path / "gt.json", truth), saved(tmp_path / "r.json", results)
+    more = [{**row, **extra[number % len(extra)]} for number, row in enumerate(results)]
+    wanted = scored("coco", "--data", labels, "--predictions", plain)["metrics"]
+    found = scored("coco", "--data", labels, "--predictions", saved(tmp_path / "more.json", more))["metrics"]
+    assert found == wanted
+
+
+def test_results_of_all_categories_of_persons_count(tmp_path: Path) -> None:
+    pytest.importorskip("faster_coco_eval")
+    truth, _ = crowded(np.random.default_rng(5))
+    truth["annotations"] = [row for row in truth["annotations"] if row["num_keypoints"] and not row["iscrowd"]][:12]
+    truth["categories"] = [{"id": 1, "name": "person"}, {"id": 2, "name": "pedestrian"}]
+    for row in truth["annotations"][::2]:
+        row["category_id"] = 2
+    results = [
+        {name: row[name] for name in ("image_id", "category_id", "keypoints")} | {"score": 0.5}
+        for row in truth["annotations"]
+    ]
+    arguments = ("--data", saved(tmp_path / "gt.json", truth), "--predictions", saved(tmp_path / "r.json", results))
+    document = scored("coco", *arguments)
+    assert document["results"] == 12
+    assert document["metrics"]["AP"] == pytest.approx(100)
+
+
 def test_coco_labels_scored_as_results_give_100(tmp_path: Path) -> None:
     pytest.importorskip("faster_coco_eval")
     truth, _ = crowded(np.random.default_rng(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,10 @@ pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
 from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
+from vipnas_cli.cli import export_job as export_job_module  # noqa: E402
 from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
 from vipnas_cli.cli.export_job import export_job  # noqa: E402
-from vipnas_cli.errors import OutputError, SpecError, UsageError, WeightsError  # noqa: E402
+from vipnas_cli.errors import DataError, OutputError, SpecError, UsageError, WeightsError  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
@@ -133,6 +135,38 @@ def test_a_verifier_goes_with_the_detector_and_outlasts_it(tiny_bundle: Path, tm
         np.testing.assert_allclose(verdict, want, atol=0.02)
     with pytest.raises(WeightsError, match="no verifier"):
         load_verifier(detector)
+
+
+def detector_checkpoint(folder: Path) -> Path:
+    path, net = folder / "detector.safetensors", PersonDetector(arch(64))
+    save_checkpoint(path, net.state_dict(), {"kind": "detector", "arch": net.arch.to_json()})
+    return path
+
+
+def test_a_wrong_file_beside_right_ones_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, pose, missing = detector_checkpoint(tmp_path), pose_checkpoint(tmp_path), tmp_path / "missing.safetensors"
+    (tmp_path / "people.json").write_text('{"images": [], "annotations": []}')
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(export_job_module, "bundle_folder", lambda _out: pytest.fail("something was written"))
+    out = tmp_path / "new"
+    with pytest.raises(WeightsError, match=r"missing\.safetensors"):
+        export_job(ExportJobOptions(out, detector=detector, verifier=missing))
+    with pytest.raises(WeightsError, match="no person detector"):
+        export_job(ExportJobOptions(out, (str(pose),), detector=pose))
+    with pytest.raises(DataError, match="0 people"):
+        export_job(
+            ExportJobOptions(out, (str(pose),), detector=detector, int8=True, calibrate=tmp_path / "people.json")
+        )
+    with pytest.raises(SpecError, match="key frame"):
+        export_job(ExportJobOptions(out, (str(follower_checkpoint(tmp_path)),), detector=detector))
+    assert {path.name for path in tmp_path.iterdir()} == before | {"follower.safetensors"}
+
+
+def test_what_comes_next_is_a_command_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "my pipelines"
+    export_job(ExportJobOptions(out, (str(pose_checkpoint(tmp_path)),)))
+    words = shlex.split(capsys.readouterr().err.splitlines()[-1].partition("Next: ")[2])
+    assert words[:5] == ["vipnas", "run", "clip.mp4", "--weights", str(out)]
 
 
 def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -262,6 +296,13 @@ def test_a_detector_takes_the_place_of_another_whose_file_goes(tmp_path: Path) -
     (folder / "manifest.json").write_text(json.dumps(manifest))
     set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
     assert {path.name for path in folder.iterdir()} == {"detector.onnx", "manifest.json"}
+
+
+def follower_checkpoint(folder: Path) -> Path:
+    plan = Plan(arch(32), FusionSpec("add", 1))
+    path, net = folder / "follower.safetensors", PoseNet(plan.arch, 17, plan.fusion)
+    save_checkpoint(path, net.state_dict(), {"kind": "pose", "plan": plan.to_json(), "keypoints": 17})
+    return path
 
 
 def pose_checkpoint(folder: Path) -> Path:

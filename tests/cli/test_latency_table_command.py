@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import vipnas_cli.latency.measure as tables
 from vipnas_cli.cli.app import app, main
 from vipnas_cli.cli.latency_table import LatencyTableOptions, Space
-from vipnas_cli.cli.latency_table_job import latency_table_job
+from vipnas_cli.cli.latency_table_job import SEARCHES, latency_table_job
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.table import Agreement, LatencyTable
@@ -70,6 +71,26 @@ def test_people_read_it_in_sentences(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--latency-table" in text
     document, text = run(LatencyTableOptions(out=path, overwrite=True, quiet=True), capsys)
     assert (document, text) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (LatencyTableOptions(), "Next: vipnas search temporal --budget 4ms --latency-table"),
+        (LatencyTableOptions(space=Space.pyramid), "Next: vipnas search spatial --budget 4ms --latency-table"),
+        (LatencyTableOptions(space=Space.resnet), "Next: vipnas search spatial --weights FILE --budget 4ms"),
+        (LatencyTableOptions(threads=2), "Next: vipnas search temporal --budget 4ms --threads 2 --latency-table"),
+    ],
+)
+def test_the_search_that_comes_next_has_the_networks_of_the_table(
+    options: LatencyTableOptions, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "table.json"
+    assert words in " ".join(run(replace(options, out=path), capsys)[1].split())
+
+
+def test_every_space_has_a_search() -> None:
+    assert set(SEARCHES) == set(Space)
 
 
 def test_a_table_goes_to_the_cache_folder(

@@ -9,9 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.report.job import report_job
 from vipnas_cli.cli.report.options import ReportOptions
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.results.jsonl import read_jsonl
+from vipnas_cli.results.posetrack import PoseTrackSink
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 
@@ -29,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page_of(folder: Path, *names: str, out: str, pictures: bool = True, blur_faces: bool = False) -> str:
     """The page about some files."""
-    results = tuple(folder / name for name in names)
+    results = tuple(Path(name) if ":" in name else folder / name for name in names)
     report_job(ReportOptions(results, folder / out, pictures, blur_faces))
     return (folder / out).read_text(encoding="utf-8")
 
@@ -84,6 +87,38 @@ def test_another_video_than_that_of_the_poses_is_told_and_not_shown(folder: Path
     page = page_of(folder, "out.csv", str(other), out="another_clip.html")
     assert "is not the video of" in page
     assert "on black" in page
+
+
+def test_ends_without_people_are_counted_by_the_summary_or_told(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    lines = (folder / "out.csv").read_text().splitlines()
+    cut = [line for line in lines if line[0] == "f" or 2 <= int(line.split(",")[0]) < 17]
+    (folder / "short.csv").write_text("\n".join(cut) + "\n")
+    (folder / "short.csv-metadata.json").write_bytes((folder / "out.csv-metadata.json").read_bytes())
+    (folder / "two_people_pose.mp4").write_bytes((folder / "out.mp4").read_bytes())
+    for more in ("summary.json", "two_people_pose.mp4"):
+        page = page_of(folder, "short.csv", more, out=f"{more}.html", pictures=False)
+        assert "<b>20</b><span>frames" in page
+        assert "75 %" in page
+        assert "are not in a table" not in page + capsys.readouterr().err
+    # Of the source the run may have taken a part.
+    page = page_of(folder, "short.csv", str(CLIP), out="short.html")
+    assert "<b>15</b><span>frames" in page
+    assert "are not in a table" in page
+    assert "are not in a table" in capsys.readouterr().err
+    assert "are not in a table" not in page_of(folder, "out.jsonl", out="lines.html")
+
+
+@pytest.mark.parametrize("name", ["posetrack:{}/walk.json", "{}/walk.json", "jsonl:{}/lines.txt"])
+def test_a_kind_may_be_stated_before_a_name(folder: Path, tmp_path: Path, name: str) -> None:
+    frames = read_jsonl(folder / "out.jsonl")
+    (tmp_path / "lines.txt").write_bytes((folder / "out.jsonl").read_bytes())
+    with PoseTrackSink(tmp_path / "walk.json", frames.skeleton, frames.header) as sink:
+        for frame in frames.frames:
+            sink.write(frame)
+    named = Path(name.format(tmp_path))
+    assert "<b>20</b><span>frames" in page_of(folder, str(named), out=f"{tmp_path}/page.html")
+    layout = "JSON Lines" if "jsonl" in name else "PoseTrack18's layout"
+    assert layout in describe(named).kind
 
 
 def test_faces_that_cannot_be_blurred_are_not_shown(folder: Path) -> None:

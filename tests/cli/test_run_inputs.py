@@ -8,7 +8,7 @@ import pytest
 
 from vipnas_cli.cli.run.inputs import Shard, seconds_of
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.cli.run.plan import found_inputs, planned
+from vipnas_cli.cli.run.plan import found_inputs, make_folders, planned
 from vipnas_cli.errors import InputError, UsageError
 
 TREE = ("a/cam.mp4", "a/notes.txt", "a/.hidden.mp4", "b/cam.MOV", "b/shot10.png", "c/2.png", "c/10.png", "top.mkv")
@@ -115,3 +115,14 @@ def test_only_whole_sets_of_results_are_skipped(tree: Path) -> None:
     plan = planned(RunOptions(("clips",), out=("out/{name}.jsonl", "out/{name}.json"), skip_existing=True))
     assert plan.skipped == 1
     assert [run.out[0] for run in plan.runs] == ["out/a/cam.jsonl", "out/b/cam.jsonl", "out/c.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("out", "made"), [("new/x.csv", False), ("csv:new/x", False), ("new/", True), ("new/{name}.csv", True)]
+)
+def test_angles_make_no_folder_that_was_typed_with_a_file(tree: Path, out: str, made: bool) -> None:
+    options = RunOptions(("clips/top.mkv",), out=(out,), angles=True)
+    (run,) = planned(options).runs
+    assert {path.parent for path in run.outputs} == {Path("new")}
+    make_folders(run, options)
+    assert Path("new").is_dir() == made

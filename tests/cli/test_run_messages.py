@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
+import numpy as np
 import pytest
 
 from vipnas_cli import __version__
@@ -112,3 +115,25 @@ def test_options_for_pictures_without_pictures_are_told(
 def test_words_of_the_command_line_keep_no_credentials() -> None:
     words = ["rtsp://a:secret@cam/x", "--input=rtsp://a:secret@cam/x", "clip.mp4", "-o", "a=b.csv"]
     assert [hidden(word) for word in words] == ["rtsp://cam/x", "--input=rtsp://cam/x", "clip.mp4", "-o", "a=b.csv"]
+
+
+def test_a_missing_folder_is_refused_with_angles_too_and_steadiness_counts_steps(
+    vipnas: Callable[..., Told], tmp_path: Path
+) -> None:
+    command = "run", str(CLIP), *FAST, "--end", "0.1", "--angles", "--steadiness", "-o"
+    told = vipnas(*command, "reslts/x.csv")
+    assert told.code != 0
+    assert "the folder reslts does not exist" in told.err
+    assert not list(tmp_path.iterdir())
+    assert re.search(r"of 100 steps [\d.]+ with a jump, [\d.]+ with a spike", vipnas(*command, "results/").err)
+    assert (tmp_path / "results" / "two_people_pose.angles.csv").exists()
+
+
+def test_frames_of_a_folder_have_the_names_of_its_pictures(vipnas: Callable[..., Told], tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    for name in ("img6.png", "img10.png"):
+        cv2.imwrite(str(tmp_path / "pics" / name), np.full((96, 64, 3), 90, np.uint8))
+    assert vipnas("run", "pics", *FAST, "-o", "pics.json", "-o", "posetrack:walk.json").code == 0
+    for name in ("pics.json", "walk.json"):
+        images = json.loads((tmp_path / name).read_text())["images"]
+        assert [image["file_name"] for image in images] == ["img6.png", "img10.png"]

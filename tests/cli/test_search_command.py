@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,14 @@ from vipnas_cli.errors import (
 )
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets, SetSizes
 from vipnas_cli.export.sources import find_networks
-from vipnas_cli.latency.machine import Machine
-from vipnas_cli.latency.table import LatencyTable
-from vipnas_cli.nets.checkpoints import save_checkpoint
+from vipnas_cli.latency.machine import Machine, this_machine
+from vipnas_cli.latency.measure import space_layers
+from vipnas_cli.latency.table import LatencyTable, layer_key
+from vipnas_cli.nets.checkpoints import load_pose_net, load_super_net, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search import plan_times
+from vipnas_cli.search.task import read_measured
 from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule, SearchSpace, read_schedule
 from vipnas_cli.spec.choices import HeadChoices, StageChoices, StemChoices
 from vipnas_cli.spec.cost import plan_cost
@@ -210,13 +214,99 @@ def test_milliseconds_come_from_a_table(files: dict[str, Path], monkeypatch: pyt
     assert "leave one" in failure(UsageError, *weights, "--latency-table", "table.json", "--measure")
     monkeypatch.setattr(LatencyTable, "check_machine", lambda _table, _threads: None)
     monkeypatch.setattr(LatencyTable, "predict", lambda _table, plan: plan.arch.height / 30)
-    found = document(*weights, "-b", "2.7ms", "--latency-table", "table.json")
-    assert all(row["ms"] == pytest.approx((96 + 64) / 60) for row in found["front"])
+    found = document(*weights, "-b", "2ms", "--latency-table", "table.json")
+    # The key network is measured, the follower looked up.
+    assert all(row["ms"] == pytest.approx((1.5 + 64 / 30) / 2) for row in found["front"])
     assert found["measured_ms"] == 1.5
     assert found["at_equal_latency"] == []
-    assert "costs 2.66667 ms" in failure(
+    assert "costs 1.81667 ms" in failure(
         BudgetError, *weights, "-b", "1ms", "--latency-table", "table.json", "--out", "other"
     )
+
+
+@pytest.fixture(scope="module")
+def pyramids(files: dict[str, Path]) -> dict[str, Path]:
+    """Untrained key networks of another family: a super-network, and one of a size that the super-network lacks."""
+    fast = load_super_net(files["spatial"]).space
+    space = replace(fast, family="pyramid")
+    arch = replace(space.largest, height=128, width=96)
+    found = {kind: files[kind].with_name(f"pyramid-{kind}.safetensors") for kind in ("spatial", "key")}
+    header = {"kind": "supernet", "space": space.to_json(), "fusions": [], "keypoints": 17}
+    save_checkpoint(found["spatial"], SuperNet(space, 17, ()).state_dict(), header)
+    save_checkpoint(
+        found["key"], PoseNet(arch).state_dict(), {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": 17}
+    )
+    return found
+
+
+@pytest.fixture
+def tables(files: dict[str, Path], pyramids: dict[str, Path]) -> dict[str, Path]:
+    """Tables of this machine in the current folder by family; every layer takes 0.01 ms."""
+    found = {"fast": Path("fast.json"), "pyramid": Path("pyramid.json")}
+    for path, supernet in zip(found.values(), (files["temporal"], pyramids["spatial"]), strict=True):
+        layers = space_layers(load_super_net(supernet).space, FUSIONS)
+        layer_ms = {layer_key(layer): 0.01 for layer in layers}
+        LatencyTable(this_machine("cpu"), 1, "2026-01-01", 17, layer_ms).write(path)
+    return found
+
+
+def behind_pyramid(
+    files: dict[str, Path], pyramids: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[object], list[Plan]]:
+    """The arguments of a search behind a key network that no table holds, and the plans that will be measured."""
+    measured: list[Plan] = []
+
+    def clock(plan: Plan, _options: object) -> float:
+        measured.append(plan)
+        return 1.5
+
+    monkeypatch.setattr(plan_times, "measured_ms", clock)
+    return ["--weights", files["temporal"], "--key", pyramids["key"], "--frames", 3, "-n", 3], measured
+
+
+@pytest.mark.parametrize("budget", ["1ms", "2MFLOPs"])
+def test_a_fixed_key_network_that_no_table_holds_is_measured(
+    budget: str,
+    files: dict[str, Path],
+    pyramids: dict[str, Path],
+    tables: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments, measured = behind_pyramid(files, pyramids, monkeypatch)
+    found = document(*arguments, "-b", budget, "--latency-table", tables["fast"], "--out", "found")
+    assert all(1.5 / 3 < row["ms"] < 1 for row in found["front"])
+    # Once to see whether the search can begin, once in it, once beside the followers of the winner.
+    assert [plan.arch.family for plan in measured].count("pyramid") == 3
+    assert read_measured(Path("found/measured.jsonl")) == {measured[0]: 1.5}
+    before = [row["ms"] for row in found["front"]]
+    monkeypatch.setattr(plan_times, "measured_ms", lambda _plan, _options: 1.8)
+    again = document(*arguments, "-b", budget, "--latency-table", tables["fast"], "--out", "found", "--resume")
+    assert [row["ms"] for row in again["front"]] == before
+
+
+def test_a_table_without_the_followers_is_told_before_anything_is_made(
+    files: dict[str, Path], pyramids: dict[str, Path], tables: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, _ = behind_pyramid(files, pyramids, monkeypatch)
+    monkeypatch.setattr(job, "clip_sets", None)
+    for budget in ("2MFLOPs", "2ms"):
+        told = failure(InputError, *arguments, "-b", budget, "--latency-table", tables["pyramid"], "--out", "none")
+        assert "lacks a part of this network: stem fast" in told
+        assert "--space fast" in told
+    assert not Path("none").exists()
+
+
+def test_both_networks_come_from_tables_of_their_families(
+    files: dict[str, Path], pyramids: dict[str, Path], tables: dict[str, Path]
+) -> None:
+    both = ["joint", "--weights", pyramids["spatial"], "--weights", files["temporal"], "-n", 3, "--frames", "2..3"]
+    one, other = (("--latency-table", path) for path in tables.values())
+    assert "stem pyramid" in failure(InputError, *both, "-b", "1ms", *one)
+    assert "stem fast" in failure(InputError, *both, "-b", "1MFLOPs", *other)
+    found = document(*both, "-b", "1ms", *one, *other)
+    assert all(0 < row["ms"] <= 1 for row in found["front"])
+    again = document(*both, "-b", "1ms", *one, *other, "--resume")
+    assert again["front"] == found["front"]
 
 
 def test_methods_are_compared_at_equal_latency_too(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +337,9 @@ def test_what_cannot_be_searched_is_told_in_a_sentence(files: dict[str, Path]) -
     spatial = ["spatial", "--weights", files["spatial"]]
     assert "no spatial super-network of family resnet" in failure(WeightsError, *spatial, "--space", "resnet")
     assert "leave it out" in failure(UsageError, *weights, "--space", "fast")
+    assert "leave it out" in failure(UsageError, *spatial, "--key", files["key"])
+    both = ["joint", "--weights", files["spatial"], "--weights", files["temporal"]]
+    assert "joint searches for one" in failure(UsageError, *both, "--key", files["key"])
     assert "does not exist" in failure(WeightsError, "--weights", "missing.safetensors")
     assert "without --resume" in failure(OutputError, *weights, "--resume")
     Path("search-temporal-4").mkdir()
@@ -261,3 +354,58 @@ def test_an_empty_data_folder_is_told(files: dict[str, Path], monkeypatch: pytes
     (tmp_path / "data").mkdir()
     assert "nothing to score on" in failure(DataError, *temporal(files), "--data", tmp_path / "data")
     assert not (tmp_path / "search-temporal-4").exists()
+
+
+def test_a_data_folder_that_is_a_file_and_one_without_stills_are_told(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    labels = tmp_path / "data" / "annotations" / "train" / "clip.json"
+    labels.parent.mkdir(parents=True)
+    row = {"track_id": 0, "image_id": 0, "bbox": [5, 5, 50, 70], "coco_keypoints": [20, 20, 2] * 17}
+    image = {"id": 0, "file_name": "images/clip/0.png"}
+    labels.write_text(json.dumps({"images": [image], "annotations": [row]}), encoding="utf-8")
+    assert "is a file, not a data folder" in failure(DataError, *temporal(files), "--data", labels)
+    spatial = ["spatial", "--weights", files["spatial"], "-b", "1MFLOPs", "--data", tmp_path / "data"]
+    assert "needs stills, not clips" in failure(DataError, *spatial)
+
+
+def test_networks_to_compare_with_are_loaded_before_the_search(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(job, "_run", lambda *_: pytest.fail("the search began"))
+    assert "does not exist" in failure(WeightsError, *temporal(files), "--compare", "missing.safetensors")
+    assert "no pose network" in failure(WeightsError, *temporal(files), "--compare", files["spatial"])
+    other, arch = tmp_path / "other.safetensors", load_pose_net(files["key"]).arch
+    save_checkpoint(
+        other, PoseNet(arch, 13).state_dict(), {"kind": "pose", "plan": Plan(arch).to_json(), "keypoints": 13}
+    )
+    assert "knows 13 keypoints" in failure(WeightsError, *temporal(files), "--compare", other)
+    assert not Path("search-temporal-4").exists()
+
+
+def test_specs_of_the_user_stay_and_those_of_an_earlier_front_go(files: dict[str, Path]) -> None:
+    pareto = Path("found/pareto")
+    pareto.mkdir(parents=True)
+    mine, earlier = ("mine.json", "01-favourite.json", "1-0123456789ab.json"), "09-0123456789ab.json"
+    for name in (*mine, earlier):
+        (pareto / name).write_text("{}", encoding="utf-8")
+    found = document(*temporal(files), "--out", "found")
+    assert {path.name for path in pareto.iterdir()} == {*mine, *(Path(row["spec"]).name for row in found["front"])}
+
+
+def test_what_comes_next_names_the_data_that_scored_in_commands_that_run(files: dict[str, Path]) -> None:
+    Path("vipnas.toml").write_text('data = "my people"\n', encoding="utf-8")
+    result = vipnas(*temporal(files), "--out", "my search")
+    assert result.exit_code == 0, result.exception
+    assert "synthetic" not in result.output
+    now, better, then = (
+        shlex.split(line.partition(": ")[2])
+        for line in result.output.splitlines()
+        if line.startswith(("Next, at once", "Or, better", "  and then"))
+    )
+    for command in (now, better):
+        assert command[command.index("--data") + 1] == "my people"
+        assert Path(command[command.index("--spec") + 1]).is_file()
+    assert now[-1] == then[-1] == "my search/pipelines"

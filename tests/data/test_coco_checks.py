@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
-from vipnas_cli.data.files.coco import people_only, picture_file, read_images, read_people, results_of_people
+from vipnas_cli.data.files.coco import (
+    folder_above,
+    people_only,
+    person_ids,
+    picture_file,
+    read_images,
+    read_people,
+    results_of_people,
+)
 from vipnas_cli.errors import DataError
 
 FILE = Path("labels.json")
@@ -172,3 +180,61 @@ def test_values_of_wrong_types_are_problems(name: str, value: Any) -> None:
     content["annotations"][0][name] = value
     (problem,) = [one for one in truth_problems(FILE, content) if one.fatal]
     assert name in str(problem)
+
+
+def test_labels_may_have_several_categories_of_persons(tmp_path: Path) -> None:
+    content, path = document(), tmp_path / "results.json"
+    content["categories"] = [{"id": 0, "name": "people"}, {"id": 1, "name": "person"}]
+    persons = person_ids(content["categories"], FILE)
+    truth = people_only(content, FILE)
+    assert {row["category_id"] for row in truth["annotations"]} == {0}
+    path.write_text(json.dumps([result(), {**result(), "category_id": 0}, {**result(), "category_id": 2}]))
+    assert [row["category_id"] for row in results_of_people(path, truth, persons)] == [0, 0]
+
+
+def test_a_category_without_an_id_is_that_of_persons() -> None:
+    content = document()
+    content["categories"] = [{"name": "person", "keypoints": ["nose"]}]
+    assert truth_problems(FILE, content) == []
+    assert people_only(content, FILE)["categories"] == [{"id": 1}]
+
+
+@pytest.mark.parametrize("stated", [{"num_keypoints": 17}, {"num_keypoints": None}, {}])
+def test_labelled_keypoints_are_counted_where_their_number_is_missing(tmp_path: Path, stated: dict[str, Any]) -> None:
+    content, path = document(), tmp_path / "annotations" / "labels.json"
+    path.parent.mkdir()
+    for row in content["annotations"]:
+        del row["num_keypoints"]
+        row.update(stated)
+    content["annotations"][1]["keypoints"] = [10.0, 12.0, 2] * 2 + [0.0, 0.0, 0] * 15
+    content["annotations"][1].update({"num_keypoints": 2} if stated.get("num_keypoints") else {})
+    path.write_text(json.dumps(content))
+    assert len(read_people(path, minimum_joints=3)) == 1
+    assert len(read_people(path, minimum_joints=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "typed"),
+    [("", "set/annotations/labels.json"), ("set", "annotations/labels.json"), ("set/annotations", "labels.json")],
+)
+def test_pictures_are_found_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, typed: str
+) -> None:
+    labels = tmp_path / "set" / "annotations" / "labels.json"
+    picture = tmp_path / "set" / "images" / "a.png"
+    for path in (labels, picture):
+        path.parent.mkdir(parents=True)
+    labels.write_text(json.dumps(document()))
+    cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
+    monkeypatch.chdir(tmp_path / folder)
+    for path in (Path(typed), Path("..") / Path.cwd().name / typed):
+        assert picture_file(path, "a.png").resolve() == picture
+        assert truth_problems(path, document(), images=True) == []
+        assert read_people(path)[0].image.resolve() == picture
+
+
+def test_folders_above_a_path() -> None:
+    assert folder_above(Path("a/b/c.json"), 2) == Path("a")
+    assert folder_above(Path("b/c.json"), 2) == Path()
+    assert folder_above(Path("c.json"), 2) == Path.cwd().parent
+    assert folder_above(Path("/c.json"), 3) == Path("/")

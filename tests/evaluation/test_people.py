@@ -50,6 +50,15 @@ def test_scores_of_a_small_case() -> None:
     assert scores.average_precision == pytest.approx((51 * 1 + 25 * 0.75) / 101)
 
 
+def test_what_nobody_tells_is_no_number() -> None:
+    nobody = scores_of(ranking([detections((0.9, [0, 0, 20, 40]))], [image([])], RULES), 0.5)
+    assert (nobody.persons, nobody.detections, nobody.precision) == (0, 1, 0)
+    assert np.isnan([nobody.average_precision, nobody.recall, nobody.recall_at_precision]).all()
+    unseen = scores_of(ranking([detections()], [image([[0, 0, 20, 40]])], RULES), 0.5)
+    assert np.isnan(unseen.precision)
+    assert (unseen.average_precision, unseen.recall, unseen.recall_at_precision) == (0, 0, 0)
+
+
 def test_small_people_and_regions_to_ignore_count_neither_way() -> None:
     label = image([[0, 0, 20, 40], [50, 0, 55, 12]], ignored=[[0, 60, 100, 100]])
     found = detections((0.9, [0, 0, 20, 40]), (0.8, [50, 0, 55, 12]), (0.7, [10, 65, 20, 95]), (0.6, [80, 0, 84, 10]))

@@ -16,7 +16,7 @@ import pytest
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.latency.measure import TableOptions, check_table, measure_table, random_plans, table_steps
-from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, fit_correction, layer_key
+from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, LatencyTables, fit_correction, layer_key
 from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, Plan, Schedule, SearchSpace, preset
 from vipnas_cli.spec.networks import plan_layers
 
@@ -186,6 +186,56 @@ def test_a_table_of_another_machine_is_refused(table: LatencyTable, changes: dic
 def test_a_table_of_other_threads_is_refused(table: LatencyTable) -> None:
     with pytest.raises(InputError, match="threads 1 instead of 2"):
         table.check_machine(threads=2)
+
+
+@pytest.fixture
+def pyramid(space: SearchSpace) -> SearchSpace:
+    """The same choices in another family."""
+    return replace(space, family="pyramid")
+
+
+def test_several_tables_tell_what_each_of_them_tells(
+    space: SearchSpace, pyramid: SearchSpace, table: LatencyTable, probe: Probe
+) -> None:
+    other = replace(measure_table(pyramid, TableOptions(), probe), correction=Correction(1.5, 0.2))
+    tables = LatencyTables((table, other))
+    for own, part in ((table, space), (other, pyramid)):
+        plans = random_plans(part, 10, Random(10))
+        assert [tables.predict(plan) for plan in plans] == [own.predict(plan) for plan in plans]
+
+
+def test_a_family_that_no_table_covers_is_told(table: LatencyTable, pyramid: SearchSpace) -> None:
+    with pytest.raises(InputError, match="stem pyramid 8 3 64 32") as caught:
+        LatencyTables((table, table)).predict(Plan(pyramid.smallest))
+    assert "`vipnas latency-table --space pyramid`" in caught.value.hint
+
+
+DIFFERENT: dict[str, Callable[[LatencyTable], LatencyTable]] = {
+    "threads 1 and 2": lambda table: replace(table, threads=2),
+    "processor 'abacus' and 'slide rule'": lambda table: replace(table, machine=Machine("slide rule", 1, "wood", "1")),
+    "ONNX Runtime '1' and '2'": lambda table: replace(table, machine=replace(table.machine, runtime="2")),
+    "provider 'auto' and 'cpu'": lambda table: replace(table, machine=replace(table.machine, provider="cpu")),
+}
+
+
+@pytest.mark.parametrize("told", DIFFERENT)
+def test_tables_that_were_measured_differently_are_refused(table: LatencyTable, tmp_path: Path, told: str) -> None:
+    first = replace(table, machine=Machine("abacus", 1, "wood", "1"))
+    paths = (tmp_path / "first.json", tmp_path / "second.json")
+    for path, one in zip(paths, (first, DIFFERENT[told](first)), strict=True):
+        one.write(path)
+    with pytest.raises(InputError) as caught:
+        LatencyTables.read(paths)
+    assert caught.value.what == f"the latency tables were measured differently: {told}"
+
+
+def test_tables_measured_alike_belong_to_this_machine_or_not(table: LatencyTable) -> None:
+    cores = replace(table, machine=replace(table.machine, cores=99))
+    tables = LatencyTables((table, cores))
+    assert tables.threads == 1
+    tables.check_machine(1)
+    with pytest.raises(InputError, match="threads 1 instead of 2"):
+        tables.check_machine(2)
 
 
 @pytest.mark.parametrize("wanted", [Correction(1.2, 0.1), Correction(0.9, -0.2)])

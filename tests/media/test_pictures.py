@@ -12,7 +12,7 @@ import pytest
 from vipnas_cli.errors import OutputError, UsageError, VideoError
 from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.picture_writer import PictureWriter
-from vipnas_cli.media.pictures import read_picture
+from vipnas_cli.media.pictures import PictureReader, read_picture
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -94,3 +94,11 @@ def test_a_picture_is_written_once_and_whole(folder: Path) -> None:
     with suppress(KeyboardInterrupt), PictureWriter(folder / "none.png", one.info):
         raise KeyboardInterrupt
     assert {path.name for path in folder.iterdir() if "shot" not in path.name} == {"notes.txt", "out.png"}
+
+
+def test_frames_have_the_names_of_their_pictures(folder: Path) -> None:
+    names = [f"shot{number}.png" for number in range(1, 13)]
+    reader = PictureReader(folder, stride=2)
+    assert [reader.names[frame.index] for frame in reader] == names[::2]
+    assert PictureReader(folder, 1 / 25).names == tuple(names[1:])
+    assert PictureReader(folder / "shot6.png").names == ("shot6.png",)

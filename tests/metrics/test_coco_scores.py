@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.errors import DataError, VipnasError
-from vipnas_cli.metrics.coco import evaluate_coco
+from vipnas_cli.metrics.coco import evaluate_coco, precision_at_recall
 from vipnas_cli.pose import COCO17
 
 pytest.importorskip("faster_coco_eval")
@@ -189,3 +189,10 @@ def test_missing_extra_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(VipnasError, match="not installed") as caught:
         evaluate_coco(persons(11), [])
     assert "pip install 'vipnas[eval]'" in caught.value.hint
+
+
+def test_without_labels_there_is_no_curve() -> None:
+    truth = {**persons(0), "annotations": []}
+    curve = precision_at_recall(truth, [])
+    assert curve.shape == (10, 101)
+    assert np.isnan(curve).all()

@@ -64,6 +64,13 @@ def test_the_page_is_well_formed_and_loads_nothing(frames: list[FrameResult]) ->
         assert fact in page
 
 
+def test_steadiness_is_told_as_steps_of_a_hundred(frames: list[FrameResult]) -> None:
+    page = page_of([subject(frames)])
+    assert "steps with a jump, of 100" in page
+    assert "at least one keypoint moves by more than a tenth" in page
+    assert "jumps per 100" not in page
+
+
 def test_names_and_notes_are_text(frames: list[FrameResult]) -> None:
     page = page_of([subject(frames, '</script><img src="https://x.invalid" onerror=alert(1)>&.mp4')])
     Reader(page)

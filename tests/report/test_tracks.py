@@ -24,6 +24,18 @@ def test_a_table_without_empty_frames_gives_the_same_clip(frames: list[FrameResu
     assert [track.rows.tolist() for track in table.tracks] == [track.rows.tolist() for track in whole.tracks]
 
 
+@pytest.mark.parametrize("apart", [1, 2])
+def test_frames_without_people_at_the_ends_are_there_if_their_number_is_known(
+    frames: list[FrameResult], apart: int
+) -> None:
+    late = [replace(each, frame_index=apart * (each.frame_index + 2), time_s=each.time_s + 0.08) for each in frames]
+    clip = clip_of(late, COCO17, len(late) + 5)
+    np.testing.assert_allclose(clip.times, np.arange(len(late) + 5) / 25, atol=1e-9)
+    assert clip.people_per_frame.tolist() == [0, 0, 1, 2, 1, 0, 2, 1, 0, 0, 0]
+    # A number that cannot be leaves all as it is.
+    assert clip_of(late, COCO17, 1).people_per_frame.tolist() == [1, 2, 1, 0, 2, 1]
+
+
 def test_every_second_frame_is_an_unbroken_track(frames: list[FrameResult]) -> None:
     frames = [replace(each, frame_index=2 * each.frame_index) for each in frames]
     assert [track.spans for track in clip_of(frames, COCO17).tracks] == [[(1, 2), (4, 5)], [(0, 1), (4, 4)]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.results.facts import ResultHeader
-from vipnas_cli.results.kinds import KINDS, Holds, Kind, check_stdout, output_named
+from vipnas_cli.results.kinds import KINDS, Holds, Kind, check_stdout, output_named, source_named
 from vipnas_cli.results.sink import FACTS_END
 
 HEADER = ResultHeader("a clip, ü #1.mp4", 640, 480, Fraction(1, 90_000), "fast-60fps", "low")
@@ -263,3 +264,25 @@ def test_a_full_disk_is_told_and_leaves_whole_frames_or_nothing(tmp_path: Path, 
         assert 30 < len(kind.read(path).frames) < 40
     else:
         assert all(text.endswith((b"\n", b"}")) for text in content(path).values())
+
+
+def test_posetracks_layout_is_known_without_its_ending(tmp_path: Path) -> None:
+    written(Path(f"posetrack:{tmp_path}/walk.json"))
+    convert(tmp_path / "walk.json", "-o", tmp_path / "plain.jsonl")
+    convert(f"posetrack:{tmp_path}/walk.json", "-o", tmp_path / "stated.jsonl")
+    assert (tmp_path / "plain.jsonl").read_bytes() == (tmp_path / "stated.jsonl").read_bytes()
+    assert source_named(written(tmp_path / "coco.json")).kind.name == "coco"
+    assert source_named(tmp_path / "gone.json").kind.name == "coco"
+
+
+@pytest.mark.parametrize("end", [".json", ".posetrack.json"])
+def test_frames_that_are_pictures_keep_their_names(tmp_path: Path, end: str) -> None:
+    path = tmp_path / f"out{end}"
+    with output_named(path).open(COCO17, replace(HEADER, pictures={0: "img6.png", 1: "img10.png"})) as sink:
+        for frame in frames((1, 0, 1)):
+            sink.write(frame, None)
+    names = [image["file_name"] for image in json.loads(path.read_text())["images"]]
+    assert names == ["img6.png", "img10.png", f"{'frame_' * (end == '.json')}000002.jpg"]
+    convert(path, "-o", tmp_path / f"again{end}")
+    assert (tmp_path / f"again{end}").read_bytes() == path.read_bytes()
+    assert "names of pictures" in convert(path, "-o", tmp_path / "out.jsonl")

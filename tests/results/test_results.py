@@ -152,6 +152,42 @@ def test_rows_out_of_order_and_twice_are_refused(tmp_path: Path, rows: str) -> N
         read_table(tmp_path / "out.csv")
 
 
+def test_keypoints_of_a_pose_come_in_any_order(tmp_path: Path) -> None:
+    with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
+        sink.write(result(0, 2))
+    head, *rows = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "out.csv").write_text("\n".join([head, *rows[:17], *rows[:16:-1]]), encoding="utf-8")
+    assert_same(read_table(tmp_path / "out.csv").frames[0], result(0, 2))
+    (tmp_path / "out.csv").write_text("\n".join([head, *rows[16:], *rows[:16]]), encoding="utf-8")
+    with pytest.raises(DataError, match="its rows do not stand together, by frame and person"):
+        read_table(tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("0,0,0,nose,,2,1", "line 3, column x is empty"),
+        ("0,0,0,nose,1,2", "line 3, column score is empty"),
+        ("0,0,0,nose,1,wide,1", "line 3, column y holds 'wide', no number"),
+        ("0,0,1.0,nose,1,2,1", "line 3, column person holds '1.0', no whole number"),
+    ],
+)
+@pytest.mark.parametrize("facts", ["", "# source: a\n# size: 3 x 4\n# time_base: 1/9\n# pipeline: b\n# smoothing: c\n"])
+def test_what_is_no_number_is_told_with_its_line_and_column(tmp_path: Path, row: str, words: str, facts: str) -> None:
+    facts += "# keypoints: nose\n" if facts else ""
+    line = 3 + facts.count("\n")
+    (tmp_path / "out.csv").write_text(f"{facts}{','.join(COLUMNS)}\n0,0,8,nose,1,2,1\n{row}\n")
+    with pytest.raises(DataError) as told:
+        read_table(tmp_path / "out.csv")
+    assert words.replace("line 3", f"line {line}") in told.value.what
+
+
+def test_what_is_no_number_in_a_wide_table_is_told_with_its_column(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("frame,time_s,person,nose_x,nose_y,nose_score\n0,0,1,3,,1\n")
+    with pytest.raises(DataError, match="line 2, column nose_y is empty"):
+        read_table(tmp_path / "out.csv")
+
+
 def test_jsonl_has_a_header_and_every_frame(tmp_path: Path) -> None:
     with JsonlSink(tmp_path / "out.jsonl", COCO17, HEADER) as sink:
         sink.write(result(0, 0))

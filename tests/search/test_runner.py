@@ -14,6 +14,9 @@ import pytest
 from vipnas_cli.distributed import Ranks, torchrun_rank, worker_group
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.cycles import ClipScorer, Score
+from vipnas_cli.latency.machine import this_machine
+from vipnas_cli.latency.measure import space_layers
+from vipnas_cli.latency.table import LatencyTable, LatencyTables, layer_key
 from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
 from vipnas_cli.search.predictor import fit_predictor
@@ -166,6 +169,26 @@ def test_measured_milliseconds_are_kept(
     _, again = run_with(replace(task, known_ms=known), Ranks(), tmp_path)
     assert not asked
     assert [without_clock(row) for row in again.searched] == [without_clock(row) for row in outcome.searched]
+
+
+def test_two_processes_agree_on_a_key_network_that_one_of_them_measures(
+    small_task: SearchTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other processes have the clock, by which all followers would be affordable.
+    monkeypatch.setattr("vipnas_cli.search.plan_times.measured_ms", lambda _plan, _options: 100.0)
+    space = small_task.space
+    layer_ms = {layer_key(layer): 1.0 for layer in space_layers(space.follower_space, space.fusions)}
+    table = LatencyTable(this_machine("cpu"), 1, "2026-01-01", 17, layer_ms)
+    budget = Budget((100 + table.predict(space.smallest(2).plan(1))) / 2, "ms")
+    plan = replace(small_task.plan, budget=budget, tables=LatencyTables((table,)), baselines=False)
+    task = replace(small_task, plan=plan)
+    alone, _ = run_with(task, Ranks(), tmp_path)
+    together: list[Evaluation] = []
+    with pytest.raises(StopError):
+        run_with_two_then_fail(task, tmp_path, together, {})
+    assert {row.worker for row in together} == {0, 1}
+    assert [without_clock(row) for row in together] == [without_clock(row) for row in alone]
+    assert all(row.ms is not None and row.ms > 50 for row in alone)
 
 
 def test_torchrun_says_who_a_process_is() -> None:

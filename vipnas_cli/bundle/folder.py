@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import MANIFEST, read_manifest
 from vipnas_cli.errors import OutputError
-from vipnas_cli.files import make_folder, make_parent, only_writer, scratch_folder
+from vipnas_cli.files import (
+    cannot_write,
+    make_folder,
+    make_parent,
+    no_link,
+    only_writer,
+    resolved,
+    scratch_folder,
+    shown,
+)
 
 
 @contextmanager
@@ -29,7 +39,7 @@ def bundle_folder(out: Path) -> Iterator[Path]:
     if out.is_dir():
         raise OutputError(f"{out} is a folder", f"name a file that ends in {SUFFIX}, or another folder")
     make_parent(out)
-    with only_writer(out), scratch_folder(out.parent, f".{out.name}.") as folder:
+    with _only_archiver(out), scratch_folder(out.parent, f".{out.name}.") as folder:
         if out.exists():
             read_manifest(out)
             unpack(out, folder)
@@ -38,15 +48,43 @@ def bundle_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def _only_archiver(out: Path) -> Iterator[None]:
+    """Takes a bundle of one file, whether it is there yet or not, by `.NAME.lock` beside it, which goes afterwards."""
+    place = resolved(out)
+    lock = place.with_name(f".{place.name}.lock")
+    with ExitStack() as stack:
+        try:
+            os.close(no_link(str(lock), os.O_RDWR | os.O_CREAT))
+            stack.enter_context(only_writer(lock))
+        except OSError as error:
+            raise cannot_write(out, error) from error
+        except OutputError as error:
+            raise OutputError(f"another process is writing to {shown(out)}", error.hint) from error
+        stack.callback(_removed, lock)
+        # Who took the lock just when another one removed it and let go meets the next one here.
+        stack.enter_context(only_writer(out))
+        yield
+
+
+def _removed(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+@contextmanager
 def _nothing_left(out: Path, existed: bool) -> Iterator[None]:
-    """After a failure or an interrupt: removes new files that no manifest names, and the folder if it was new."""
+    """After a failure or an interrupt: removes new files that no manifest names, and the folder if it was new.
+
+    A new folder goes with all that was written: half of what was asked for is no bundle.
+    """
     before = set(out.iterdir())
     try:
         yield
     except BaseException:
         manifest = out / MANIFEST
-        named = manifest.read_text(encoding="utf-8") if manifest.is_file() else ""
-        for path in set(out.iterdir()) - before - {manifest} if out.is_dir() else ():
+        named = manifest.read_text(encoding="utf-8") if existed and manifest.is_file() else ""
+        kept = {*before, manifest} if existed else before
+        for path in set(out.iterdir()) - kept if out.is_dir() else ():
             if path.is_file() and path.name not in named:
                 path.unlink(missing_ok=True)
         if not existed:

@@ -31,7 +31,7 @@ from vipnas_cli.latency.machine import (
 def bench_job(options: BenchOptions) -> None:
     """Measures, remembers what `run` needs, prints; OutputError, after all is told, if nothing can be remembered."""
     if options.csv is not None:
-        check_outputs([options.csv], overwrite=options.overwrite)
+        check_outputs([options.csv], overwrite=options.overwrite, tried=True)
     console = message_console(options.json)
     bundle = with_detector(open_bundle(options.weights or bundled_weights()))
     pipelines = _wanted(bundle, options.pipeline)

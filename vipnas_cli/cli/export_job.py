@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from vipnas_cli.export.bundle_writer import (
     set_verifier,
 )
 from vipnas_cli.export.int8 import calibration_people
-from vipnas_cli.export.networks import Exported, ExportOptions
+from vipnas_cli.export.networks import PLAIN, Exported, ExportOptions
 from vipnas_cli.export.sources import Cycle, find_networks
+from vipnas_cli.nets.checkpoints import load_detector, load_verifier
 from vipnas_cli.onnx.parity import OUTPUT_TOLERANCE, POINT_TOLERANCE
+from vipnas_cli.spec import Schedule
 
 SCHEMA = 1
 
@@ -32,14 +35,16 @@ SCHEMA = 1
 def export_job(options: ExportJobOptions) -> None:
     """Writes a pipeline, a detector and its verifier, as far as they are named."""
     options.check()
-    scores = options.scores
+    _ = options.scores
     console = message_console()
     # Read before anything is written, so that a wrong file leaves nothing behind.
     cycle = find_networks(options.networks, options.spec, options.data) if options.networks else None
+    _check_files(options, cycle)
+    settings = _export_options(options) if cycle else PLAIN
     for warning in cycle.warnings if cycle else ():
         console.print(f"Warning: {warning}", style="yellow")
     with bundle_folder(options.out) as folder:
-        written = _write(folder, options, cycle, scores)
+        written = _write(folder, options, cycle, settings)
     pipeline = None
     if cycle:
         pipeline = next(p for p in open_bundle(options.out).pipelines if p.name == options.pipeline_name)
@@ -49,9 +54,20 @@ def export_job(options: ExportJobOptions) -> None:
         _tell(options, pipeline, written, console)
 
 
+def _check_files(options: ExportJobOptions, cycle: Cycle | None) -> None:
+    """WeightsError or SpecError for networks that are not what they are named for."""
+    if options.detector is not None:
+        load_detector(options.detector)
+    if options.verifier is not None:
+        load_verifier(options.verifier)
+    if cycle:
+        Schedule(tuple(source.plan for source in cycle.sources))
+
+
 def _write(
-    folder: Path, options: ExportJobOptions, cycle: Cycle | None, given: dict[str, float]
+    folder: Path, options: ExportJobOptions, cycle: Cycle | None, settings: ExportOptions
 ) -> tuple[Exported, ...]:
+    given = options.scores
     written: tuple[Exported, ...] = ()
     if options.detector is not None:
         parts = DetectorParts(options.detector, options.threshold, {} if cycle else given)
@@ -61,7 +77,7 @@ def _write(
         written += (set_verifier(folder, found, options.weights),)
     if cycle:
         pipeline = PipelineParts(options.pipeline_name, cycle.sources, {**cycle.scores, **given})
-        written += add_pipeline(folder, pipeline, _export_options(options))
+        written += add_pipeline(folder, pipeline, settings)
     return written
 
 
@@ -114,10 +130,9 @@ def _tell(
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
     )
     budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"
-    run = f"vipnas run clip.mp4 --weights {options.out} --budget {budget}"
-    console.print(
-        f"Written to {options.out}. Next: {run if pipeline.trained else f'vipnas bench --weights {options.out}'}",
-    )
+    weights = ("--weights", str(options.out))
+    run = ("run", "clip.mp4", *weights, "--budget", budget) if pipeline.trained else ("bench", *weights)
+    console.print(f"Written to {options.out}. Next: {shlex.join(('vipnas', *run))}", soft_wrap=True)
 
 
 def _figures(file: Exported) -> list[str]:

@@ -51,11 +51,15 @@ def info_job(options: InfoOptions) -> None:
 
 def describe(path: Path) -> Description:
     """The facts about a file or folder; InputError for what is missing or unknown."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist", "check the path")
     written = output_named(path)
+    place = written.path if written is not None and not path.exists() else path
+    if not place.exists():
+        raise InputError(f"{path} does not exist", "check the path")
     if written is not None and written.kind.read is None and written.kind.name != "angles":
-        return describe_written(path, written.kind)
+        return describe_written(place, written.kind)
+    if written is not None and place != path:
+        of_json = written.kind.end.endswith(".json")
+        return describe_json(place) if of_json else describe_results(place, written.kind)
     if path.name.endswith(FACTS_END):
         return describe_facts(path)
     if path.is_dir():

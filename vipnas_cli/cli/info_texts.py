@@ -14,6 +14,7 @@ from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
+from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.results.facts import POSES, Results
 from vipnas_cli.results.kinds import CSV, Holds, Kind, output_named
 from vipnas_cli.results.sink import FACTS_END
@@ -114,7 +115,9 @@ def _coco(data: dict[str, Any]) -> Description:
         "annotations": len(people),
         "keypoints": max((len(row.get("keypoints") or ()) for row in categories), default=0),
     }
-    return Description("keypoints of images in COCO's layout", facts)
+    joints = [tuple(row.get("keypoints") or ()) for row in categories]
+    layout = "PoseTrack18's" if joints == [POSETRACK18_FILE] else "COCO's"
+    return Description(f"keypoints of images in {layout} layout", facts)
 
 
 # By the entries that tell the kinds of document apart; the first that fits counts.
@@ -143,12 +146,13 @@ def describe_json(path: Path) -> Description:
     )
 
 
-def describe_results(path: Path) -> Description:
-    """The facts of poses that `run` wrote as a table, JSON Lines or Parquet."""
+def describe_results(path: Path, stated: Kind | None = None) -> Description:
+    """The facts of poses that `run` wrote as a table, JSON Lines or Parquet, as is stated or as the name ends."""
     output = output_named(path)
-    if output is not None and output.kind.name == "angles":
+    kind = stated or (output.kind if output is not None else CSV)
+    if kind.name == "angles":
         return Description("joint angles of a video, as a table", {"rows": len(POSES.read_text(path).splitlines()) - 1})
-    kind = output.kind if output is not None and output.kind.read is not None else CSV
+    kind = kind if kind.read is not None else CSV
     kind.check()
     assert kind.read is not None
     found: Results = kind.read(path)

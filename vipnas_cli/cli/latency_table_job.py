@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from vipnas_cli.latency.table import Agreement, LatencyTable
 
 SCHEMA = 1
+# Which search is for networks of a space: bundled followers are fast, bundled key networks pyramid.
+SEARCHES = {
+    "fast": "temporal",
+    "pyramid": "spatial",
+    "mobilenetv3": "spatial --weights FILE",
+    "resnet": "spatial --weights FILE",
+}
 
 
 @dataclass(frozen=True)
@@ -135,4 +142,10 @@ def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
         )
     if options.table is None:
         took = f"Written in {found.seconds:.0f} s: {options.path}. "
-        console.print(f"{took}Next: vipnas search --budget 4ms --latency-table {options.path}", soft_wrap=True)
+        console.print(f"{took}Next: {_next(options)} --latency-table {options.path}", soft_wrap=True)
+
+
+def _next(options: LatencyTableOptions) -> str:
+    """The search that this table alone is enough for, without the table."""
+    threads = f" --threads {options.threads}" if options.threads > 1 else ""
+    return f"vipnas search {SEARCHES[options.space]} --budget 4ms{threads}"

@@ -5,6 +5,7 @@ Shapes: N boxes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -90,16 +91,22 @@ def ranking(
 
 
 def scores_of(rows: Ranking, threshold: float) -> PeopleScores:
-    """Average precision (the mean over 101 recalls, as COCO has it), and precision and recall at the threshold."""
+    """Average precision (the mean over 101 recalls, as COCO has it), and precision and recall at the threshold.
+
+    NaN is what nobody tells: all but the precision without persons, that without detections.
+    """
+    if not rows.persons:
+        passing = int((rows.scores >= threshold).sum())
+        return PeopleScores(math.nan, 0.0 if passing else math.nan, math.nan, math.nan, 0, passing)
     found = np.cumsum(rows.hits)
-    recall = found / max(rows.persons, 1)
+    recall = found / rows.persons
     precision = found / np.arange(1, len(found) + 1)
     passing = int((rows.scores >= threshold).sum())
     hits = int(rows.hits[:passing].sum())
     return PeopleScores(
         average_precision=_average(precision, recall),
-        precision=hits / max(passing, 1),
-        recall=hits / max(rows.persons, 1),
+        precision=hits / passing if passing else math.nan,
+        recall=hits / rows.persons,
         recall_at_precision=float(recall[precision >= WANTED_PRECISION].max(initial=0)),
         persons=rows.persons,
         detections=passing,

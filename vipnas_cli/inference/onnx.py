@@ -186,6 +186,8 @@ def _check_whole(data: bytes, name: str) -> None:
 
 def pipeline_from_onnx(path: Path) -> Pipeline:
     """A pipeline of one exported image network; WeightsError if it is foreign or needs previous heatmaps."""
+    if path.suffix == ".safetensors":
+        raise WeightsError(f"{shown(path)} is a checkpoint of a training", "export it first with vipnas export")
     data = read_network(path)
     stated = read_metadata(open_session(data, str(path), RuntimeOptions(1)), str(path))
     if "plan" not in stated:

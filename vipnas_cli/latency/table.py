@@ -43,11 +43,26 @@ KINDS: dict[type[Layer], str] = {
     FinalConvolution: "last",
     Fusion: "fusion",
 }
+Conditions = Mapping[str, str | int]
 
 
 def layer_key(layer: Layer) -> str:
     """Kind and sizes in one line, the name of a layer in a table; equal layers have equal keys."""
     return " ".join([KINDS[type(layer)], *map(str, vars(layer).values())])
+
+
+def _conditions(machine: Machine, threads: int) -> Conditions:
+    """What must be the same where milliseconds are compared, by its name in a sentence.
+
+    How many cores a process may use is left aside: it says nothing about a network on a fixed number of threads.
+    """
+    return {"processor": machine.cpu, "system": machine.system, "ONNX Runtime": machine.runtime, "threads": threads}
+
+
+def _differences(first: Conditions, second: Conditions, between: str) -> str:
+    """Each condition that differs, as "threads 1 instead of 2" where `between` is "instead of"; empty for none."""
+    differing = (name for name in first if first[name] != second[name])
+    return ", ".join(f"{name} {first[name]!r} {between} {second[name]!r}" for name in differing)
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,18 @@ class LatencyTable:
 
     def layers_ms(self, plan: Plan) -> list[float]:
         """Milliseconds of each layer of a network; InputError for one that was not measured."""
-        return [self._ms(layer) for layer in plan_layers(plan, self.keypoints)]
+        missing = self.lacking(plan)
+        if missing:
+            raise InputError(
+                f"the latency table lacks a part of this network: {missing[0]}",
+                f"measure its family with `vipnas latency-table --space {plan.arch.family}`; "
+                "a search takes several tables",
+            )
+        return [self.layer_ms[layer_key(layer)] for layer in plan_layers(plan, self.keypoints)]
+
+    def lacking(self, plan: Plan) -> list[str]:
+        """The keys of a network's layers that were not measured."""
+        return [key for layer in plan_layers(plan, self.keypoints) if (key := layer_key(layer)) not in self.layer_ms]
 
     def predict(self, plan: Plan) -> float:
         """Milliseconds of one position of a cycle for one crop; InputError if a part of it was not measured."""
@@ -116,23 +142,23 @@ class LatencyTable:
         return mean(self.predict(plan) for plan in schedule.plans)
 
     def check_machine(self, threads: int | None = None, machine: Machine | None = None) -> None:
-        """InputError unless the table holds for this machine (or the given one) and, if told, so many threads.
-
-        How many cores a process may use is left aside: it says nothing about a network on a fixed number of threads.
-        """
-        here = machine or this_machine()
-        differences = [
-            f"{name} {there!r} instead of {own!r}"
-            for name, there, own in (
-                ("processor", self.machine.cpu, here.cpu),
-                ("system", self.machine.system, here.system),
-                ("ONNX Runtime", self.machine.runtime, here.runtime),
-                ("threads", self.threads, threads or self.threads),
-            )
-            if there != own
-        ]
+        """InputError unless the table holds for this machine (or the given one) and, if told, so many threads."""
+        here = _conditions(machine or this_machine(), threads or self.threads)
+        differences = _differences(_conditions(self.machine, self.threads), here, "instead of")
         if differences:
-            raise InputError(f"the latency table was measured elsewhere: {', '.join(differences)}", MAKE_ONE)
+            raise InputError(f"the latency table was measured elsewhere: {differences}", MAKE_ONE)
+
+    def check_alike(self, other: LatencyTable) -> None:
+        """InputError unless another table was measured on the same machine, in the same way."""
+        own, others = (
+            {**_conditions(table.machine, table.threads), "provider": table.machine.provider} for table in (self, other)
+        )
+        differences = _differences(own, others, "and")
+        if differences:
+            raise InputError(
+                f"the latency tables were measured differently: {differences}",
+                "measure all of them on this machine with the same --threads",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` turns back into an equal table."""
@@ -165,13 +191,35 @@ class LatencyTable:
         make_parent(path)
         write_json(path, self.to_json())
 
-    def _ms(self, layer: Layer) -> float:
-        key = layer_key(layer)
-        if key not in self.layer_ms:
-            raise InputError(
-                f"the latency table lacks a part of this network: {key}", f"{MAKE_ONE} for its search space"
-            )
-        return self.layer_ms[key]
+
+@dataclass(frozen=True)
+class LatencyTables:
+    """At least one table, all measured alike: each tells the milliseconds of the networks of its own search space."""
+
+    tables: tuple[LatencyTable, ...]
+
+    def __post_init__(self) -> None:
+        for table in self.tables[1:]:
+            self.tables[0].check_alike(table)
+
+    @staticmethod
+    def read(paths: Sequence[Path]) -> LatencyTables:
+        """The tables of files; InputError if one of them is no table, or if they were measured differently."""
+        return LatencyTables(tuple(LatencyTable.read(path) for path in paths))
+
+    @property
+    def threads(self) -> int:
+        """Threads per network, in all of the tables."""
+        return self.tables[0].threads
+
+    def check_machine(self, threads: int) -> None:
+        """InputError unless the tables hold for this machine and so many threads."""
+        self.tables[0].check_machine(threads)
+
+    def predict(self, plan: Plan) -> float:
+        """Milliseconds of one position of a cycle for one crop; InputError if no table has all parts of it."""
+        # Networks of different families share parts but have corrections of their own, so that one table tells all.
+        return min(self.tables, key=lambda table: len(table.lacking(plan))).predict(plan)
 
 
 @dataclass(frozen=True)

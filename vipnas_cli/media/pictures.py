@@ -133,6 +133,11 @@ class PictureReader(SelfClosing):
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The file names of the pictures, by the number of their frame."""
+        return tuple(shown(path.name) for path in self._files[self._numbers.start :])
+
     def close(self) -> None:
         """Nothing is held between two pictures."""
 

@@ -59,7 +59,10 @@ def precision_at_recall(
 ) -> NDArray[np.float64]:
     """Precision (10, 101) at the OKS thresholds 0.5 … 0.95 and recalls 0 … 1 whose mean is AP; NaN without labels."""
     # Thresholds, recalls, categories, areas, detections per image: all persons of the one category are asked for.
-    precision = np.asarray(_evaluator(ground_truth, results, sigmas).eval["precision"], np.float64)[:, :, 0, 0, 0]
+    every = np.asarray(_evaluator(ground_truth, results, sigmas).eval["precision"], np.float64)
+    if not every.size:
+        return np.full(every.shape[:2], np.nan)
+    precision = every[:, :, 0, 0, 0]
     return np.where(precision >= 0, precision, np.nan)
 
 
@@ -87,12 +90,22 @@ def _evaluator(
     # Ids count from 1 as 0 means "unmatched" to the evaluator; copies, as it writes into what it is given.
     annotations = [{**person, "id": number} for number, person in enumerate(truth["annotations"], start=1)]
     coco = package.COCO({**truth, "annotations": annotations})
-    found = coco.loadRes([dict(result) for result in results])
+    found = coco.loadRes(_scored(results))
     evaluator = package.COCOeval_faster(coco, found, "keypoints", kpt_oks_sigmas=list(sigmas))
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
     return evaluator
+
+
+def _scored(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What counts of the results: the evaluator would take other fields, of the first result, for another kind.
+
+    With boxes it takes the area from them, as pycocotools does, so that all have one or none.
+    """
+    boxed = all(isinstance(result.get("bbox"), list) for result in results)
+    fields = ("image_id", "category_id", "keypoints", "score", *(("bbox",) if boxed else ()))
+    return [{name: result[name] for name in fields} for result in results]
 
 
 def _read_annotations(path: Path) -> dict[str, Any]:

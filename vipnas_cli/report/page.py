@@ -25,8 +25,9 @@ SHARE = Axis(0, 1, (0, 0.25, 0.5, 0.75, 1))
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 NO_ANKLES = " Those of the ankles are not defined: there are no keypoints on the toes."
 STEADY = (
-    "Measured without labels: a step is a person in two frames that follow each other, a jump is a keypoint that moves "
-    "by more than a tenth of the person's height in it, the acceleration is the median. Fast motion counts, too."
+    "Measured without labels: a step is a person in two frames that follow each other. It has a jump where at least "
+    "one keypoint moves by more than a tenth of the person's height; fast motion counts, too. The acceleration is the "
+    "median."
 )
 SURE = "Angles lie in the picture plane; they are blank where a keypoint scores below 0.3. 180° is straight."
 
@@ -251,7 +252,8 @@ def _steadiness(clip: Clip) -> str:
         figures = (measured.jumps_per_100, measured.exchanges_per_100, measured.acceleration)
         cells = "".join(f"<td>{'–' if math.isnan(figure) else f'{figure:.1f}'}</td>" for figure in figures)
         rows += f"<tr>{name}<td>{measured.steps}</td>{cells}</tr>"
-    names = ("person", "steps", "jumps per 100", "left/right exchanges per 100", "acceleration, % of height")
+    counts = ("steps with a jump, of 100", "steps that exchange left and right, of 100")
+    names = ("person", "steps", *counts, "acceleration, % of height")
     head = "".join(f"<th>{name}</th>" for name in names)
     table = f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
     return f'<h2>Steadiness</h2><p class="soft">{STEADY}</p>{table}'

@@ -12,12 +12,13 @@ PLAIN = ("provider", "threads", "version", "budget")
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Figures, settings and the busy seconds of each stage of a run that took `wall_s`."""
+    """Figures, settings and the busy seconds of each stage of a run that took `wall_s`; its frames, if known."""
 
     figures: tuple[tuple[str, str], ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
+    frames: int | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -31,7 +32,8 @@ class RunFacts:
         if document.get("detector_macs_per_frame"):
             figures.append(("GFLOPs of finding people, per frame", f"{document['detector_macs_per_frame'] / 1e9:.3f}"))
         stages = {str(stage): float(seconds) for stage, seconds in document.get("busy_s", {}).items()}
-        return cls(tuple(figures), tuple(_settings(document)), stages, float(document.get("wall_s", 0)))
+        frames = int(document["frames"]) if "frames" in document else None
+        return cls(tuple(figures), tuple(_settings(document)), stages, float(document.get("wall_s", 0)), frames)
 
 
 def _settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:

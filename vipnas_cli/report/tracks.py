@@ -75,9 +75,12 @@ class Clip:
         return found
 
 
-def clip_of(frames: Sequence[FrameResult], skeleton: Skeleton) -> Clip:
-    """The tracks of a clip's frames, in order of time; frames that a table left out as nobody is there are put back."""
-    times, rows_of = _rows([frame.frame_index for frame in frames], [frame.time_s for frame in frames])
+def clip_of(frames: Sequence[FrameResult], skeleton: Skeleton, count: int | None = None) -> Clip:
+    """The tracks of a clip's frames, in order of time; frames that a table left out as nobody is there are put back.
+
+    Those before the first and after the last are if the `count` of all is known, which begin with frame 0.
+    """
+    times, rows_of = _rows([frame.frame_index for frame in frames], [frame.time_s for frame in frames], count)
     keys = np.zeros(len(times), bool)
     rows: dict[int, list[int]] = {}
     points: dict[int, list[Floats]] = {}
@@ -96,15 +99,19 @@ def clip_of(frames: Sequence[FrameResult], skeleton: Skeleton) -> Clip:
     return Clip(skeleton, times, keys, tuple(tracks))
 
 
-def _rows(indices: list[int], times: list[float]) -> tuple[Floats, list[int]]:
+def _rows(indices: list[int], times: list[float], count: int | None) -> tuple[Floats, list[int]]:
     """The times (T,) of all frames and the row of each that is known, by their numbers, which may be every N-th."""
     if not indices:
         return np.zeros(0), []
     numbers = np.array(indices)
     step = max(1, int(np.gcd.reduce(np.diff(numbers))))
     rows = (numbers - numbers[0]) // step
-    every = np.interp(np.arange(rows[-1] + 1), rows, np.array(times))
-    return every, rows.tolist()
+    within = np.interp(np.arange(rows[-1] + 1), rows, np.array(times))
+    before = 0 if count is None else min(int(numbers[0]) // step, max(0, count - len(within)))
+    after = 0 if count is None else max(0, count - before - len(within))
+    apart = float(np.median(np.diff(within))) if len(within) > 1 else 0.0
+    earlier, later = within[0] - apart * np.arange(before, 0, -1), within[-1] + apart * np.arange(1, after + 1)
+    return np.concatenate([earlier, within, later]), (rows + before).tolist()
 
 
 def steadiness(tracks: Sequence[Track], skeleton: Skeleton) -> Steadiness:

@@ -1,12 +1,13 @@
 """The poses of a run as a COCO keypoint file, which annotation and analysis tools open: images, people, a skeleton.
 
-COCO counts ids from 1, and boxes are x, y, width, height. One image stands for each frame, by the name that annotation
-tools give the frames of a video; every person carries the id of the run as `track_id`.
+COCO counts ids from 1, and boxes are x, y, width, height. One image stands for each frame, by the name of its picture
+or that which annotation tools give the frames of a video; every person carries the id of the run as `track_id`.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -31,6 +32,7 @@ class CocoSink(TextFile):
         about = {"description": f"poses of {header.source}", **facts_of(header, skeleton)}
         size = {"width": header.width, "height": header.height}
         self._size = {name: value for name, value in size.items() if value is not None}
+        self._pictures = header.pictures
         self._images: list[str] = []
         self._people = 0
         opening = f'{{"info": {json.dumps(about)},\n"categories": [{json.dumps(category(skeleton))}],\n"annotations": ['
@@ -41,7 +43,7 @@ class CocoSink(TextFile):
         image = result.frame_index + 1
         facts = {
             "id": image,
-            "file_name": f"frame_{result.frame_index:06d}.jpg",
+            "file_name": self._pictures.get(result.frame_index, _name(result.frame_index)),
             **self._size,
             "frame_id": result.frame_index,
             "pts": result.pts,
@@ -56,6 +58,11 @@ class CocoSink(TextFile):
 
     def _ending(self) -> str:
         return '\n],\n"images": [\n' + ",\n".join(self._images) + "\n]}\n"
+
+
+def _name(index: int) -> str:
+    """What annotation tools call a frame of a video."""
+    return f"frame_{index:06d}.jpg"
 
 
 def category(skeleton: Skeleton) -> dict[str, Any]:
@@ -103,6 +110,7 @@ class _Image(TypedDict):
     """A frame, as CocoSink writes it."""
 
     id: int
+    file_name: NotRequired[str]
     frame_id: int
     pts: int
     time_s: float
@@ -146,7 +154,9 @@ def read_coco(path: Path | str) -> Results:
         for row in document["annotations"]:
             rows[row["image_id"]].append(row)
         frames = (_frame(image, rows[image["id"]], skeleton) for image in document["images"])
-        return Results.of(header_of(document["info"]), skeleton, frames)
+        names_of = {image["frame_id"]: image.get("file_name", "") for image in document["images"]}
+        pictures = {index: name for index, name in names_of.items() if name not in ("", _name(index))}
+        return Results.of(replace(header_of(document["info"]), pictures=pictures), skeleton, frames)
 
 
 def _frame(image: _Image, rows: list[_Row], skeleton: Skeleton) -> FrameResult:

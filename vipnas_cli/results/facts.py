@@ -7,8 +7,8 @@ about the probability that the keypoint is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NotRequired, TypedDict
@@ -36,7 +36,8 @@ class ResultHeader:
     """What a result file says about itself: source file name, size of the upright picture, how the poses were made.
 
     A file that has lost its facts has no size, empty texts and ticks of a microsecond. `stride`: by so much the indices
-    of its frames differ, which no file states.
+    of its frames differ, which no file states. `pictures`: the file names of frames that are pictures, by index; only
+    lists of images have them.
     """
 
     source: str = ""
@@ -46,6 +47,7 @@ class ResultHeader:
     pipeline: str = ""
     smoothing: str = "none"
     stride: int = 1
+    pictures: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

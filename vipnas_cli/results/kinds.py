@@ -21,7 +21,7 @@ from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
 from vipnas_cli.results.mot import MotSink
 from vipnas_cli.results.openpose import OpenPoseSink
 from vipnas_cli.results.parquet import ParquetSink, read_parquet
-from vipnas_cli.results.posetrack import PoseTrackSink, read_posetrack
+from vipnas_cli.results.posetrack import PoseTrackSink, is_posetrack, read_posetrack
 from vipnas_cli.results.sink import STDOUT, ResultFile, facts_path
 from vipnas_cli.results.table import CsvSink, WideSink, read_table
 from vipnas_cli.results.trc import TrcSink
@@ -88,13 +88,15 @@ class Output:
 
 
 CSV = Kind("csv", ".csv", CsvSink, TABLE, read_table, facts=True)
+COCO = Kind("coco", ".json", CocoSink, ALL, read_coco)
+POSETRACK = Kind("posetrack", ".posetrack.json", PoseTrackSink, ALL - {Holds.keypoints}, read_posetrack)
 KINDS = (
     CSV,
     Kind("wide", ".wide.csv", WideSink, TABLE, read_table, facts=True),
     Kind("jsonl", ".jsonl", JsonlSink, ALL, read_jsonl),
     Kind("angles", ".angles.csv", AnglesSink, frozenset({Holds.facts, Holds.times}), facts=True),
-    Kind("coco", ".json", CocoSink, ALL, read_coco),
-    Kind("posetrack", ".posetrack.json", PoseTrackSink, ALL - {Holds.keypoints}, read_posetrack),
+    COCO,
+    POSETRACK,
     Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False),
     Kind("trc", ".trc", TrcSink, frozenset({Holds.keypoints, Holds.times}), text=False),
     Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED),
@@ -117,6 +119,20 @@ def output_named(name: Path | str) -> Output | None:
     if found and path == STDOUT and not found.text:
         raise OutputError(f"{found.name} cannot go to stdout", f"name it: out{found.end}")
     return Output(found, path) if found else None
+
+
+def source_named(name: Path | str) -> Output | None:
+    """The result that is read under a name: as in `output_named`, but what a .json holds tells PoseTrack from COCO."""
+    output = output_named(name)
+    if output is not None and output.kind is COCO and is_posetrack(output.path):
+        return Output(POSETRACK, output.path)
+    return output
+
+
+def is_stated(name: Path | str) -> bool:
+    """Whether a name says its kind, as posetrack:walk.json does."""
+    output = output_named(name)
+    return output is not None and output.path != Path(name)
 
 
 def _by_end(path: Path) -> Kind | None:

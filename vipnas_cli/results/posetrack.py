@@ -6,13 +6,14 @@ The layout has places for ears that its labels never fill; neither does this. Ey
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vipnas_cli.errors import OutputError
+from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
@@ -40,6 +41,7 @@ class PoseTrackSink(TextFile):
                 "choose another kind of file",
             )
         self._skeleton = skeleton
+        self._pictures = header.pictures
         self._images: list[str] = []
         self._people = 0
         facts = facts_of(header, POSETRACK15)
@@ -50,7 +52,8 @@ class PoseTrackSink(TextFile):
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the people of a frame; the picture is not needed."""
         image = result.frame_index
-        facts = {"id": image, "frame_id": image, "file_name": f"{image:06d}.jpg", "pts": result.pts}
+        name = self._pictures.get(image, _name(image))
+        facts = {"id": image, "frame_id": image, "file_name": name, "pts": result.pts}
         self._images.append(json.dumps({**facts, "time_s": round(result.time_s, 6), "key": result.key}))
         rows = self._rows(result.people, image)
         text = "".join(f"{',' if self._people + row else ''}\n{json.dumps(each)}" for row, each in enumerate(rows))
@@ -92,10 +95,16 @@ class PoseTrackSink(TextFile):
         return '\n],\n"images": [\n' + ",\n".join(self._images) + "\n]}\n"
 
 
+def _name(index: int) -> str:
+    """What PoseTrack calls a frame of a video."""
+    return f"{index:06d}.jpg"
+
+
 class _Image(TypedDict):
     """A frame, as PoseTrackSink writes it."""
 
     id: int
+    file_name: NotRequired[str]
     pts: int
     time_s: float
     key: bool
@@ -119,6 +128,27 @@ class _Document(TypedDict):
     annotations: list[_Row]
 
 
+class _Names(TypedDict):
+    """The keypoints of a kind of object."""
+
+    keypoints: list[str]
+
+
+class _Categories(TypedDict):
+    """What tells the layout."""
+
+    categories: list[_Names]
+
+
+def is_posetrack(path: Path) -> bool:
+    """Whether a file has the keypoints of PoseTrack18, which tell it from other COCO files."""
+    try:
+        found = POSES.read(path, _Categories)
+    except DataError:
+        return False
+    return [tuple(one["keypoints"]) for one in found["categories"]] == [POSETRACK18_FILE]
+
+
 def read_posetrack(path: Path | str) -> Results:
     """What a PoseTrackSink wrote, with the joints of POSETRACK15; DataError if it is something else."""
     path = Path(path)
@@ -131,7 +161,9 @@ def read_posetrack(path: Path | str) -> Results:
             FrameResult(image["id"], image["pts"], image["time_s"], _people(rows[image["id"]]), image["key"])
             for image in document["images"]
         )
-        return Results.of(header_of(document["info"]), POSETRACK15, frames)
+        names = {image["id"]: image.get("file_name", "") for image in document["images"]}
+        pictures = {index: name for index, name in names.items() if name not in ("", _name(index))}
+        return Results.of(replace(header_of(document["info"]), pictures=pictures), POSETRACK15, frames)
 
 
 def _people(rows: list[_Row]) -> People:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vipnas_cli.documents import brief
+from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
@@ -98,11 +99,45 @@ def _columns_of(name: str) -> tuple[Column, Column, Column]:
 
 
 class _Pose(NamedTuple):
-    """A person in a frame of a table: the texts of ROW, the keypoints, and x, y and score of each."""
+    """A person in a frame of a table: the texts of ROW, the keypoints, and x, y and score of each with its line.
+
+    `columns` are those of x, y and score of each keypoint.
+    """
 
     start: tuple[str, ...]
     names: tuple[str, ...]
     values: list[list[str]]
+    lines: list[int]
+    columns: list[tuple[str, ...]]
+
+    def in_order(self, names: tuple[str, ...]) -> _Pose:
+        """The pose with its keypoints in this order; ValueError if it has others, or one twice."""
+        if self.names == names:
+            return self
+        if sorted(self.names) != sorted(names):
+            raise ValueError(
+                f"frame {brief(self.start[0])} does not hold each keypoint once, or its rows do not stand together, by "
+                "frame and person"
+            )
+        order = [self.names.index(name) for name in names]
+        values, lines = [self.values[row] for row in order], [self.lines[row] for row in order]
+        return _Pose(self.start, names, values, lines, [self.columns[row] for row in order])
+
+    def check(self, skipped: int) -> None:
+        """ValueError for the first text that is no number, which names its line after those that were skipped."""
+        for column, text in zip(ROW, self.start, strict=True):
+            _check_number(text, self.lines[0] + skipped, column, int if column != TIME.name else float)
+        for place, line, columns in zip(self.values, self.lines, self.columns, strict=True):
+            for text, column in zip(place, columns, strict=True):
+                _check_number(text, line + skipped, column, float)
+
+
+def _check_number(text: str | None, line: int, column: str, kind: type[int | float]) -> None:
+    try:
+        kind(text or "")
+    except ValueError:
+        found = "is empty" if not text else f"holds {brief(text)}, no {'whole ' * (kind is int)}number"
+        raise ValueError(f"line {line}, column {shown(column)} {found}") from None
 
 
 def read_table(path: Path | str) -> Results:
@@ -117,7 +152,8 @@ def read_table(path: Path | str) -> Results:
     facts = None if old else read_facts(path)
     with POSES.told(path), np.errstate(over="raise"):
         try:
-            poses = _poses(csv.DictReader(line for line in lines if not line.startswith("#")))
+            told = [line for line in lines if not line.startswith("#")]
+            poses = _poses(csv.DictReader(told))
             first = next(poses, None)
             names = first.names if first else ()
             header = ResultHeader()
@@ -126,11 +162,12 @@ def read_table(path: Path | str) -> Results:
             elif facts:
                 header, names = header_of(facts), tuple(facts["keypoints"])
             groups = groupby(chain([first] if first else [], poses), lambda pose: pose.start[0])
-            frames = tuple(_frame(list(group), header.time_base, names) for _, group in groups)
+            skipped = len(lines) - len(told)
+            frames = tuple(_frame(list(group), header.time_base, names, skipped) for _, group in groups)
         except csv.Error as error:
             raise ValueError(str(error)) from error
         if any(one.frame_index > two.frame_index for one, two in pairwise(frames)):
-            raise ValueError("its rows are not in the order of the frames")
+            raise ValueError("its rows are not in the order of the frames: sort them by frame and person")
         return Results.of(header, skeleton_of(names), frames)
 
 
@@ -156,22 +193,34 @@ def _poses(rows: csv.DictReader[str]) -> Iterator[_Pose]:
 
 
 def _tidy(rows: csv.DictReader[str]) -> Iterator[_Pose]:
-    for start, group in groupby(rows, lambda row: tuple(row[name] for name in ROW)):
+    columns = ("x", "y", "score")
+    numbered = ((rows.line_num, row) for row in rows)
+    for start, group in groupby(numbered, lambda one: tuple(one[1][name] for name in ROW)):
         pose = list(group)
-        values = [[row[column] for column in ("x", "y", "score")] for row in pose]
-        yield _Pose(start, tuple(row[KEYPOINT.name] for row in pose), values)
+        values = [[row[column] for column in columns] for _, row in pose]
+        names, lines = tuple(row[KEYPOINT.name] for _, row in pose), [line for line, _ in pose]
+        yield _Pose(start, names, values, lines, [columns] * len(pose))
 
 
 def _wide(rows: csv.DictReader[str], names: tuple[str, ...]) -> Iterator[_Pose]:
+    columns = [tuple(f"{name}{end}" for end in (X, Y, SURE)) for name in names]
     for row in rows:
-        values = [[row[f"{name}{end}"] for end in (X, Y, SURE)] for name in names]
-        yield _Pose(tuple(row[name] for name in ROW), names, values)
+        values = [[row[column] for column in place] for place in columns]
+        yield _Pose(tuple(row[name] for name in ROW), names, values, [rows.line_num] * len(names), columns)
 
 
-def _frame(poses: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...]) -> FrameResult:
+def _frame(found: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...], skipped: int) -> FrameResult:
+    poses = [pose.in_order(names) for pose in found]
+    try:
+        return _of_numbers(poses, time_base)
+    except (ValueError, TypeError):
+        for pose in poses:
+            pose.check(skipped)
+        raise
+
+
+def _of_numbers(poses: Sequence[_Pose], time_base: Fraction) -> FrameResult:
     index, time_s, _ = poses[0].start
-    if any(pose.names != names for pose in poses):
-        raise ValueError(f"frame {brief(index)} does not hold each keypoint once")
     ids = [int(person) for *_, person in (pose.start for pose in poses)]
     array = np.array([[[float(text) for text in place] for place in pose.values] for pose in poses], np.float32)
     people = People(np.array(ids, np.int64), around(array[..., :2]), array[..., :2], array[..., 2])

@@ -11,7 +11,8 @@ from vipnas_cli.bundle.reader import MANIFEST, bundled_weights
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.cycles import Networks
 from vipnas_cli.inference.frozen import load_key
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_super_net, space_of_header
+from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net, space_of_header
+from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
 from vipnas_cli.spec import PRESETS, Budget, CycleSpace, FusionSpec, Plan, Schedule, key_space_of
@@ -44,6 +45,8 @@ def find_files(mode: str, weights: Sequence[Path] = (), key: Path | None = None,
         raise UsageError(
             "--space names the family of searched key networks, which temporal has none of", "leave it out"
         )
+    if key is not None and mode != "temporal":
+        raise UsageError(f"--key names the fixed key network of temporal, and {mode} searches for one", "leave it out")
     kinds = {path: _kind(path) for path in weights or _bundled("*supernet*.safetensors")}
     wrong = [path for path, kind in kinds.items() if kind.name not in ("spatial", "temporal")]
     if wrong:
@@ -100,6 +103,17 @@ def load_networks(files: Files) -> Networks:
             "name networks of the same keypoints",
         )
     return Networks(key, followers and followers.eval())
+
+
+def load_compared(path: Path, networks: Networks) -> PoseNet:
+    """A trained network to compare a search with; WeightsError for one of other keypoints."""
+    net = load_pose_net(path).eval()
+    if net.final.out_channels != networks.key.keypoints:
+        raise WeightsError(
+            f"{path} knows {net.final.out_channels} keypoints, the searched networks {networks.key.keypoints}",
+            "name networks of the same keypoints",
+        )
+    return net
 
 
 def space_of_networks(networks: Networks, lengths: tuple[int, ...]) -> CycleSpace:

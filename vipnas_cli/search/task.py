@@ -12,7 +12,7 @@ from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.files import LineLog
-from vipnas_cli.latency.table import LatencyTable
+from vipnas_cli.latency.table import LatencyTables
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch
@@ -34,7 +34,8 @@ class SearchPlan:
     """How a search proceeds: its method and length, what it is compared with, and who tells milliseconds.
 
     `baselines` runs random search and evolution of uniform schedules, each with as many evaluations. `presets` are
-    scored beside. `measure` asks this machine for the milliseconds of every plan, with so many threads.
+    scored beside. `tables` tell the milliseconds of plans; `measure` asks this machine for them instead, with so many
+    threads.
     """
 
     budget: Budget
@@ -44,16 +45,26 @@ class SearchPlan:
     predictor: bool = True
     baselines: bool = False
     presets: tuple[Schedule, ...] = ()
-    table: LatencyTable | None = None
+    tables: LatencyTables | None = None
     measure: int = 0
 
     def prices(self, networks: Networks) -> Prices:
-        """What schedules cost in the unit of the budget, as the table tells or as this process measures it."""
-        if self.budget.unit == "macs":
-            return Prices(self.budget)
-        if self.table:
-            return Prices(self.budget, table_plan_ms(networks, self.table.threads, self.table))
-        return Prices(self.budget, measured_plan_ms(networks, self.measure))
+        """What schedules cost, as tables tell it, or for a budget in ms as this process measures it."""
+        measure = measured_plan_ms(networks, self.ms_threads)
+        if self.tables:
+            return Prices(self.budget, table_plan_ms(networks, self.tables, measure))
+        return Prices(self.budget, measure if self.budget.unit == "ms" else None)
+
+    def check(self, networks: Networks, space: CycleSpace) -> None:
+        """BudgetError if the budget buys no schedule, InputError if the tables lack parts of the cheapest one."""
+        prices = self.prices(networks)
+        # A budget in multiply-accumulates asks for no milliseconds, but every candidate will be told with them.
+        prices.ms(prices.cheapest(space))
+
+    @property
+    def ms_threads(self) -> int:
+        """Threads of networks that are measured; 0 where nothing tells milliseconds."""
+        return self.tables.threads if self.tables else self.measure
 
 
 @dataclass(frozen=True)
@@ -123,16 +134,16 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
 
 def _plan_ms(task: SearchTask, ranks: Ranks, ms_log: Path) -> PlanMs | None:
     """What tells the milliseconds of a plan, the same in all processes."""
-    if not task.plan.measure:
-        table = task.plan.table
-        return table_plan_ms(task.networks, table.threads, table) if table else None
-    plan_ms = measured_plan_ms(task.networks, task.plan.measure)
+    threads, tables = task.plan.ms_threads, task.plan.tables
+    if not threads:
+        return None
+    plan_ms = measured_plan_ms(task.networks, threads)
 
     def measure(plan: Plan) -> float:
         # One process measures while the others wait for the number, so that nothing disturbs it on this machine.
         return ranks.from_first(lambda: _logged(plan, plan_ms, ms_log))
 
-    return measure
+    return table_plan_ms(task.networks, tables, measure) if tables else measure
 
 
 def _logged(plan: Plan, plan_ms: PlanMs, ms_log: Path) -> float:

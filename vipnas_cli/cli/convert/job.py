@@ -14,7 +14,7 @@ from vipnas_cli.cli.convert.options import ConvertOptions
 from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.results.facts import ResultHeader, Results
-from vipnas_cli.results.kinds import KINDS, Holds, Output, check_stdout, output_named
+from vipnas_cli.results.kinds import COCO, KINDS, POSETRACK, Holds, Output, check_stdout, output_named, source_named
 from vipnas_cli.results.sink import STDOUT
 
 READ = " ".join(kind.end for kind in KINDS if kind.read)
@@ -30,7 +30,7 @@ INSTEAD = {
 
 def convert_job(options: ConvertOptions) -> None:
     """Writes the poses of a file as files of other kinds."""
-    source = output_named(options.poses)
+    source = source_named(options.poses)
     if source is None or source.kind.read is None or source.path == STDOUT:
         raise InputError(f"{shown(options.poses)} is no file of poses that can be read back", f"known are {READ}")
     outputs = [_checked(text) for text in options.out]
@@ -76,6 +76,7 @@ def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[s
     found = []
     for output in outputs:
         lost = [what.value for what in Holds if what in known - output.kind.holds]
+        lost += ["names of pictures"] if results.header.pictures and output.kind not in (COCO, POSETRACK) else []
         if lost:
             found.append(f"{shown(output.path)} does not hold {_listed(lost)}.")
         made = [INSTEAD[what] for what in INSTEAD if what in output.kind.holds - known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_stills
 from vipnas_cli.cli.eval.report import SCHEMA, cost_json, numbers, shown
 from vipnas_cli.data.checks.coco import result_problems, truth_problems
-from vipnas_cli.data.files.coco import people_only, read_json, results_of_people
+from vipnas_cli.data.files.coco import people_only, person_ids, read_json, results_of_people
 from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.files import check_outputs, write_json
@@ -51,15 +52,19 @@ def coco_job(options: EvalOptions) -> None:
     check_plots(options.plots, NAME)
     model = None if options.predictions else open_model(options.model)
     if options.out is not None:
-        check_outputs([options.out], _inputs(options))
+        check_outputs([options.out], _inputs(options), tried=True)
     with ExitStack() as stack:
         data = find_data(NAME, options, console, stack)
         if options.chatty:
             _introduce(data, printer)
         truth: Truth = read_json(data.labels)
         report_problems(truth_problems(data.labels, truth, images=model is not None))
+        persons = person_ids(truth["categories"], data.labels)
         truth = people_only(truth, data.labels)
-        outcome = _predicted(data, truth, model, options, console) if model else _read(truth, options)
+        if model:
+            outcome = _predicted(data, truth, (model, _source(truth, persons, model, options)), options, console)
+        else:
+            outcome = _read(truth, persons, options)
     if options.out is not None:
         write_json(options.out, outcome.results, indent=None)
     if options.plots is not None:
@@ -86,15 +91,17 @@ def _introduce(data: DataSet, printer: Console) -> None:
         printer.print(f"Labels: {data.labels}")
 
 
-def _read(truth: Truth, options: EvalOptions) -> Outcome:
+def _read(truth: Truth, persons: Collection[int], options: EvalOptions) -> Outcome:
     assert options.predictions is not None
-    results = results_of_people(options.predictions, truth)
+    results = results_of_people(options.predictions, truth, persons)
     report_problems(result_problems(options.predictions, results, truth))
     return Outcome(results, evaluate_coco(truth, results))
 
 
-def _predicted(data: DataSet, truth: Truth, model: Model, options: EvalOptions, console: Console) -> Outcome:
-    source = _source(truth, model, options)
+def _predicted(
+    data: DataSet, truth: Truth, who: tuple[Model, PeopleSource], options: EvalOptions, console: Console
+) -> Outcome:
+    model, source = who
     started = time.perf_counter()
     with counted(console, "images", len(truth["images"])) as on_image:
         settings = StillOptions(workers=options.resolved_workers)
@@ -103,12 +110,12 @@ def _predicted(data: DataSet, truth: Truth, model: Model, options: EvalOptions, 
     return Outcome(results, evaluate_coco(truth, results), model, wall_s)
 
 
-def _source(truth: Truth, model: Model, options: EvalOptions) -> PeopleSource:
+def _source(truth: Truth, persons: Collection[int], model: Model, options: EvalOptions) -> PeopleSource:
     if options.boxes == "gt":
         return GivenBoxesSource(labelled_people(truth))
     if options.boxes == "detector":
         return people_source(open_detector(options.model), model.estimator, ranked=True)
-    images, persons = {image["id"] for image in truth["images"]}, {truth["categories"][0]["id"]}
+    images = {image["id"] for image in truth["images"]}
     return GivenBoxesSource(read_detections(Path(options.boxes), images, persons))
 
 

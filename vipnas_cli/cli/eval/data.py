@@ -14,6 +14,7 @@ from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.console import counted, message_console
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.data.checks.problems import Problem, any_fatal
+from vipnas_cli.data.files.coco import folder_above
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco, write_synthetic_posetrack
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.files import scratch_folder
@@ -98,7 +99,7 @@ def _labelled_folder(path: Path, names: Sequence[str]) -> Path:
 
 def _coco(path: Path) -> DataSet:
     if path.is_file():
-        return DataSet(str(path), path, path.parent.parent)
+        return DataSet(str(path), path, folder_above(path, 2))
     folder = _labelled_folder(path, ("coco",))
     found = sorted((folder / "annotations").glob("*.json")) + sorted((folder / "annotations").glob("*.json.gz"))
     if not found:
@@ -113,7 +114,7 @@ def _coco(path: Path) -> DataSet:
 
 def _posetrack(path: Path, split: str) -> DataSet:
     if path.is_file():
-        return DataSet(str(path), path, path.parents[min(2, len(path.parents) - 1)])
+        return DataSet(str(path), path, folder_above(path, 3))
     folder = _labelled_folder(path, ("posetrack", "posetrack18"))
     labels = folder / "annotations" / split
     if labels.is_dir():
@@ -122,6 +123,6 @@ def _posetrack(path: Path, split: str) -> DataSet:
         others = ", ".join(sorted(entry.name for entry in (folder / "annotations").iterdir() if entry.is_dir()))
         raise DataError(f"{labels} does not exist", f"choose with --split; there are: {others or 'none'}")
     if any(path.glob("*.json")) or any(path.glob("*.json.gz")):
-        root = path.parent.parent if path.parent.name == "annotations" else path
+        root = folder_above(path, 2) if path.absolute().parent.name == "annotations" else path
         return DataSet(str(path), path, root)
     raise DataError(f"{path} holds no annotations", WHERE["posetrack"][1])

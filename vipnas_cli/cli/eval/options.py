@@ -69,6 +69,12 @@ Weights = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Exported = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE", help="A folder of pipelines, or an exported .onnx network.", rich_help_panel="Model"
+    ),
+]
 BudgetText = Annotated[
     str | None,
     typer.Option(
@@ -323,7 +329,7 @@ class SelectionOptions:
     clip_frames: Annotated[
         int, typer.Option(min=1, help="At most so many frames of each real clip.", rich_help_panel="Data")
     ] = 16
-    weights: Weights = None
+    weights: Exported = None
     record: Annotated[
         bool,
         typer.Option(
@@ -365,7 +371,7 @@ class SteadinessOptions:
     """What `eval steadiness` takes."""
 
     clips: Annotated[tuple[Path, ...], typer.Argument(metavar="CLIP...", help="Videos.", show_default=False)]
-    weights: Weights = None
+    weights: Exported = None
     budget: BudgetText = None
     smooth: Annotated[
         NumberSmooth, typer.Option(help="Smoothing, as of the numbers of `run`.", rich_help_panel="Model")

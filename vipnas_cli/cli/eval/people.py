@@ -18,7 +18,7 @@ from rich.table import Table
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data
 from vipnas_cli.cli.eval.options import EvalOptions, PeopleOptions
-from vipnas_cli.cli.eval.report import SCHEMA, numbers
+from vipnas_cli.cli.eval.report import SCHEMA, numbers, shown
 from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
@@ -171,5 +171,5 @@ def _print(rules: PeopleRules, scores: PeopleScores, images: int, printer: Conso
     table = Table(box=None, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, justify="right")
-    table.add_row(*(f"{100 * getattr(scores, field):.1f}" for field in COLUMNS.values()))
+    table.add_row(*(shown(100 * getattr(scores, field)) for field in COLUMNS.values()))
     printer.print(table)

@@ -41,6 +41,7 @@ from vipnas_cli.evaluation.posetrack import (
     without_unsure,
 )
 from vipnas_cli.evaluation.scores import SequenceScores, score_sequences
+from vipnas_cli.files import make_folder
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, people_source
 from vipnas_cli.latency.choice import default_budget, stated_budget
@@ -129,10 +130,12 @@ def _labels_line(sequences: tuple[LabelledSequence, ...], options: EvalOptions) 
 
 
 def _check_out(folder: Path, sequences: tuple[LabelledSequence, ...]) -> None:
+    """Makes the folder; OutputError before any work if it cannot be made, or holds results already."""
     for sequence in sequences:
         path = folder / f"{sequence.truth.name}.json"
         if path.exists():
             raise OutputError(f"{path} exists already", "choose another folder with --out")
+    make_folder(folder)
 
 
 def _read(sequences: tuple[LabelledSequence, ...], options: EvalOptions) -> Outcome:

@@ -19,20 +19,23 @@ from vipnas_cli.media.writer import CONTAINERS
 from vipnas_cli.report.page import Subject, page_of
 from vipnas_cli.report.posters import Poster, posters_of_poses, posters_of_video
 from vipnas_cli.report.run_facts import RunFacts
-from vipnas_cli.report.tracks import clip_of
+from vipnas_cli.report.tracks import Clip, clip_of
 from vipnas_cli.results.facts import Results
-from vipnas_cli.results.kinds import KINDS, output_named
+from vipnas_cli.results.kinds import KINDS, Holds, is_stated, output_named, source_named
+from vipnas_cli.results.sink import MOST_MISSING
 
 SUMMARY = DocumentKind("a summary of `run --json`", InputError, "Give what `run --json` printed.", LARGEST_LABELS)
 READ = tuple(kind.end for kind in KINDS if kind.read is not None)
+ENDS_LEFT_OUT = "Frames without people before the first and after the last are not in a table, and do not count here."
 
 
 @dataclass(frozen=True)
 class Poses:
-    """A result file that was read."""
+    """A result file that was read; `whole` if it lists frames without people."""
 
     path: Path
     results: Results
+    whole: bool = True
 
     @property
     def source(self) -> str:
@@ -42,20 +45,22 @@ class Poses:
 
 def report_job(options: ReportOptions) -> None:
     """Writes a page about results."""
-    out = options.out or Path(f"{options.results[0].stem}.html")
+    places = [_place(name) for name in options.results]
+    out = options.out or Path(f"{places[0].stem}.html")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{shown(out)} is no name of a page", "let it end in .html")
-    _check(out, options)
-    told = {path: _summaries(path) for path in options.results if path.suffix.lower() == ".json"}
+    _check(out, places, options.overwrite)
+    unstated = [path for path in options.results if not is_stated(path)]
+    told = {path: _summaries(path) for path in unstated if path.suffix.lower() == ".json"}
     summaries = [summary for found in told.values() for summary in found]
-    videos = [path for path in options.results if is_video(path)]
+    videos = [path for path in unstated if is_video(path)]
     poses = _of_each_clip([path for path in options.results if not told.get(path) and path not in videos])
     subjects = [_subject(one, _one_of(videos, one, poses), _facts(summaries, one, poses), options) for one in poses]
     write_text(out, page_of(subjects))
     console = message_console(options.quiet)
     for subject in subjects:
         if subject.note:
-            console.print(f"{shown(subject.name)}: {subject.note}")
+            console.print(f"{shown(subject.name)}: {subject.note}", soft_wrap=True)
     console.print(f"written  {shown(out)}", soft_wrap=True)
 
 
@@ -63,23 +68,29 @@ def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
     """The poses of each clip; of several files about one clip that with most frames."""
     found: dict[str, Poses] = {}
     for path in paths:
-        output = output_named(path)
+        output = source_named(path)
         if output is None or output.kind.read is None:
             raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
         output.kind.check()
-        one = Poses(path, output.kind.read(path))
+        one = Poses(output.path, output.kind.read(output.path), Holds.empty in output.kind.holds)
         other = found.get(one.source)
-        if other is None or len(other.results.frames) < len(one.results.frames):
+        if other is None or (len(other.results.frames), other.whole) < (len(one.results.frames), one.whole):
             found[one.source] = one
     if not found:
         raise UsageError("no file of poses is named", f"give one of {' '.join(READ)} that `run` wrote")
     return list(found.values())
 
 
-def _check(out: Path, options: ReportOptions) -> None:
+def _place(name: Path) -> Path:
+    """Where a result lies, whose name may say its kind: posetrack:walk.json."""
+    output = output_named(name)
+    return output.path if output is not None else name
+
+
+def _check(out: Path, results: Sequence[Path], overwrite: bool) -> None:
     """OutputError if the page may not be written there."""
     try:
-        check_outputs([out], options.results, options.overwrite)
+        check_outputs([out], results, overwrite)
     except OutputError as error:
         if "exists already" in error.what:
             hint = "choose another name with -o, or allow it with --overwrite"
@@ -100,7 +111,7 @@ def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) ->
     if len(all_poses) == 1 and len(videos) == 1:
         return videos[0]
     named = [video for video in videos if video.name == poses.source]
-    named += [video for video in videos if video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose")]
+    named += [video for video in videos if _is_named_after(video, poses)]
     folders = (poses.path.parent, Path())
     beside = [folder / poses.source for folder in folders if poses.source]
     beside += [poses.path.with_suffix(suffix) for suffix in CONTAINERS]
@@ -121,23 +132,50 @@ def _facts(summaries: Sequence[dict[str, Any]], poses: Poses, all_poses: Sequenc
 
 def _subject(poses: Poses, video: Path | None, facts: RunFacts, options: ReportOptions) -> Subject:
     header = poses.results.header
-    clip = clip_of(poses.results.frames, poses.results.skeleton)
+    clip, ends = _clip(poses, video, facts)
     settings = (
         [("pipeline", header.pipeline), ("smoothing of the numbers", header.smoothing)] if header.pipeline else []
     )
     size = (("pixels", f"{header.width} × {header.height}"),) if header.width else ()
-    subject = Subject(poses.source or poses.path.name, clip, facts=(*size, *facts.figures))
+    subject = Subject(poses.source or poses.path.name, clip, facts=(*size, *facts.figures), note=ends)
     subject = replace(subject, settings=(*settings, *facts.settings), stages=facts.stages, wall_s=facts.wall_s)
     if not options.pictures:
         return subject
     posters, note = _posters(poses, video, options.blur_faces)
-    return replace(subject, posters=posters, note=note)
+    return replace(subject, posters=posters, note=" ".join(filter(None, (ends, note))))
+
+
+def _clip(poses: Poses, video: Path | None, facts: RunFacts) -> tuple[Clip, str]:
+    """The frames of a clip, and what is not known of them: tables do not say where the run began and ended."""
+    frames, skeleton = poses.results.frames, poses.results.skeleton
+    if poses.whole:
+        return clip_of(frames, skeleton), ""
+    count = facts.frames or _drawn(video, poses)
+    # The times of frames that are not there follow from those of two others.
+    known = count is not None and len(frames) > 1 and count <= frames[-1].frame_index + MOST_MISSING
+    return clip_of(frames, skeleton, count if known else None), "" if known else ENDS_LEFT_OUT
+
+
+def _drawn(video: Path | None, poses: Poses) -> int | None:
+    """How many frames the run had if it drew this video; of its source it may have taken a part."""
+    if video is None or not poses.source or video.name == poses.source or not _is_named_after(video, poses):
+        return None
+    try:
+        with open_video(video) as reader:
+            return reader.info.frames
+    except VideoError:
+        return None
+
+
+def _is_named_after(video: Path, poses: Poses) -> bool:
+    """Whether a video has the name of the results, or that which `run` gives the one that it draws."""
+    return video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose")
 
 
 def _is_of(video: Path, poses: Poses) -> bool:
     """Whether a video of another name than the source may show it: by its name, or by the size of its pictures."""
     header = poses.results.header
-    if video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose") or header.width is None:
+    if _is_named_after(video, poses) or header.width is None:
         return True
     with open_video(video) as reader:
         return (reader.info.width, reader.info.height) == (header.width, header.height)

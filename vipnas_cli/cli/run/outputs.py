@@ -59,7 +59,7 @@ class OutputOptions:
         bool,
         typer.Option(
             "--steadiness",
-            help="Say how steady the numbers are: jumps and exchanged sides per 100 steps, acceleration.",
+            help="Say how steady the numbers are: of 100 steps those with a jump or exchanged sides; acceleration.",
             rich_help_panel="Output",
         ),
     ] = False

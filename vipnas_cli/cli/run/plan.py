@@ -150,9 +150,14 @@ def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
 
 
 def make_folders(run: RunOptions, options: RunOptions) -> None:
-    """Creates the folders of results that are named after their input; those that were typed in full must exist."""
-    for path, text in zip(run.outputs, run.out, strict=True):
-        if text not in options.out:
+    """Creates the folders of results that are named after their input; those that were typed in full must exist.
+
+    So must that of a table of angles beside one that was typed.
+    """
+    results = list(zip(run.outputs, run.out, strict=True))
+    typed = {path.parent for path, text in results if text in options.out}
+    for path, text in results:
+        if text not in options.out and not (text.lower().endswith(ANGLES) and path.parent in typed):
             make_parent(path)
 
 

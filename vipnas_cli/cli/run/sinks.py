@@ -18,6 +18,7 @@ from vipnas_cli.media.inputs import FrameReader
 from vipnas_cli.media.overlay import OverlaySink
 from vipnas_cli.media.painter import Painter
 from vipnas_cli.media.picture_writer import STILLS, PictureWriter
+from vipnas_cli.media.pictures import PictureReader
 from vipnas_cli.media.writer import CONTAINERS, VideoWriter
 from vipnas_cli.metrics.steadiness import SteadinessMeter
 from vipnas_cli.report.sink import PageSink
@@ -82,7 +83,8 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     # A name that is no text would be none in a document either.
     source = shown(options.video.name)
     size = info.width, info.height
-    header = ResultHeader(source, *size, info.time_base, pipeline.name, options.smooth_numbers, stride=options.stride)
+    about = source, *size, info.time_base, pipeline.name, options.smooth_numbers, options.stride
+    header = ResultHeader(*about, dict(enumerate(reader.names)) if isinstance(reader, PictureReader) else {})
     numbers: list[ResultSink] = []
     pictures: list[ResultSink] = []
     for text in options.out:

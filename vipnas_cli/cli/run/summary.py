@@ -233,11 +233,11 @@ def _steadiness(found: Steadiness) -> str:
     if not found.steps:
         return "nobody in two consecutive frames"
     counts = {
-        "jumps": found.jumps_per_100,
-        "spikes": found.spikes_per_100,
-        "exchanges of sides": found.exchanges_per_100,
+        "a jump": found.jumps_per_100,
+        "a spike": found.spikes_per_100,
+        "exchanged sides": found.exchanges_per_100,
     }
-    rates = ", ".join(f"{rate:.1f} {name}" for name, rate in counts.items()) + " in 100 steps"
+    rates = "of 100 steps " + ", ".join(f"{rate:.1f} with {name}" for name, rate in counts.items())
     return f"{rates}, median acceleration {found.acceleration:.2f} % of the height"
 
 

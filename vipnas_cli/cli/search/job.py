@@ -16,13 +16,14 @@ from vipnas_cli.cli.search.options import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
 from vipnas_cli.distributed import torchrun_rank, worker_group
-from vipnas_cli.errors import BudgetError, OutputError, UsageError
+from vipnas_cli.errors import BudgetError, DataError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.files import shown
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
-from vipnas_cli.latency.table import LatencyTable
-from vipnas_cli.nets.checkpoints import load_pose_net
+from vipnas_cli.latency.table import LatencyTables
+from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of
 from vipnas_cli.search.log import Problem, SearchLog
@@ -33,6 +34,7 @@ from vipnas_cli.search.setup import (
     Files,
     digest_of,
     find_files,
+    load_compared,
     load_networks,
     preset_schedules,
     space_of_networks,
@@ -47,13 +49,17 @@ CALIBRATION = 32
 
 @dataclass(frozen=True)
 class Prepared:
-    """A search that can begin: its task, the checkpoints it uses, what identifies it, and its log."""
+    """A search that can begin: its task, the checkpoints it uses, what identifies it, and its log.
+
+    `compared` are networks to score beside it, by their names. `data` None: its clips are synthetic.
+    """
 
     task: SearchTask
     files: Files
     problem: Problem
     log: SearchLog
-    synthetic: bool
+    compared: tuple[tuple[str, PoseNet], ...]
+    data: Path | None
 
 
 def search_job(options: SearchOptions) -> None:
@@ -80,11 +86,11 @@ def search_job(options: SearchOptions) -> None:
         front=front,
         winner_ms=clock.positions(front[-1]),
         at_equal_latency=latency_levels(outcome, front[-1], clock) if len(outcome.found) > 1 else (),
-        compared=tuple(_compared(path, ready.task, probe) for path in options.compare),
+        compared=tuple(_compared(name, net, ready.task, probe) for name, net in ready.compared),
         checked=_checked(outcome, front[-1], ready.task, console),
         correlation=cross_validated_correlation(outcome.searched),
         files=ready.files,
-        synthetic=ready.synthetic,
+        data=ready.data,
         seconds=time.perf_counter() - started,
     )
     write_specs(options.folder, result)
@@ -102,7 +108,8 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     space = replace(space_of_networks(networks, options.lengths).without(options.without), uniform=options.alike)
     _tell_space(space, console)
     plan = _search_plan(options, space, networks)
-    clips, synthetic = _find_clips(options, console)
+    compared = tuple((path.stem, load_compared(path, networks)) for path in options.compare)
+    clips, data = _find_clips(options, console)
     problem = _problem(options, files, space, clips)
     known: list[Evaluation] = []
     if options.resume:
@@ -110,7 +117,8 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     else:
         log.start(problem)
     known_ms = read_measured(options.folder / MEASURED)
-    return Prepared(SearchTask(plan, space, networks, clips, tuple(known), known_ms), files, problem, log, synthetic)
+    task = SearchTask(plan, space, networks, clips, tuple(known), known_ms)
+    return Prepared(task, files, problem, log, compared, data)
 
 
 def _tell_space(space: CycleSpace, console: Console) -> None:
@@ -125,8 +133,8 @@ def _tell_space(space: CycleSpace, console: Console) -> None:
         console.print(f"{name}: family {part.family}, {part.size:.2g} of them; {varied} vary.", soft_wrap=True)
 
 
-def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, bool]:
-    """The clips that score and recalibrate, and whether they are synthetic."""
+def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, Path | None]:
+    """The clips that score and recalibrate, and the folder they are from, None for synthetic ones."""
     data = options.data or configured_data()
     if data is None:
         console.print(
@@ -135,10 +143,23 @@ def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, boo
             style="yellow",
             soft_wrap=True,
         )
-    longest = max(options.lengths)
-    sets = clip_sets(data, SetSizes(options.clips, CALIBRATION, longest, options.check_clips))
+    elif data.is_file():
+        raise DataError(f"{shown(data)} is a file, not a data folder", "name the folder that holds annotations/")
+    sizes = SetSizes(options.clips, CALIBRATION, max(options.lengths), options.check_clips)
+    sets = _stills(data, sizes) if sizes.frames == 1 else clip_sets(data, sizes)
     console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", soft_wrap=True)
-    return sets, data is None
+    return sets, data
+
+
+def _stills(data: Path | None, sizes: SetSizes) -> ClipSets:
+    """Clips of one frame, which are made of stills alone; DataError says so where there are none."""
+    try:
+        return clip_sets(data, sizes)
+    except DataError as error:
+        if "holds nothing to" not in error.what:
+            raise
+        hint = "a key network alone needs stills, not clips: annotations/*val*.json and *train*.json of COCO"
+        raise DataError(error.what, hint) from error
 
 
 def _search_plan(options: SearchOptions, space: CycleSpace, networks: Networks) -> SearchPlan:
@@ -148,11 +169,11 @@ def _search_plan(options: SearchOptions, space: CycleSpace, networks: Networks) 
         raise BudgetError(f"{budget} is a budget of a whole run", "search for networks in GFLOPs or ms")
     if options.latency_table and options.measure:
         raise UsageError("--latency-table and --measure both tell milliseconds", "leave one of them out")
-    table = None
+    tables = None
     if options.latency_table:
-        table = LatencyTable.read(options.latency_table)
-        table.check_machine(options.threads)
-    measure = options.threads if options.measure or (budget.unit == "ms" and table is None) else 0
+        tables = LatencyTables.read(options.latency_table)
+        tables.check_machine(options.threads)
+    measure = options.threads if options.measure or (budget.unit == "ms" and tables is None) else 0
     plan = SearchPlan(
         budget=budget,
         evaluations=options.evaluations,
@@ -160,11 +181,11 @@ def _search_plan(options: SearchOptions, space: CycleSpace, networks: Networks) 
         method=options.method,  # type: ignore[arg-type]
         predictor=options.predictor,
         baselines=options.baselines,
-        table=table,
+        tables=tables,
         measure=measure,
     )
     # Told now rather than after the clips are made.
-    plan.prices(networks).cheapest(space)
+    plan.check(networks, space)
     return replace(plan, presets=preset_schedules(space, budget)) if options.baselines else plan
 
 
@@ -179,7 +200,7 @@ def _problem(options: SearchOptions, files: Files, space: CycleSpace, clips: Cli
         "seed": options.seed,
         "weights": [digest_of(path) for path in files.paths],
         "clips": [clips.scored.digest, clips.calibration.digest],
-        "latency": digest_of(options.latency_table) if options.latency_table else f"measure {options.measure}",
+        "latency": "+".join(map(digest_of, options.latency_table)) or f"measure {options.measure}",
         "space": [space.key_space.key, space.follower_space.key, len(space.fusions)],
     }
     return found | {"alike": True} if space.uniform else found
@@ -207,12 +228,11 @@ def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
         return run_task(task, ranks, ready.log.append, on_evaluation, options.folder / MEASURED)
 
 
-def _compared(path: Path, task: SearchTask, probe: ProbeOptions) -> Compared:
+def _compared(name: str, net: PoseNet, task: SearchTask, probe: ProbeOptions) -> Compared:
     """The score of a trained network on every frame of the clips that the search scores on."""
-    net = load_pose_net(path).eval()
     plan = Plan(net.arch)
     score = ClipScorer(task.networks, task.clips).every_frame(net, max(task.space.lengths))
-    return Compared(path.stem, plan_cost(plan).macs, measured_ms(net, probe), score)
+    return Compared(name, plan_cost(plan).macs, measured_ms(net, probe), score)
 
 
 def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Console) -> Checked | None:

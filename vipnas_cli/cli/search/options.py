@@ -155,9 +155,14 @@ class SearchOptions:
         ),
     ] = 0
     latency_table: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Milliseconds from `vipnas latency-table`.", rich_help_panel="Latency"),
-    ] = None
+        tuple[Path, ...],
+        typer.Option(
+            metavar="FILE",
+            help="Milliseconds from `vipnas latency-table`; repeated where key networks and followers of two families "
+            "are searched. A fixed key network is measured here.",
+            rich_help_panel="Latency",
+        ),
+    ] = ()
     measure: Annotated[
         bool,
         typer.Option(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from vipnas_cli.spec import ArchSpec, Budget, ImportedSpec, Plan
 from vipnas_cli.spec.cost import plan_cost
 
 SCHEMA = 1
+# How a search names the schedules of its front.
+SPEC_NAME = re.compile(r"\d{2,}-[0-9a-f]{12}\.json")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class SearchResult:
     """The outcome of a search; `winner_ms` are measured at each position of the best schedule.
 
     `correlation` is the rank correlation of the predictor on held-out candidates. `at_equal_latency` is empty unless
-    the search knows milliseconds. `checked` are the winners on clips that did not choose them, if asked for.
+    the search knows milliseconds. `checked` are the winners on clips that did not choose them, if asked for. `data` is
+    the folder that the clips are from.
     """
 
     options: SearchOptions
@@ -57,8 +62,13 @@ class SearchResult:
     checked: Checked | None
     correlation: float
     files: Files
-    synthetic: bool
+    data: Path | None
     seconds: float
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether synthetic people scored it, for want of a data folder."""
+        return self.data is None
 
     @property
     def winner(self) -> Evaluation:
@@ -81,12 +91,18 @@ class SearchResult:
 
 
 def write_specs(folder: Path, result: SearchResult) -> None:
-    """The schedules of the front, from cheap to dear, as files that `vipnas export --spec` takes."""
-    make_folder(folder / "pareto")
-    for old in (folder / "pareto").glob("*.json"):
-        old.unlink()
-    for number, evaluation in enumerate(result.front, 1):
-        write_json(folder / "pareto" / spec_name(number, evaluation), evaluation.schedule.to_json())
+    """The schedules of the front, from cheap to dear, as files that `vipnas export --spec` takes.
+
+    Those of an earlier front go; whatever else lies beside them stays.
+    """
+    pareto = folder / "pareto"
+    make_folder(pareto)
+    written = {spec_name(number, evaluation): evaluation for number, evaluation in enumerate(result.front, 1)}
+    for name, evaluation in written.items():
+        write_json(pareto / name, evaluation.schedule.to_json())
+    for old in pareto.iterdir():
+        if SPEC_NAME.fullmatch(old.name) and old.name not in written:
+            old.unlink()
 
 
 def spec_name(number: int, evaluation: Evaluation) -> str:
@@ -227,19 +243,24 @@ def next_steps(result: SearchResult) -> list[str]:
     """
     options, files, winner = result.options, result.files, result.winner
     spec, pipelines = options.folder / "pareto" / spec_name(len(result.front), winner), options.folder / "pipelines"
-    data = options.data or "DATA"
-    names = " ".join(map(str, dict.fromkeys(files.paths)))
-    steps = [f"Next, at once: vipnas export {names} --spec {spec} --data {data} --name searched -o {pipelines}"]
+    data: tuple[str | Path, ...] = ("--data", result.data or "DATA")
+    end = ("--name", "searched", "-o", pipelines)
+    steps = [f"Next, at once: {_command('export', *dict.fromkeys(files.paths), '--spec', spec, *data, *end)}"]
     if len(winner.schedule) > 1 and files.followers is not None and not files.key_is_super_net:
         cycle = options.folder / "cycle.safetensors"
-        train = f"vipnas train cycle --data {data} --key {files.key} --spec {spec} --init {files.followers} -o {cycle}"
+        start = ("--key", files.key, "--spec", spec, "--init", files.followers, "-o", cycle)
         steps += [
-            f"Or, better by points and slower by hours: {train}",
-            f"  and then: vipnas export {files.key} {cycle} --name searched -o {pipelines}",
+            f"Or, better by points and slower by hours: {_command('train', 'cycle', *data, *start)}",
+            f"  and then: {_command('export', files.key, cycle, *end)}",
         ]
-    if options.data is None:
+    if result.synthetic:
         steps.append("DATA: a folder of labelled pictures. This search had none, and synthetic people scored it.")
     return steps
+
+
+def _command(*words: str | Path) -> str:
+    """A command of vipnas as a shell takes it."""
+    return shlex.join(("vipnas", *map(str, words)))
 
 
 def _allocation(result: SearchResult) -> Table:

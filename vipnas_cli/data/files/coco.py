@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NotRequired, TypedDict
@@ -101,20 +101,21 @@ def people_only(document: Mapping[str, Any], origin: Path | str) -> dict[str, An
     if document["annotations"] and not rows:
         raise other_categories(origin, document["annotations"], persons)
     person = min(persons)
-    listed = [row for row in document.get("categories") or [{"id": person}] if row.get("id") == person]
+    listed = [row for row in document.get("categories") or () if row.get("id") == person] or [{"id": person}]
     return {**document, "annotations": [{**row, "category_id": person} for row in rows], "categories": listed}
 
 
-def results_of_people(path: Path, truth: Mapping[str, Any]) -> Any:
+def results_of_people(path: Path, truth: Mapping[str, Any], persons: Collection[int] = ()) -> Any:
     """COCO results of persons, with the category that `truth`, the outcome of people_only, has for them.
 
-    Annotations, if a file of labels is given, count as results of score 1. DataError if there are no persons.
+    `persons` are the categories that the labels have for persons, by default that one. Annotations, if a file of labels
+    is given, count as results of score 1. DataError if there are no persons.
     """
     rows, person = read_json(path), truth["categories"][0]["id"]
-    persons = frozenset({person})
+    persons = persons or {person}
     if isinstance(rows, dict) and isinstance(rows.get("annotations"), list):
         persons = person_ids(rows.get("categories"), path)
-        labelled = (row for row in rows["annotations"] if isinstance(row, dict) and row.get("num_keypoints"))
+        labelled = (row for row in rows["annotations"] if isinstance(row, dict) and labelled_keypoints(row))
         rows = [{**row, "score": row.get("score", 1.0)} for row in labelled if not row.get("iscrowd")]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return rows
@@ -132,6 +133,15 @@ def other_categories(origin: Path | str, rows: Iterable[Mapping[str, Any]], pers
         f"{shown(origin)} has rows of category {found} only, but persons are category {wanted}",
         "give those of persons, or correct their category_id",
     )
+
+
+def labelled_keypoints(row: Mapping[str, Any]) -> int:
+    """How many keypoints of a person are labelled: as the row says, else those with a flag above 0."""
+    stated = row.get("num_keypoints")
+    if stated is not None:
+        return int(stated) if whole(stated) else 0
+    flags = (row.get("keypoints") or [])[2::3]
+    return sum(1 for flag in flags if isinstance(flag, int | float) and flag > 0)
 
 
 def whole(value: object) -> bool:
@@ -161,8 +171,18 @@ def picture_file(annotations: Path, name: str) -> Path:
     raise DataError(f"{missing} does not exist", "put the images there or restore the file")
 
 
+def folder_above(path: Path, steps: int) -> Path:
+    """The folder so many steps above a path, also above a relative one that names fewer."""
+    if ".." in path.parts or len(path.parents) < steps:
+        # Not the file itself: a link to labels that lie elsewhere stands where it is.
+        path = path.parent.resolve() / path.name
+    for _ in range(steps):
+        path = path.parent
+    return path
+
+
 def _picture_folders(annotations: Path) -> tuple[Path, Path, Path]:
-    root = annotations.parent.parent
+    root = folder_above(annotations, 2)
     archive = annotations.name.removesuffix(".gz").removesuffix(".json").split("_")[-1]
     return root / "images", root / "images" / archive, root / archive
 
@@ -200,7 +220,7 @@ def read_people(path: Path, minimum_joints: int = 3) -> list[LabelledPerson]:
     found = []
     for row in rows:
         box = row.get("bbox")
-        if row.get("iscrowd") or (row.get("num_keypoints") or 0) < minimum_joints or box is None or min(box[2:]) <= 1:
+        if row.get("iscrowd") or labelled_keypoints(row) < minimum_joints or box is None or min(box[2:]) <= 1:
             continue
         image = inside(folder, images[row["image_id"]]["file_name"])
         with LABELS.told(path):
