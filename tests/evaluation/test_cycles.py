@@ -17,11 +17,12 @@ from vipnas_cli.evaluation.cycles import (
     Networks,
     inputs_of,
     key_seen_by,
-    next_boxes,
     seen_by,
     surely_labelled_pck,
 )
+from vipnas_cli.inference.crops import next_boxes
 from vipnas_cli.inference.frozen import TorchKey
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
 
@@ -89,7 +90,8 @@ def test_handed_out_networks_see_what_was_scored(
     clips = small_clips.scored
     boxes = np.stack([person.box_frame for person in clips.frames(0)])
     first = key_seen_by(key, inputs_of(clips, 0, schedule.plan(0), boxes, None))
-    inputs = inputs_of(clips, 1, schedule.plan(1), next_boxes(first, first), first)
+    boxes_after = next_boxes(first.people, first.people, PropagationOptions(), 1 / 30)
+    inputs = inputs_of(clips, 1, schedule.plan(1), boxes_after, first)
     assert inputs.previous is not None
     second = seen_by(follower, inputs)
     assert surely_labelled_pck(clips.frames(1), second.poses.points_frame) == score.positions[1]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.crops import (
     FEWEST_JOINTS,
     FramePoses,
@@ -15,8 +18,10 @@ from vipnas_cli.inference.crops import (
     crop_transforms,
     decode_poses,
     key_poses,
+    next_boxes,
 )
 from vipnas_cli.inference.estimator import PaintedEstimator
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.spec import FAST_BASE, FusionSpec, ImportedSpec, Plan
 
@@ -129,3 +134,24 @@ def test_an_imported_network_sees_as_much_around_a_person_as_it_needs(padding: f
     assert its.scale / own.scale == pytest.approx(1.25 / (padding or 1.25))
     middle = its.to_frame(np.array([(its.width - 1) / 2, (its.height - 1) / 2]))
     np.testing.assert_allclose(own.to_crop(middle), [(own.width - 1) / 2, (own.height - 1) / 2], atol=1e-3)
+
+
+def test_next_boxes_are_bounded_and_need_half_the_joints_only_where_joints_are_kept_steady() -> None:
+    points = np.arange(34, dtype=np.float32).reshape(1, 17, 2)
+    key = People(np.zeros(1, np.int64), np.array([[0, 0, 40, 40]], np.float32), points, np.ones((1, 17), np.float32))
+    few = replace(key, scores=np.where(np.arange(17) < 6, 0.9, 0.1).astype(np.float32)[None])
+    large = replace(key, points_frame=points * 2)
+    plain, steady = PropagationOptions(steady_joints=False), PropagationOptions()
+    np.testing.assert_array_equal(next_boxes(key, few, steady, 0.0), key.boxes_frame)
+    assert not np.array_equal(next_boxes(key, replace(few, points_frame=points + 5), plain, 0.0), key.boxes_frame)
+    np.testing.assert_array_equal(next_boxes(key, large, plain, 0.1), carried_boxes(key, large, steady.point_score))
+    sides = np.diff(next_boxes(key, large, steady, 0.1).reshape(2, 2), axis=0)
+    np.testing.assert_allclose(sides, 40 * np.exp(0.1 * steady.box_growth_per_s), rtol=1e-5)
+
+
+def test_heatmaps_that_are_no_numbers_are_an_error() -> None:
+    transforms = crop_transforms(BOXES, KEY)
+    heatmaps = np.zeros((2, 17, KEY.arch.height // 4, KEY.arch.width // 4), np.float32)
+    heatmaps[1, 3, 5, 5] = np.nan
+    with pytest.raises(WeightsError, match="no numbers"):
+        decode_poses(transforms, heatmaps, HeatmapCodec(KEY.arch.height, KEY.arch.width))

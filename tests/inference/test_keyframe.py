@@ -118,3 +118,10 @@ def test_a_body_faster_than_its_box_keeps_its_id() -> None:
     assert [step.crops for step in steps] == [1, 2]
     assert [step.people.ids.tolist() for step in steps] == [[0], [0]]
     np.testing.assert_allclose(steps[1].people.boxes_frame, boxes_at(45))
+
+
+def test_given_boxes_are_believed_whatever_their_score() -> None:
+    for score in (-1.0, -0.7, 0.0, 1.0):
+        source = GivenBoxesSource({0: np.append(boxes_at(0)[0], np.float32(score))[None]})
+        propagator = Propagator(PaintedEstimator((Plan(FAST_BASE),), DOTS), source, IdentityTracker(DOTS))
+        assert len(propagator.step(painted(0), 0, 0.0).people) == 1, score

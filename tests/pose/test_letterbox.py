@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vipnas_cli.pose.letterbox import Letterbox
+from vipnas_cli.pose.letterbox import Fit, Letterbox
 
 
 @pytest.mark.parametrize("size", [(480, 640), (540, 960), (1080, 1920), (2160, 3840), (1079, 1921), (960, 540)])
@@ -24,3 +24,16 @@ def test_a_frame_that_is_halved_exactly_is_the_mean_of_its_pixels() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (4 * 234, 4 * 416, 3), np.uint8)
     seen = Letterbox(416).of(frame).picture[:234]
     assert np.abs(seen - frame.reshape(234, 4, 416, 4, 3).mean((1, 3))).max() <= 1.25
+
+
+@pytest.mark.parametrize("fit", ["corner", "centre", "stretch"])
+@pytest.mark.parametrize("size", [(2001, 3007), (353, 640), (848, 478), (1079, 1920)])
+def test_the_edges_of_the_picture_are_those_of_the_frame(size: tuple[int, int], fit: Fit) -> None:
+    frame = np.full((*size, 3), 255, np.uint8)
+    fitted = Letterbox.fixed(416, 416, fit).of(frame)
+    rows, columns = (np.flatnonzero((fitted.picture == 255).all(-1).any(axis)) for axis in (1, 0))
+    box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float32)
+    inner = (box + np.array([1, 1, -1, -1]) - fitted.offset) / fitted.scale
+    across, down = 1 / fitted.scale[:2]
+    height, width = size
+    np.testing.assert_allclose(inner, [[across, down, width - across, height - down]], atol=1e-2)

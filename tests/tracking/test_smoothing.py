@@ -142,3 +142,12 @@ def test_options_out_of_range_are_named() -> None:
         SmoothingOptions(rest_cutoff_hz=0)
     with pytest.raises(UsageError, match="forget_s"):
         SmoothingOptions(rest_cutoff_hz=1, forget_s=-1)
+
+
+def test_a_keypoint_that_nobody_believes_in_for_long_is_where_it_is_seen() -> None:
+    smoother = Smoother(LOW)
+    xs = track(smoother, [0.0] * 3)
+    later = [smoother.smooth(people_of(np.array([[[80.0, 0.0]]]), score=0.0), 0.1 + i / 30) for i in range(60)]
+    xs += [float(people.points_frame[0, 0, 0]) for people in later]
+    assert xs[:4] == [0.0] * 4
+    assert xs[-1] == 80.0

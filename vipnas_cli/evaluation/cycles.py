@@ -19,7 +19,8 @@ from torch import Tensor
 from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
-from vipnas_cli.inference.crops import CropPoses, carried_boxes, carried_heatmaps, crop_transforms, decode_poses
+from vipnas_cli.evaluation.posetrack import FRAME_RATE
+from vipnas_cli.inference.crops import CropPoses, carried_heatmaps, crop_transforms, decode_poses, next_boxes
 from vipnas_cli.inference.frozen import FrozenKey, TorchKey
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.metrics import limb_pck
@@ -113,7 +114,7 @@ class ClipScorer:
                 recalibrate(net, inputs.batches())
                 if position + 1 < len(schedule):
                     calibration = seen_by(net, inputs)
-            boxes = next_boxes(first, seen)
+            boxes = next_boxes(first.people, seen.people, PropagationOptions(), 1 / FRAME_RATE)
             seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
             found.append(self._pck(position, seen))
             nets.append(net)
@@ -180,11 +181,6 @@ def key_seen_by(key: FrozenKey, inputs: Inputs) -> Seen:
     parts = [key(torch.from_numpy(inputs.crops[part])).contiguous().numpy() for part in rows]
     codec = HeatmapCodec(arch.height, arch.width)
     return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
-
-
-def next_boxes(key: Seen, before: Seen) -> Boxes:
-    """Boxes (C, 4) for the next position: those of the key frame, moved as the poses were since then."""
-    return carried_boxes(key.people, before.people, PropagationOptions().point_score)
 
 
 def surely_labelled_pck(people: Sequence[LabelledPerson], points_frame: Points) -> float:

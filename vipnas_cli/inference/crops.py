@@ -5,6 +5,7 @@ Shapes: P people, K keypoints, H, W frame pixels, h, w heatmap cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,8 +13,10 @@ from itertools import combinations
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
+from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import View
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.pose.people import chooses_all
@@ -65,8 +68,11 @@ def any_touch(transforms: Sequence[CropTransform]) -> bool:
 
 
 def decode_poses(transforms: Sequence[CropTransform], heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
-    """The poses in frame pixels that heatmaps (P, K, h, w) of at least one crop show."""
+    """The poses in frame pixels that heatmaps (P, K, h, w) of at least one crop show; WeightsError for NaN."""
     points_crop, scores = codec.decode(heatmaps)
+    # The highest cell of a map with a NaN is that one, so that the score tells of any.
+    if np.isnan(scores).any():
+        raise WeightsError("a pose network gave heatmaps that are no numbers", "export or import it again")
     return CropPoses(tuple(transforms), heatmaps, points_of(transforms, points_crop), scores)
 
 
@@ -184,6 +190,17 @@ def carried_boxes(key: People, now: People, point_score: float, fewest: int = FE
             poses = (key.points_frame[index], weights[0]), (now.points_frame[index], weights[1])
             rows.append(moved_box(key.boxes_frame[index], *poses))
     return np.stack(rows) if rows else np.zeros((0, 4), np.float32)
+
+
+def next_boxes(key: People, last: People, options: PropagationOptions, gap_s: float) -> Boxes:
+    """Boxes (P, 4) for the frame that follows `last` after `gap_s` seconds; the rows of `key` are the same people on
+    the last key frame."""
+    if not options.steady_joints:
+        return carried_boxes(key, last, options.point_score)
+    # Of someone half hidden the rest may be on somebody else's body.
+    half = max(FEWEST_JOINTS, key.scores.shape[1] // 2)
+    boxes = carried_boxes(key, last, options.point_score, half)
+    return bounded_boxes(boxes, last.boxes_frame, math.exp(options.box_growth_per_s * max(gap_s, 0.0)))
 
 
 def bounded_boxes(boxes: Boxes, before: Boxes, most: float) -> Boxes:

@@ -202,7 +202,9 @@ class KeyFrames:
         needed = np.where(seen_before, self.options.lost_score, self.options.new_score)
         # What is good enough for somebody new is so for a found box of somebody known.
         needed = np.where(asked.followed == NOBODY, np.minimum(needed, self.options.new_score), needed)
-        proven = seen_before | (evidence_of(asked.confidence, scores) >= self.options.new_evidence)
+        # Of boxes that need no evidence even those with scores below 0 are believed, as some trackers write -1.
+        unasked = self.options.new_evidence <= 0
+        proven = seen_before | unasked | (evidence_of(asked.confidence, scores) >= self.options.new_evidence)
         return np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
 
     def _distinct(self, poses: People, left: Ids) -> Ids:

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from vipnas_cli.arrays import Boxes, Flags, Heatmaps, Ids, Image
 from vipnas_cli.inference.changes import Thumbnail, is_cut, is_still, moves_at_border, thumbnail
 from vipnas_cli.inference.crops import (
-    FEWEST_JOINTS,
     CropPoses,
     Crops,
     FramePoses,
-    bounded_boxes,
-    carried_boxes,
     crop_transforms,
     empty_heatmaps,
     estimate_poses,
+    next_boxes,
     no_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
@@ -298,14 +296,7 @@ class Propagator:
         """Boxes (P, 4) for the next frame."""
         row_of = {identity: row for row, identity in enumerate(last.key_people.ids.tolist())}
         rows = np.array([row_of[identity] for identity in last.people.ids.tolist()], np.int64)
-        key, score = last.key_people[rows], self.options.point_score
-        if not self.options.steady_joints:
-            return carried_boxes(key, last.people, score)
-        # Of someone half hidden the rest may be on somebody else's body.
-        half = max(FEWEST_JOINTS, len(self.estimator.skeleton.keypoints) // 2)
-        boxes = carried_boxes(key, last.people, score, half)
-        most = math.exp(self.options.box_growth_per_s * max(time_s - last.time_s, 0.0))
-        return bounded_boxes(boxes, last.people.boxes_frame, most)
+        return next_boxes(last.key_people[rows], last.people, self.options, time_s - last.time_s)
 
 
 def _looked(last: _LastFrame | None, people: People, when: tuple[int, float], small: Thumbnail, sure: bool) -> _Look:

@@ -80,7 +80,8 @@ class Letterbox:
         padded = cv2.copyMakeBorder(small, *edges, cv2.BORDER_CONSTANT, value=GREY)
         return Fitted(
             np.asarray(padded, np.uint8),
-            np.full(4, scale, np.float32),
+            # What the sides were rounded to: boxes would drift towards the far edges otherwise.
+            np.array([small.shape[1] / width, small.shape[0] / height] * 2, np.float32),
             np.array([left, top] * 2, np.float32),
             (height, width),
         )

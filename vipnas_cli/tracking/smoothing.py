@@ -123,7 +123,8 @@ class Smoother:
             people.ids,
             np.where(fresh[..., None], points, smoothed),
             np.where(fresh[..., None], 0.0, velocities),
-            np.where(known, time_s, trace.seen_s),
+            # Without any belief in it a keypoint that is known of was not seen.
+            np.where(fresh | (known & (belief > 0)), time_s, trace.seen_s),
         )
 
 
