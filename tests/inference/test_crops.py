@@ -155,3 +155,12 @@ def test_heatmaps_that_are_no_numbers_are_an_error() -> None:
     heatmaps[1, 3, 5, 5] = np.nan
     with pytest.raises(WeightsError, match="no numbers"):
         decode_poses(transforms, heatmaps, HeatmapCodec(KEY.arch.height, KEY.arch.width))
+
+
+@pytest.mark.parametrize("gap_s", [230.0, 3600.0, 1.7e9])
+def test_any_time_may_pass_between_two_frames(gap_s: float) -> None:
+    points = np.arange(34, dtype=np.float32).reshape(1, 17, 2)
+    key = People(np.zeros(1, np.int64), np.array([[0, 0, 40, 40]], np.float32), points, np.ones((1, 17), np.float32))
+    options = PropagationOptions()
+    unbounded = carried_boxes(key, key, options.point_score)
+    np.testing.assert_allclose(next_boxes(key, key, options, gap_s), unbounded, atol=1e-3)

@@ -27,6 +27,8 @@ from vipnas_cli.spec import ImportedSpec, Plan
 FEWEST_JOINTS = 4
 # How far beyond its trusted keypoints a box reaches at least, as a share of its longer side.
 MARGIN = 0.04
+# In powers of e; no picture holds people whose sizes differ more.
+LARGEST_GROWTH = 12.0
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,9 @@ def next_boxes(key: People, last: People, options: PropagationOptions, gap_s: fl
     # Of someone half hidden the rest may be on somebody else's body.
     half = max(FEWEST_JOINTS, key.scores.shape[1] // 2)
     boxes = carried_boxes(key, last, options.point_score, half)
-    return bounded_boxes(boxes, last.boxes_frame, math.exp(options.box_growth_per_s * max(gap_s, 0.0)))
+    # After minutes, as between the pictures of a time lapse, any size is possible.
+    growth = min(options.box_growth_per_s * max(gap_s, 0.0), LARGEST_GROWTH)
+    return bounded_boxes(boxes, last.boxes_frame, math.exp(growth))
 
 
 def bounded_boxes(boxes: Boxes, before: Boxes, most: float) -> Boxes:
