@@ -98,6 +98,12 @@ def test_a_small_file_does_not_unpack_to_a_large_one(tmp_path: Path) -> None:
         labels.read_any(path)
 
 
+def test_what_was_read_is_what_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands under the name by then."""
+    monkeypatch.setattr("vipnas_cli.documents.read_regular", lambda *_: gzip.compress(GOOD.encode()))
+    assert KIND.read(tmp_path / "gone.json.gz", Shape).inner == Inner(1)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"no gzip", gzip.compress(b"[]" * 99)[:-9]])
 def test_damaged_packed_documents_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError):

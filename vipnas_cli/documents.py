@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import gc
 import gzip
+import io
 import json
 import reprlib
 import tomllib
@@ -113,7 +114,7 @@ class DocumentKind:
         """The content of a file of bounded size, unpacked if its name ends in .gz."""
         try:
             data = read_regular(path, self.largest)
-            return self._unpacked(data, path) if path.suffix == ".gz" else data
+            return self._unpacked(data) if path.suffix == ".gz" else data
         except FileNotFoundError:
             raise self.error(f"{shown(path)} does not exist", "check the path") from None
         except (OSError, EOFError, zlib.error) as error:
@@ -122,10 +123,10 @@ class DocumentKind:
         except (MemoryError, ValueError) as error:
             raise self.error(f"{shown(path)} cannot be read: {error or 'too little memory'}", self.hint) from error
 
-    def _unpacked(self, data: bytes, path: Path) -> bytes:
+    def _unpacked(self, data: bytes) -> bytes:
         limit = min(self.largest, max(MOST_PACKED * len(data), ALWAYS_UNPACKED))
         found = bytearray()
-        with gzip.open(path) as file:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             while chunk := file.read(_CHUNK):
                 found += chunk
                 if len(found) > limit:

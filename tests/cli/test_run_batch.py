@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.context
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from vipnas_cli.cli.app import app
 from vipnas_cli.cli.run.batch import exit_code
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import planned
-from vipnas_cli.cli.run.worker import Worker
+from vipnas_cli.cli.run.worker import Crew, Worker
 from vipnas_cli.errors import BudgetError
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
@@ -90,13 +91,48 @@ def test_a_lost_process_costs_its_input_only(clips: Path, tmp_path: Path) -> Non
     one = planned(options).runs[0]
     worker = Worker(options)
     try:
-        worker._start()
-        os.kill(worker._process.pid or 0, signal.SIGKILL)
+        _, process = worker._begun()
+        os.kill(process.pid or 0, signal.SIGKILL)
         assert worker.ask(one).exit_code == 1
         assert worker.ask(one).exit_code == 0
     finally:
         worker.close()
     assert frames_in(tmp_path / "one.jsonl") == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_interrupt_while_a_process_begins_ends_its_input(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    options = RunOptions((str(CLIP),), out=(f"{tmp_path}/one.jsonl",), boxes="whole", budget="0.07GFLOPs")
+    worker = Worker(options)
+    start = multiprocessing.context.SpawnProcess.start
+
+    def interrupted_start(process: multiprocessing.context.SpawnProcess) -> None:
+        for step in (worker.interrupt, lambda: start(process))[:: 1 if before else -1]:
+            step()
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", interrupted_start)
+    try:
+        assert worker.ask(planned(options).runs[0]).exit_code == 130
+    finally:
+        worker.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_cannot_be_interrupted_leaves_no_other_to_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter([PermissionError(), KeyboardInterrupt(), None])
+    asked = []
+
+    def interrupt(worker: Worker) -> None:
+        asked.append(worker)
+        if error := next(errors):
+            raise error
+
+    monkeypatch.setattr(Worker, "interrupt", interrupt)
+    with Crew(RunOptions((str(CLIP),)), 3) as crew, pytest.raises(KeyboardInterrupt), crew.interrupted_by_errors():
+        raise KeyboardInterrupt
+    assert asked == crew._workers
 
 
 def test_an_interrupted_batch_keeps_what_is_whole(clips: Path, tmp_path: Path) -> None:

@@ -107,6 +107,25 @@ def test_a_connection_that_breaks_is_made_again(
         assert all(earlier[0] < later[0] and earlier[1] < later[1] for earlier, later in pairwise(times))
 
 
+def test_a_part_of_a_stream_begins_at_its_start(make_clip: Callable[..., Path]) -> None:
+    data = make_clip("clip.ts", pts=range(50)).read_bytes()
+    with serving(partial(slowly, data)) as port:
+        with open_input(f"tcp://127.0.0.1:{port}", start_s=0.5, end_s=1.0) as reader:
+            times = [frame.time_s for frame in reader]
+        assert times
+        assert all(0.5 <= time_s < 1.0 for time_s in times)
+
+
+def test_a_stream_that_ends_before_its_start_is_told(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vipnas_cli.media.live.PATIENCE_S", 0.0)
+    with serving(partial(slowly, make_clip("clip.ts").read_bytes())) as port:
+        reader = open_input(f"tcp://127.0.0.1:{port}", start_s=60)
+        with reader, pytest.raises(VideoError, match="has no picture from 60 s to its end"):
+            list(reader)
+
+
 def test_late_pictures_give_way_to_new_ones(make_clip: Callable[..., Path]) -> None:
     data = make_clip("clip.ts", pts=range(250)).read_bytes()
     with serving(partial(slowly, data, seconds=2.0)) as port, open_input(f"tcp://127.0.0.1:{port}", end_s=2) as reader:

@@ -12,7 +12,8 @@ import pytest
 from vipnas_cli.errors import OutputError, UsageError, VideoError
 from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.picture_writer import PictureWriter
-from vipnas_cli.media.pictures import PictureReader, read_picture
+from vipnas_cli.media.pictures import LONGEST_STEP_S, PictureReader, read_picture
+from vipnas_cli.media.writer import VideoWriter
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -69,9 +70,31 @@ def test_what_no_video_can_be_made_of(folder: Path, tmp_path_factory: pytest.Tem
         frames(tmp_path_factory.mktemp("empty"))
     with pytest.raises(VideoError, match="has no picture from 9 s"):
         frames(folder, 9)
-    for rate in (0, float("nan"), 1e9):
-        with pytest.raises(UsageError, match="pictures per second"):
+    for rate in (0, float("nan"), 1e9, 0.999 / LONGEST_STEP_S, -25):
+        with pytest.raises(UsageError, match=r"pictures per second are not 0\.00001 to 1000"):
             frames(folder, picture_rate=rate)
+    with pytest.raises(UsageError, match="--stride 2 of 1e-05 pictures per second"):
+        frames(folder, picture_rate=1 / LONGEST_STEP_S, stride=2)
+
+
+def test_pictures_that_last_longer_than_any_video_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vipnas_cli.media.pictures.LONGEST_S", 12 * LONGEST_STEP_S)
+    with pytest.raises(UsageError, match="12 pictures at 1e-05 per second are longer"):
+        frames(folder, picture_rate=1 / LONGEST_STEP_S)
+
+
+@pytest.mark.parametrize("period_s", [2, 3600, 86_400, LONGEST_STEP_S, 25_000 / 7])
+def test_pictures_of_a_time_lapse_keep_their_times_in_a_video(folder: Path, period_s: float) -> None:
+    times = [number * period_s for number in range(12)]
+    for end in (".mp4", ".mkv"):
+        # As it is typed: with few digits.
+        with open_input(folder, picture_rate=float(f"{1 / period_s:.6g}")) as reader:
+            with VideoWriter(folder / f"out{end}", reader.info) as writer:
+                for frame in reader:
+                    assert frame.time_s == pytest.approx(times[frame.index], rel=1e-5)
+                    writer.write(frame.image, frame.pts)
+            assert reader.info.duration_s == pytest.approx(12 * period_s, rel=1e-5)
+        assert [time_s for _, time_s, _ in frames(folder / f"out{end}")] == pytest.approx(times, rel=1e-5)
 
 
 def test_pictures_of_another_size_are_no_part_of_the_video(folder: Path) -> None:

@@ -77,6 +77,49 @@ def test_whatever_is_no_number_is_not_known() -> None:
     assert np.isfinite(found.people.scores).all()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.read], ids=lambda kind: kind.name)
+def test_whatever_is_no_number_is_read_back_as_not_known(tmp_path: Path, kind: Kind) -> None:
+    odd = frame(0, unknown=False).people
+    points, scores, boxes = odd.points_frame.copy(), odd.scores.copy(), odd.boxes_frame.copy()
+    elbow, wrist, knee = (COCO17.index(f"left_{name}") for name in ("elbow", "wrist", "knee"))
+    points[0, elbow, 0], points[0, wrist, 1], scores[1, knee] = np.inf, np.nan, np.nan
+    boxes[0, 2], boxes[1] = np.inf, [-3e38, -3e38, 3e38, 3e38]
+    output = output_named(tmp_path / f"out{kind.end}")
+    assert output is not None
+    with output.open(COCO17, HEADER) as sink:
+        sink.write(FrameResult(0, 0, 0.0, People(odd.ids, boxes, points, scores), False))
+    (found,) = kind.read(output.path).frames if kind.read else ()
+    skeleton = kind.read(output.path).skeleton if kind.read else COCO17
+    unknown = {(0, skeleton.index("left_elbow")), (0, skeleton.index("left_wrist")), (1, skeleton.index("left_knee"))}
+    assert set(map(tuple, np.argwhere(~found.people.known).tolist())) == unknown
+    assert all(found.people.scores[place] == 0 for place in unknown)
+    assert np.isfinite(found.people.scores).all()
+    assert np.isfinite(found.people.boxes_frame).all()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "json" in kind.end or kind.name == "openpose"])
+def test_json_holds_no_word_that_it_has_not(tmp_path: Path, kind: Kind) -> None:
+    odd = frame(0).people
+    odd = replace(odd, scores=np.full_like(odd.scores, np.nan), boxes_frame=np.full_like(odd.boxes_frame, np.inf))
+    output = output_named(tmp_path / f"out{kind.end}")
+    assert output is not None
+    with output.open(COCO17, HEADER) as sink:
+        sink.write(FrameResult(0, 0, 0.0, odd, False))
+    files = [output.path] if output.path.is_file() else [*output.path.rglob("*.json")]
+    assert not any(word in file.read_text() for file in files for word in ("NaN", "Infinity"))
+
+
+def test_markers_whose_names_hold_tabs_and_line_breaks_have_their_columns(tmp_path: Path) -> None:
+    names = ("a\tb", "two\nlines", *COCO17.keypoints[2:])
+    output = output_named(tmp_path / "out.trc")
+    assert output is not None
+    with output.open(replace(COCO17, keypoints=names), HEADER) as sink:
+        sink.write(frame(0))
+    (path,) = output.path.glob("*person3*")
+    lines = path.read_text().splitlines()
+    assert len(lines[3].split("\t")) == len(lines[6].split("\t")) == 2 + 3 * 17
+
+
 def test_frames_come_in_their_order_each_once_and_of_a_video() -> None:
     assert [one.frame_index for one in results(frame(4), frame(0), frame(2)).frames] == [0, 2, 4]
     first = frame(0)

@@ -17,7 +17,7 @@ from vipnas_cli.data.files.posetrack import read_predictions, read_truth
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
 from vipnas_cli.pose.people import People
-from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE
+from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE, Skeleton
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.kinds import output_named
 
@@ -107,6 +107,22 @@ def test_deeplabcuts_layout_in_pandas(opened, name: str) -> None:
             points, scores = places.get((index, person), (np.full((17, 2), np.nan), np.full(17, np.nan)))
             np.testing.assert_allclose(got[:, :2], points, atol=0.0051)
             np.testing.assert_allclose(got[:, 2], scores, atol=0.00051)
+
+
+@pytest.mark.parametrize("name", ["clip.csv", "clip.dlc.csv"])
+def test_pandas_reads_whatever_keypoints_are_called(tmp_path: Path, name: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    names = ('a, "b"', "two\nlines", *NAMES[2:])
+    output = output_named(tmp_path / name)
+    assert output is not None
+    with output.open(Skeleton("own", names, (), (0.0,) * 17), HEADER) as sink:
+        sink.write(FRAMES[0], None)
+    if name == "clip.csv":
+        assert list(pandas.read_csv(output.path).keypoint) == list(names)
+        return
+    table = pandas.read_csv(output.path, header=[0, 1, 2, 3], index_col=0)
+    assert list(table.columns.get_level_values("bodyparts")[::3]) == list(names)
+    np.testing.assert_allclose(table.loc[0].to_numpy().reshape(17, 3)[:, :2], POSES[0][2], atol=0.0051)
 
 
 @pytest.mark.parametrize("name", ["clip.dlc.csv", "clip.dlc.h5"])

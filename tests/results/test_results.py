@@ -63,6 +63,21 @@ def test_tables_come_back(tmp_path: Path, skeleton: Skeleton, kind) -> None:
         assert not frame.key
 
 
+ODD = Skeleton("own", ('a, "b"', "two\nlines", "two\r\nlines", "#\r#", "\n# size: 1", "\x1c", "plain"), (), (0.0,) * 7)
+
+
+@pytest.mark.parametrize("facts", [True, False])
+@pytest.mark.parametrize("kind", [CsvSink, WideSink])
+def test_whatever_keypoints_are_called_tables_come_back(tmp_path: Path, kind, facts: bool) -> None:
+    with kind(tmp_path / "out.csv", ODD, HEADER) as sink:
+        sink.write(result(3, 2, ODD))
+    if not facts:
+        (tmp_path / "out.csv-metadata.json").unlink()
+    read = read_table(tmp_path / "out.csv")
+    assert read.keypoints == ODD.keypoints
+    assert_same(replace(read.frames[0], pts=9009), result(3, 2, ODD))
+
+
 def test_jsonl_comes_back(tmp_path: Path) -> None:
     results = [result(index, people) for index, people in enumerate([2, 0, 1, 0, 3])]
     with JsonlSink(tmp_path / "out.jsonl", COCO17, HEADER) as sink:

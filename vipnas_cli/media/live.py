@@ -19,7 +19,7 @@ from vipnas_cli.files import SelfClosing
 from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.connection import READ_S
 from vipnas_cli.media.frames import Frame, VideoInfo
-from vipnas_cli.media.limits import check_span
+from vipnas_cli.media.limits import check_span, span
 from vipnas_cli.media.reader import VideoReader
 
 # Seconds without a picture after which a stream is given up.
@@ -40,7 +40,8 @@ class LiveReader(SelfClosing):
     """Iterates over the pictures of a camera or a stream, once, until `end_s`, `stop` or its end.
 
     A picture that nobody has taken gives way to the next. Pictures are numbered as they come, so that a gap in the
-    numbers tells of dropped ones. Numbers and times begin with the picture that is there when one is asked for.
+    numbers tells of dropped ones. Numbers and times begin with the picture that is there when one is asked for;
+    VideoError if the stream ends before `start_s`.
     `damaged` counts pictures that came out corrupt, and a stream that was lost for good.
     """
 
@@ -89,8 +90,12 @@ class LiveReader(SelfClosing):
         return self._damaged_before + now + self._lost
 
     def __iter__(self) -> Iterator[Frame]:
+        none = not self._wanted
         while (frame := self._next()) is not None:
+            none = False
             yield frame
+        if none and not self._stopped:
+            raise VideoError(f"{self._origin} has no picture {span(self._start_s, self._end_s)}", "Begin earlier.")
 
     def stop(self) -> None:
         """Come to an end now."""
@@ -115,10 +120,11 @@ class LiveReader(SelfClosing):
 
     def _next(self) -> Frame | None:
         with self._changed:
+            if not self._wanted and self._waiting is not None:
+                first = self._clock.timed(self._waiting)
+                self._wanted, self._waiting = True, first if first.time_s >= self._start_s else None
             self._changed.wait_for(lambda: self._waiting is not None or self._ended or self._stopped)
             frame, self._waiting = self._waiting, None
-            if not self._wanted and frame is not None:
-                self._wanted, frame = True, self._clock.timed(frame)
             if frame is None and self._failure is not None and not self._stopped:
                 raise self._failure
             return None if self._stopped else frame

@@ -18,7 +18,7 @@ import numpy as np
 from vipnas_cli.errors import UsageError, VideoError, VipnasError
 from vipnas_cli.files import SelfClosing, read_regular, shown
 from vipnas_cli.media.frames import Frame, Image, VideoInfo
-from vipnas_cli.media.limits import LIMIT_NAME, check_span, max_pixels, span
+from vipnas_cli.media.limits import LIMIT_NAME, LONGEST_S, check_span, max_pixels, span
 from vipnas_cli.media.picture_size import stated_size
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"})
@@ -28,6 +28,9 @@ PICTURE_RATE = 25.0
 # What stands for a codec.
 PICTURE_CODEC = "pictures"
 FASTEST_RATE = 1000
+# Seconds from one picture to the next at most: a little more than a day. MP4, whose ticks here are 1/1001 s or longer,
+# has room for 2^31 of them from where a picture is decoded to where it is shown, some pictures later.
+LONGEST_STEP_S = 100_000
 
 
 def read_picture(path: Path, kind: type[VipnasError], hint: str) -> Image:
@@ -82,6 +85,20 @@ def natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], str(path)
 
 
+def _step(rate: float, stride: int) -> Fraction:
+    """Seconds from a picture to the next; UsageError for a rate that no video has, or not with every `stride`-th."""
+    # Written so that NaN is refused, too.
+    if not 1 / LONGEST_STEP_S <= rate <= FASTEST_RATE:
+        slowest = f"{1 / LONGEST_STEP_S:.5f}"
+        raise UsageError(f"{rate:g} pictures per second are not {slowest} to {FASTEST_RATE}", "25, for example")
+    # Below one a second the rate itself would be rounded to few digits.
+    step = Fraction(1 / rate).limit_denominator(1001) if rate < 1 else 1 / Fraction(rate).limit_denominator(1001)
+    if step * stride > LONGEST_STEP_S:
+        what = f"--stride {stride} of {rate:g} pictures per second leaves less than one in {LONGEST_STEP_S} s"
+        raise UsageError(what, "choose a smaller --stride or a higher --picture-rate")
+    return step
+
+
 class PictureReader(SelfClosing):
     """Iterates over the pictures of a folder, or over one, as a VideoReader does over the frames of a video.
 
@@ -99,11 +116,12 @@ class PictureReader(SelfClosing):
         stride: int = 1,
         rate: float = PICTURE_RATE,
     ) -> None:
-        if not 0 < rate <= FASTEST_RATE:
-            raise UsageError(f"{rate:g} pictures per second are not 0 to {FASTEST_RATE}", "25, for example")
-        step = 1 / Fraction(rate).limit_denominator(1001)
+        step = _step(rate, stride)
         check_span(start_s or 0.0, end_s)
         files = pictures_in(path) if path.is_dir() else [path]
+        if len(files) * step >= LONGEST_S:
+            what = f"{len(files)} pictures at {rate:g} per second are longer than any video"
+            raise UsageError(what, "choose a higher --picture-rate")
         first = math.ceil(Fraction(start_s or 0).limit_denominator(1_000_000) / step)
         last = len(files)
         if end_s is not None:

@@ -186,4 +186,6 @@ def _quicktime_options(time_base: Fraction) -> dict[str, str]:
     ticks = time_base.denominator
     # The index first, so that the video plays while it loads; edit lists, which hold the time of the first picture,
     # in its own time base instead of milliseconds, but no coarser.
-    return {"movflags": "+faststart", "movie_timescale": str(ticks * math.ceil(1000 / ticks))}
+    options = {"movflags": "+faststart", "movie_timescale": str(ticks * math.ceil(1000 / ticks))}
+    # FFmpeg counts at least 10,000 ticks a second, of which some pictures of a time lapse have more than 32 bits hold.
+    return options | ({"video_track_timescale": str(ticks)} if time_base >= 1 else {})

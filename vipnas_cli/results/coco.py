@@ -16,7 +16,7 @@ import numpy as np
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People, pose_scores
 from vipnas_cli.pose.skeletons import Skeleton
-from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, skeleton_of
+from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people, skeleton_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
 # COCO's marks: not labelled, labelled but hidden, and visible. A score below this counts as hidden.
@@ -50,9 +50,10 @@ class CocoSink(TextFile):
             "time_s": round(result.time_s, 6),
             "key": result.key,
         }
-        self._images.append(json.dumps(facts))
+        self._images.append(json.dumps(facts, allow_nan=False))
         rows = person_rows(result.people, image, self._people + 1)
-        text = "".join(f"{',' if self._people + row else ''}\n{json.dumps(each)}" for row, each in enumerate(rows))
+        lines = (json.dumps(row, allow_nan=False) for row in rows)
+        text = "".join(f"{',' if self._people + number else ''}\n{line}" for number, line in enumerate(lines))
         self._people += len(rows)
         self._add_frame(text)
 
@@ -74,6 +75,7 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 
 def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     """COCO's rows of the people of an image, their ids counted from `first`."""
+    people = known_people(people)
     known = people.known
     marks = np.where(known, np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN), UNKNOWN)
     keypoint_scores = rounded_scores(people.scores)

@@ -17,7 +17,7 @@ from vipnas_cli.files import PartialFile, shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import ResultHeader
-from vipnas_cli.results.sink import ResultFile, TextFile
+from vipnas_cli.results.sink import ResultFile, TextFile, csv_row
 from vipnas_cli.results.spool import Spool
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -59,7 +59,7 @@ class DlcCsvSink(TextFile):
     def _lines(self) -> Iterator[str]:
         names = _columns(self._scorer, self._spool.ids, self._keypoints)
         for level, name in enumerate(LEVELS):
-            yield ",".join([name, *(column[level] for column in names)]) + "\n"
+            yield csv_row([name, *(column[level] for column in names)]) + "\n"
         blank = "," * (len(self._keypoints) * len(COORDINATES))
         for row in self._spool.rows():
             cells = {

@@ -75,7 +75,7 @@ class Results:
                 raise ValueError(f"frame {frame.frame_index} has a time of {frame.time_s:g} s")
             if len(np.unique(frame.people.ids)) < len(frame.people):
                 raise ValueError(f"frame {frame.frame_index} holds a person twice")
-        return Results(header, skeleton, tuple(replace(frame, people=_known(frame.people)) for frame in ordered))
+        return Results(header, skeleton, tuple(replace(frame, people=known_people(frame.people)) for frame in ordered))
 
     @property
     def keypoints(self) -> tuple[str, ...]:
@@ -143,8 +143,8 @@ def ticks_of(time_s: str, time_base: Fraction) -> int:
     return round(Fraction(time_s) / time_base)
 
 
-def _known(people: People) -> People:
-    """The people, what is not known of their keypoints and boxes in one form."""
+def known_people(people: People) -> People:
+    """The people, what is not known of them in one form: keypoints NaN with a score of 0, boxes around the others."""
     known = people.known & np.isfinite(people.scores)
     boxes = finite_places(people.boxes_frame)
     if known.all() and boxes.all():

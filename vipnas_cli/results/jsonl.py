@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TypedDict
 
@@ -13,7 +12,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
-from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, skeleton_of
+from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people, skeleton_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
 
 
@@ -25,7 +24,7 @@ class JsonlSink(TextFile):
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the object of a frame; the picture is not needed."""
-        people = result.people
+        people = known_people(result.people)
         listed = [
             {"id": person, "box": box, "keypoints": keypoints}
             for person, box, keypoints in zip(
@@ -33,14 +32,19 @@ class JsonlSink(TextFile):
             )
         ]
         frame = {"frame": result.frame_index, "pts": result.pts, "time_s": round(result.time_s, 6), "key": result.key}
-        self._add_frame(json.dumps({**frame, "people": listed}, separators=(",", ":")) + "\n")
+        self._add_frame(json.dumps({**frame, "people": listed}, separators=(",", ":"), allow_nan=False) + "\n")
 
 
 def _keypoints(people: People) -> list[list[list[float | None]]]:
     """x, y and score of each keypoint; null for places that are not known, as JSON has no other word for them."""
     return [
-        [[x, y, score] if math.isfinite(x) else [None, None, score] for (x, y), score in zip(pose, peaks, strict=True)]
-        for pose, peaks in zip(rounded(people.points_frame), rounded_scores(people.scores), strict=True)
+        [
+            [x, y, score] if there else [None, None, score]
+            for (x, y), there, score in zip(pose, known, peaks, strict=True)
+        ]
+        for pose, known, peaks in zip(
+            rounded(people.points_frame), people.known.tolist(), rounded_scores(people.scores), strict=True
+        )
     ]
 
 

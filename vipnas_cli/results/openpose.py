@@ -49,7 +49,7 @@ class OpenPoseSink(FolderFile):
         name = f"{self._stem}_{result.frame_index:012d}{ENDING}"
         try:
             with self._folder.text(name) as file:
-                file.write(json.dumps(document, separators=(",", ":")))
+                file.write(json.dumps(document, separators=(",", ":"), allow_nan=False))
         except BaseException as error:
             remove(self._folder.partial / name)  # the frames before it are whole
             if isinstance(error, OSError):

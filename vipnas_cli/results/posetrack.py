@@ -19,8 +19,8 @@ from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
 from vipnas_cli.pose.people import People, finite_places
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE, Skeleton
-from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of
-from vipnas_cli.results.sink import TextFile, rounded, rounded_scores
+from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people
+from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
 PERSON = 1
 # The place of each joint of POSETRACK15 in the file.
@@ -54,9 +54,11 @@ class PoseTrackSink(TextFile):
         image = result.frame_index
         name = self._pictures.get(image, _name(image))
         facts = {"id": image, "frame_id": image, "file_name": name, "pts": result.pts}
-        self._images.append(json.dumps({**facts, "time_s": round(result.time_s, 6), "key": result.key}))
-        rows = self._rows(result.people, image)
-        text = "".join(f"{',' if self._people + row else ''}\n{json.dumps(each)}" for row, each in enumerate(rows))
+        facts = {**facts, "time_s": round(result.time_s, 6), "key": result.key}
+        self._images.append(json.dumps(facts, allow_nan=False))
+        rows = self._rows(known_people(result.people), image)
+        lines = (json.dumps(row, allow_nan=False) for row in rows)
+        text = "".join(f"{',' if self._people + number else ''}\n{line}" for number, line in enumerate(lines))
         self._people += len(rows)
         self._add_frame(text)
 
@@ -73,10 +75,12 @@ class PoseTrackSink(TextFile):
         keypoints[:, PLACES, :2] = rounded(np.where(known[..., None], points, np.float32(0)))
         keypoints[:, PLACES, 2] = known
         scores[:, PLACES] = rounded_scores(np.where(known, sure, np.float32(0)))
-        sizes = people.boxes_frame[:, 2:] - people.boxes_frame[:, :2]
-        boxes = rounded(np.concatenate([people.boxes_frame[:, :2], sizes], axis=1))
         columns = zip(
-            people.ids.tolist(), boxes, keypoints.reshape(count[0], -1).tolist(), scores.tolist(), strict=True
+            people.ids.tolist(),
+            rounded_xywh(people.boxes_frame),
+            keypoints.reshape(count[0], -1).tolist(),
+            scores.tolist(),
+            strict=True,
         )
         return [
             {

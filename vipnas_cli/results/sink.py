@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -191,6 +194,14 @@ def facts_path(path: Path) -> Path:
     return path.with_name(path.name + FACTS_END)
 
 
+def csv_row(cells: Iterable[str]) -> str:
+    """The cells as a line of CSV without its end; those with commas, quotes or line breaks are quoted."""
+    line = io.StringIO()
+    # The writer quotes what is in the end of its lines.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")
+
+
 def rounded(pixels: NDArray[np.float32]) -> list[Any]:
     """Pixels as nested lists with two decimals."""
     result: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
@@ -205,4 +216,6 @@ def rounded_scores(scores: NDArray[np.float32]) -> list[Any]:
 
 def rounded_xywh(boxes_frame: NDArray[np.float32]) -> list[Any]:
     """Boxes (P, 4) xyxy as lists of x, y, width and height with two decimals."""
-    return rounded(np.concatenate([boxes_frame[:, :2], boxes_frame[:, 2:] - boxes_frame[:, :2]], axis=1))
+    with np.errstate(over="ignore"):
+        sizes = np.nan_to_num(boxes_frame[:, 2:] - boxes_frame[:, :2])
+    return rounded(np.concatenate([boxes_frame[:, :2], sizes], axis=1))

@@ -6,9 +6,10 @@ Neither holds boxes, which keep only what lies around the keypoints, key frames,
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import chain, groupby, pairwise
+from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ from vipnas_cli.results.facts import (
     ticks_of,
     time_base_of,
 )
-from vipnas_cli.results.sink import TextFile
+from vipnas_cli.results.sink import TextFile, csv_row
 
 TIDY = (FRAME, TIME, PERSON, KEYPOINT, x_column("x"), y_column("y"), score_column("score"))
 COLUMNS = tuple(column.name for column in TIDY)
@@ -55,7 +56,7 @@ class CsvSink(TextFile):
     """One row per frame, person and keypoint; frames without people have none."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
-        self._names = skeleton.keypoints
+        self._names = [csv_row([name]) for name in skeleton.keypoints]
         facts = facts_text(Path(path), TIDY, ("frame", "person", "keypoint"), facts_of(header, skeleton))
         super().__init__(path, f"{','.join(COLUMNS)}\n", facts)
 
@@ -79,7 +80,7 @@ class WideSink(TextFile):
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         columns = (FRAME, TIME, PERSON, *(column for name in skeleton.keypoints for column in _columns_of(name)))
         facts = facts_text(Path(path), columns, ("frame", "person"), facts_of(header, skeleton))
-        super().__init__(path, f"{','.join(column.name for column in columns)}\n", facts)
+        super().__init__(path, f"{csv_row(column.name for column in columns)}\n", facts)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
@@ -147,22 +148,22 @@ def read_table(path: Path | str) -> Results:
     the table, as they once were; without them size, source and pipeline are not known.
     """
     path = Path(path)
-    lines = POSES.read_text(path).splitlines()
+    # Names may hold line breaks, within quotes; csv wants the ends of lines to keep them.
+    lines = list(io.StringIO(POSES.read_text(path), newline=""))
     old = bool(lines) and lines[0].startswith("#")
     facts = None if old else read_facts(path)
     with POSES.told(path), np.errstate(over="raise"):
         try:
-            told = [line for line in lines if not line.startswith("#")]
-            poses = _poses(csv.DictReader(told))
+            skipped = sum(1 for _ in takewhile(lambda line: line.startswith("#"), lines))
+            poses = _poses(csv.DictReader(lines[skipped:]))
             first = next(poses, None)
             names = first.names if first else ()
             header = ResultHeader()
             if old:
-                header, names = _old_facts(lines)
+                header, names = _old_facts(lines[:skipped])
             elif facts:
                 header, names = header_of(facts), tuple(facts["keypoints"])
             groups = groupby(chain([first] if first else [], poses), lambda pose: pose.start[0])
-            skipped = len(lines) - len(told)
             frames = tuple(_frame(list(group), header.time_base, names, skipped) for _, group in groups)
         except csv.Error as error:
             raise ValueError(str(error)) from error
@@ -173,7 +174,8 @@ def read_table(path: Path | str) -> Results:
 
 def _old_facts(lines: Sequence[str]) -> tuple[ResultHeader, tuple[str, ...]]:
     """The facts of a table that begins with `# name: value`, and its keypoints."""
-    facts = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    told = (line.rstrip("\r\n") for line in lines)
+    facts = dict(line[2:].split(": ", 1) for line in told if line.startswith("# ") and ": " in line)
     width, height = facts["size"].split(" x ")
     base = time_base_of(facts["time_base"])
     header = ResultHeader(facts["source"], int(width), int(height), base, facts["pipeline"], facts["smoothing"])

@@ -110,7 +110,7 @@ class TrcSink(FolderFile):
             f"PathFileType\t4\t(X/Y/Z)\t{track.name}",
             "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
             "\t".join(map(str, facts)),
-            "Frame#\tTime\t" + "\t\t\t".join(self._names) + "\t\t",
+            "Frame#\tTime\t" + "\t\t\t".join(map(shown, self._names)) + "\t\t",
             f"\t{marks}",
             "",
         ]

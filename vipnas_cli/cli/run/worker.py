@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
@@ -36,6 +37,8 @@ class Worker:
     def __init__(self, options: RunOptions) -> None:
         self._options = replace(options, quiet=True)
         self._pipe: Connection | None = None
+        # Once it has begun.
+        self._process: BaseProcess | None = None
         self._interrupted = False
 
     def ask(self, run: RunOptions, heard: Callable[[int], None] = lambda _frames: None) -> Done:
@@ -44,21 +47,19 @@ class Worker:
         name = shown(str(run.video))
         if self._interrupted:
             return interrupted(name)
-        if self._pipe is None:
-            self._start()
-        assert self._pipe is not None
+        pipe, process = self._begun()
         try:
-            self._pipe.send(run)
-            answer: Done | VipnasError | int = self._pipe.recv()
+            pipe.send(run)
+            answer: Done | VipnasError | int = pipe.recv()
             while isinstance(answer, int):
                 heard(answer)
-                answer = self._pipe.recv()
+                answer = pipe.recv()
         except (EOFError, OSError):
             self._pipe = None
-            self._process.join()
+            process.join()
             if self._interrupted:
                 return interrupted(name)
-            return failed(name, VipnasError(f"its process was lost with exit code {self._process.exitcode}"))
+            return failed(name, VipnasError(f"its process was lost with exit code {process.exitcode}"))
         if isinstance(answer, VipnasError):
             raise answer
         return answer
@@ -66,22 +67,31 @@ class Worker:
     def interrupt(self) -> None:
         """Does to the process what Ctrl-C does to a run."""
         self._interrupted = True
-        if self._pipe is not None:
-            self._process.terminate()
+        process = self._process
+        if process is not None:
+            process.terminate()
 
     def close(self) -> None:
         """Ends the process, which has nothing to do."""
-        if self._pipe is not None:
+        if self._pipe is not None and self._process is not None:
             self._pipe.close()
             self._process.join()
             self._pipe = None
 
-    def _start(self) -> None:
+    def _begun(self) -> tuple[Connection, BaseProcess]:
+        """The process and the pipe to it, which are begun where there are none."""
+        if self._pipe is not None and self._process is not None:
+            return self._pipe, self._process
         context = multiprocessing.get_context("spawn")
-        self._pipe, far = context.Pipe()
-        self._process = context.Process(target=serve, args=(far, self._options), daemon=True)
-        self._process.start()
+        pipe, far = context.Pipe()
+        process = context.Process(target=serve, args=(far, self._options), daemon=True)
+        process.start()
         far.close()
+        self._pipe, self._process = pipe, process
+        # `interrupt`, in another thread, says so before it looks for a process: one of the two ends this one.
+        if self._interrupted:
+            process.terminate()
+        return pipe, process
 
 
 class Crew:
@@ -114,7 +124,9 @@ class Crew:
         except BaseException:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for worker in self._workers:
-                worker.interrupt()
+                # One that cannot be asked to end, or Ctrl-C once more, leaves no other to run on.
+                with suppress(OSError, KeyboardInterrupt):
+                    worker.interrupt()
             raise
 
     def _hear(self, video: str, frames: int) -> None:
