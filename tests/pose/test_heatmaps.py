@@ -182,3 +182,9 @@ def test_cells_near_a_place_are_found_wherever_it_lies() -> None:
 def test_points_alone_are_those_of_decode() -> None:
     codec, maps = HeatmapCodec(64, 48), np.random.default_rng(2).random((3, 5, 16, 12), np.float32)
     assert np.array_equal(codec.points(maps), codec.decode(maps)[0])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_heatmaps_tell_their_codec(size: tuple[int, int]) -> None:
+    codec = HeatmapCodec(*size)
+    assert HeatmapCodec.of(codec.encode(points_of(*size))) == codec

@@ -163,7 +163,7 @@ def selection(options: SelectionOptions) -> None:
 
 @command(eval_app, "vipnas_cli.cli.eval.options")
 def steadiness(options: SteadinessOptions) -> None:
-    """How steady poses are, without labels: jumps and exchanged sides per 100 steps, median acceleration.
+    """How steady poses are, without labels: steps of 100 with a jump, a spike or exchanged sides, median acceleration.
 
     A step is a person in two consecutive frames; it jumps where a sure keypoint moves by more than 10 % of the person's
     height. Real motion counts too: compare settings on the same clip.

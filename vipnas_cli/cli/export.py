@@ -161,6 +161,7 @@ class ExportJobOptions:
             raise UsageError("--spec and --data go with super-networks, and none is named", "name its checkpoint")
         if self.data is not None and self.spec is None:
             raise UsageError("--data goes with --spec", "checkpoints of single networks need no data")
+        _ = self.scores  # refuses what is no number before anything is read
 
 
 def _score(text: str) -> tuple[str, float]:

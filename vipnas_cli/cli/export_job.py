@@ -35,7 +35,6 @@ SCHEMA = 1
 def export_job(options: ExportJobOptions) -> None:
     """Writes a pipeline, a detector and its verifier, as far as they are named."""
     options.check()
-    _ = options.scores
     console = message_console()
     # Read before anything is written, so that a wrong file leaves nothing behind.
     cycle = find_networks(options.networks, options.spec, options.data) if options.networks else None

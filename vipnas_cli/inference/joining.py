@@ -45,7 +45,7 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
     )
     weighted /= at_peaks
     np.copyto(weighted, seen, where=nearness < NEAR)
-    found = HeatmapCodec(4 * seen.shape[2], 4 * seen.shape[3]).points(weighted)
+    found = HeatmapCodec.of(weighted).points(weighted)
     found = points_of([poses.transforms[row] for row in rows.tolist()], found)
     if seen is poses.heatmaps:
         return replace(poses, heatmaps=weighted, points_frame=found)
@@ -57,7 +57,7 @@ def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> Cro
 def mixed(poses: CropPoses, previous: Heatmaps, rows: Ids, shares: Numbers) -> CropPoses:
     """The poses of a follower, those at `rows` with heatmaps of which `previous` (len(rows), K, h, w), re-aligned to
     their crops, are the shares (len(rows), K). Scores stay those of the follower alone."""
-    codec = HeatmapCodec(4 * poses.heatmaps.shape[2], 4 * poses.heatmaps.shape[3])
+    codec = HeatmapCodec.of(poses.heatmaps)
     share = shares.astype(np.float32)[..., None, None]
     together = (1 - share) * poses.heatmaps[rows] + share * previous
     points = points_of([poses.transforms[row] for row in rows.tolist()], codec.points(together))

@@ -36,7 +36,7 @@ from vipnas_cli.inference.estimator import Crops, Heatmaps
 from vipnas_cli.inference.metadata import PEOPLE, from_metadata
 from vipnas_cli.inference.onnx_file import has_external_data
 from vipnas_cli.inference.threads import MOST_THREADS, usable_cores
-from vipnas_cli.pose import COCO17, Skeleton
+from vipnas_cli.pose import COCO17, HeatmapCodec, Skeleton
 from vipnas_cli.spec import Plan, Schedule
 
 Found = TypeVar("Found")
@@ -253,7 +253,8 @@ class _Sessions:
         chosen = {name: values[rows] for name, values in inputs.items()}
         (heatmaps,) = run_session(self._sessions[place], ["heatmaps"], chosen, self._options[place])
         people, height, width = chosen["images"].shape[:3]
-        if heatmaps.shape != (people, len(COCO17.keypoints), height // 4, width // 4):
+        codec = HeatmapCodec(height, width)
+        if heatmaps.shape != (people, len(COCO17.keypoints), codec.rows, codec.columns):
             raise WeightsError(f"a network gives heatmaps of the shape {heatmaps.shape}", "export it again")
         return heatmaps
 

@@ -36,6 +36,12 @@ class HeatmapCodec:
         if self.height % self.stride or self.width % self.stride:
             raise SpecError(f"crop {self.height}×{self.width} is not a multiple of the heatmap stride {self.stride}")
 
+    @classmethod
+    def of(cls, heatmaps: Floats) -> HeatmapCodec:
+        """The codec of the crops that heatmaps (…, h, w) are of."""
+        rows, columns = heatmaps.shape[-2:]
+        return cls(rows * cls.stride, columns * cls.stride)
+
     @property
     def rows(self) -> int:
         """Heatmap rows h."""

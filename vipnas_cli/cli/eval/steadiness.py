@@ -14,7 +14,7 @@ from vipnas_cli.cli.eval.report import SCHEMA, shown
 from vipnas_cli.latency.choice import Workload
 from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
 
-COLUMNS = ("clip", "steps", "jumps / 100", "spikes / 100", "exchanges / 100", "acceleration %")
+COLUMNS = ("clip", "steps", "jump %", "spike %", "exchange %", "acceleration %")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def steadiness_job(options: SteadinessOptions) -> None:
         table.add_row(clip.name, str(measures.steps), *map(shown, rates))
     printer.print(table)
     if not options.quiet:
-        printer.print(f"pipeline {', '.join(pipelines)}, smoothing {options.smooth}")
+        printer.print(f"of the steps; pipeline {', '.join(pipelines)}, smoothing {options.smooth}")
 
 
 def _measured(clip: Path, options: SteadinessOptions) -> _Measured:
