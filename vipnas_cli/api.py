@@ -206,7 +206,7 @@ def track(
         raise UsageError(f"stride is {stride!r}", "it must be at least 1")
     with read_video(video, start_s, end_s, stride) as frames:
         rate = float(frames.info.average_rate)
-        workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate)
+        workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate, stride=stride)
         tracker = PoseTracker(budget, workload=workload, **settings)
         for frame in frames:
             yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s, frame.index))

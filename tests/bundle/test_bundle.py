@@ -1,14 +1,18 @@
 """Bundles: what is bundled is whole, budgets choose by score, and foreign manifests are refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle, read_manifest
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.pose.letterbox import Letterbox
+from vipnas_cli.spec.cost import detector_cost
+from vipnas_cli.spec.presets import DETECTOR
 
 FORMAT_1 = Path(__file__).parent / "format_1"
 EXPECTED = [[0.0117967, 0.0109274], [0.0031207, 0.0029824]]
@@ -92,6 +96,37 @@ def test_a_detector_at_its_own_size_is_itself_and_costs_more_at_a_larger_one(bun
     assert bundle.detector is not None
     assert bundle.detector.at(bundle.detector.letterbox.side) == bundle.detector
     assert bundle.detector.at(2 * bundle.detector.letterbox.side).macs == 4 * bundle.detector.macs
+
+
+def test_a_detector_costs_what_the_picture_of_a_frame_costs(bundle: Bundle) -> None:
+    detector = bundle.detector
+    assert detector is not None
+    assert detector.macs_for(1000, 1000) == detector.macs
+    for height, width in ((360, 640), (640, 360), (1080, 1920), (480, 854)):
+        picture = detector.letterbox.of(np.zeros((height, width, 3), np.uint8)).picture
+        arch = replace(DETECTOR, height=picture.shape[0], width=picture.shape[1])
+        assert detector.macs_for(height, width) == detector_cost(arch).macs < detector.macs
+    # The sides of its pictures are multiples of 32.
+    assert detector.at(100).size == (128, 128)
+    assert detector.at(100).macs == detector.at(128).macs == detector.at(100).at(100).macs
+
+
+def test_a_detector_of_one_size_costs_the_same_for_every_frame(bundle: Bundle) -> None:
+    assert bundle.detector is not None
+    for fit in ("corner", "centre", "stretch"):
+        fixed = replace(bundle.detector, letterbox=Letterbox.fixed(320, 640, fit))
+        assert fixed.size == (320, 640)
+        assert fixed.macs_for(360, 640) == fixed.macs_for(2000, 100) == fixed.macs
+
+
+def test_two_pipelines_of_one_name_are_refused(tmp_path: Path) -> None:
+    manifest = json.loads((FORMAT_1 / "manifest.json").read_text())
+    twice = {**manifest, "pipelines": [*manifest["pipelines"], manifest["pipelines"][0]]}
+    (tmp_path / "manifest.json").write_text(json.dumps(twice))
+    name = manifest["pipelines"][0]["name"]
+    for read in (open_bundle, read_manifest):
+        with pytest.raises(WeightsError, match=f"it names two pipelines '{name}'"):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("budget", [0.05e9, 0.1e9, 0.12e9, 0.2e9, 1e9])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.files import only_writer
+
+FORMAT_1 = Path(__file__).parent / "format_1"
 
 
 def _interrupted(out: Path) -> None:
@@ -24,6 +29,39 @@ def _refused_halfway(out: Path) -> None:
         (folder / "detector.onnx").touch()
         (folder / "manifest.json").write_text('{"detector": {"file": "detector.onnx"}}')
         raise WeightsError("another network is refused", "export without it")
+
+
+def _refused_after(out: Path, write: Callable[[Path], object]) -> None:
+    with bundle_folder(out) as folder:
+        write(folder)
+        raise WeightsError("another network is refused", "export without it")
+
+
+def test_half_a_file_goes_though_its_name_is_part_of_one_that_stays(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    copytree(FORMAT_1, out)
+    kept = sorted(path.name for path in out.iterdir())
+    whole = json.loads((out / "manifest.json").read_text())["networks"].popitem()[1]["file"]
+    with pytest.raises(WeightsError):
+        _refused_after(out, lambda folder: (folder / whole[4:]).write_bytes(b"half"))
+    assert sorted(path.name for path in out.iterdir()) == kept
+
+
+def test_what_a_manifest_names_by_now_stays(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    copytree(FORMAT_1, out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["detector"] = {"file": "new.onnx", "sha256": "", "macs": 1, "side": 320, "threshold": 0.3}
+
+    def written(folder: Path) -> None:
+        (folder / "new.onnx").touch()
+        (folder / "half.onnx").touch()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(WeightsError):
+        _refused_after(out, written)
+    assert (out / "new.onnx").exists()
+    assert not (out / "half.onnx").exists()
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.vipnas"])

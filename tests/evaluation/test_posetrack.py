@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.files.posetrack import read_predictions, read_truth, write_predictions
 from vipnas_cli.evaluation.ablation import KEY_ONLY, NO_FUSION, PROPAGATION, ablation, runs_needed
 from vipnas_cli.evaluation.posetrack import (
+    FRAME_RATE,
     KeyNetworkOnly,
     PipelineRun,
     RunSettings,
@@ -24,7 +28,10 @@ from vipnas_cli.evaluation.posetrack import (
 )
 from vipnas_cli.evaluation.scores import score_sequences
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.tracker import TrackerOptions
+from vipnas_cli.inference.people import PeopleSource
+from vipnas_cli.inference.pipeline import RunStatistics
+from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
+from vipnas_cli.media.frames import Frame
 from vipnas_cli.metrics import CLEAR_MOT
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan
 
@@ -62,6 +69,37 @@ def test_painted_people_are_found_and_followed(settings: RunSettings, sequences:
     assert [where.tolist() for where in found.positions] == [[0, 1, 2, 0, 1, 2, 0]] * 2
     assert found.crops == {0: 6 + 5, 1: 4 + 3, 2: 4 + 3}
     assert found.frames == 14
+    # Boxes of the labels are all of somebody who is followed.
+    assert found.followed == found.crops.total()
+
+
+class _AlsoNobody:
+    """The boxes of another source, and one where nobody is."""
+
+    def __init__(self, people: PeopleSource) -> None:
+        self._people = people
+
+    def boxes(self, image: NDArray[np.uint8], frame_index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = self._people.boxes(image, frame_index)
+        corner = np.array([[200, 120, 230, 155]], np.float32)
+        return np.concatenate([boxes, corner]), np.append(scores, np.float32(0.9)).astype(np.float32)
+
+
+def test_people_are_counted_as_a_run_counts_them_and_boxes_of_nobody_are_none(
+    settings: RunSettings, sequences: tuple[LabelledSequence, ...]
+) -> None:
+    seen = replace(settings, sources=lambda sequence: _AlsoNobody(label_source(sequence)))
+    found = run(seen, sequences)
+    assert found.crops.total() > found.followed > 0
+    statistics = RunStatistics()
+    for sequence in sequences:
+        propagator = propagator_of(PaintedEstimator(CYCLE), seen.sources(sequence), seen.options)
+        for index, name in enumerate(sequence.image_names):
+            image, pts = read_image(settings.images / name), index
+            frame = Frame(index, pts, Fraction(1, int(FRAME_RATE)), image)
+            statistics.add(propagator.step(image, index, index / FRAME_RATE), frame)
+    assert statistics.crops == found.crops
+    assert statistics.people.total() + statistics.others.total() == found.followed
 
 
 def test_every_frame_is_told_and_workers_change_nothing(

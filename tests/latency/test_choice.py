@@ -9,10 +9,14 @@ import pytest
 
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError, WeightsError
+from vipnas_cli.inference.choosing import Region
 from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.choice import DEFAULT_BUDGET, Workload, choose
+from vipnas_cli.latency.clock import StageTime, sample_frames
 from vipnas_cli.latency.machine import PipelineTimes, measurements_file, pipeline_key, remember, this_machine
+from vipnas_cli.media.address import Origin
+from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.spec import Budget
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
@@ -137,6 +141,39 @@ def test_whole_runs_are_remembered_for_the_detector_as_it_comes_and_measured_for
     choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False))
     choose(None, Budget(1000, "ms"), OPEN, Workload(CLIP, None, False, detects=False))
     assert not measured
+
+
+def test_the_options_of_a_run_are_measured_unless_they_cost_what_is_remembered(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_all(bundle)
+    measured = []
+
+    def times(*asked: object) -> PipelineTimes:
+        measured.append(asked[4:])
+        return PipelineTimes(1, 1, 1)
+
+    monkeypatch.setattr("vipnas_cli.latency.choice.pipeline_times", times)
+    for options in (TrackerOptions(detect_every_s=0), TrackerOptions(detect_every_s=2), TrackerOptions(50)):
+        choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, options, frame_rate=60))
+        assert set(measured) == {(options, 60)}
+        measured.clear()
+    for options in (TrackerOptions(1), TrackerOptions(region=Region(0, 0, 1, 1))):
+        choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, options, frame_rate=60))
+    assert not measured
+
+
+def test_frames_that_are_left_out_are_decoded_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_all(bundle)
+    strides = []
+
+    def sampled(video: Origin, start_s: float | None, stride: int) -> tuple[VideoInfo, list[Frame], StageTime]:
+        strides.append(stride)
+        return sample_frames(video, start_s, stride)
+
+    monkeypatch.setattr("vipnas_cli.latency.choice.sample_frames", sampled)
+    choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, stride=8))
+    assert strides == [8]
 
 
 def test_the_default_budget_takes_a_pipeline_that_propagates() -> None:

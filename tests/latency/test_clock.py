@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError
+from vipnas_cli.inference.choosing import parse_region
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.clock import (
     MediaTimes,
     StageTime,
@@ -88,6 +92,58 @@ def test_every_part_of_a_run_takes_time(bundle: Bundle) -> None:
     assert len(position_ms(OnnxEstimator(pipeline, runtime), 3)) == len(pipeline.networks)
     times = pipeline_times(pipeline, bundle.detector, runtime, [frame.image for frame in frames])
     assert min(times.network_ms, times.step_ms, times.step_cpu_ms) > 0
+
+
+def test_a_frame_costs_those_that_are_left_out_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    info, frames, every = sample_frames(CLIP)
+    fewer, found, eighth = sample_frames(CLIP, stride=8)
+    assert [frame.pts for frame in found][:3] == [frame.pts for frame in frames][::8]
+    assert fewer.average_rate == info.average_rate / 8
+    assert eighth.cpu_ms > 2 * every.cpu_ms
+    # However many are left out, it is a sample.
+    monkeypatch.setattr("vipnas_cli.latency.clock.MOST_DECODED", 24)
+    assert [len(sample_frames(CLIP, stride=stride)[1]) for stride in (1, 8, 60)] == [24, 3, 2]
+
+
+class Looks:
+    """Finds nobody, and knows on which frames it was asked, and with which options it was opened."""
+
+    def __init__(self) -> None:
+        self.frames: list[int] = []
+        self.options = TrackerOptions()
+
+    def boxes(self, image: NDArray[np.uint8], frame_index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self.frames.append(frame_index)
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "rate", "frames"),
+    [
+        (0.25, None, [0, 8, 16]),
+        (0.25, 60.0, [0, 16]),
+        (0.0, 60.0, [0, 4, 8, 12, 16]),
+        (1.0, None, [0, 28]),
+        (100.0, None, [0]),
+    ],
+)
+def test_people_are_looked_for_as_often_as_the_run_does(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, every_s: float, rate: float | None, frames: list[int]
+) -> None:
+    looks = Looks()
+
+    def opened(*asked: object) -> Looks:
+        looks.options = cast(TrackerOptions, asked[-1])
+        return looks
+
+    monkeypatch.setattr("vipnas_cli.latency.clock.open_people_source", opened)
+    # No picture is like the one before it, so that nothing lets the detector rest longer.
+    noise = list(np.random.default_rng(0).integers(0, 256, (7, 90, 160, 3), np.uint8))
+    options = TrackerOptions(50, detect_every_s=every_s, region=parse_region("0,0,0.01,0.01"))
+    pipeline = next(one for one in bundle.by_cost if len(one.networks) == 4)
+    assert pipeline_times(pipeline, bundle.detector, RuntimeOptions(1), noise, options, rate).step_ms > 0
+    assert looks.options == options
+    assert looks.frames == frames
 
 
 def test_a_black_picture_costs_no_person(bundle: Bundle) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,27 @@ def test_a_damaged_or_foreign_file_is_left_aside_with_a_note_and_replaced(tmp_pa
     assert str(path) in memory.note
     remember(path, HERE, {"a": {1: TIMES}})
     assert load_measurements(path, HERE) == Measurements({"a": {1: TIMES}})
+
+
+def test_two_processes_keep_what_the_other_one_measured(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    remember(path, HERE, {})
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: remember(path, HERE, {f"{number:02d}": {1: TIMES}}), range(40)))
+    assert load_measurements(path, HERE).pipelines == {f"{number:02d}": {1: TIMES} for number in range(40)}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_only_read_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError) as caught:
+            remember(tmp_path / "m.json", HERE, {})
+    finally:
+        tmp_path.chmod(0o700)
+    assert "VIPNAS_CACHE" in caught.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
-from vipnas_cli.bundle.reader import MANIFEST, read_manifest
-from vipnas_cli.errors import OutputError
+from vipnas_cli.bundle.reader import MANIFEST, files_of, read_manifest
+from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.files import (
     cannot_write,
     make_folder,
@@ -81,13 +81,19 @@ def _nothing_left(out: Path, existed: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        manifest = out / MANIFEST
-        named = manifest.read_text(encoding="utf-8") if existed and manifest.is_file() else ""
-        kept = {*before, manifest} if existed else before
-        for path in set(out.iterdir()) - kept if out.is_dir() else ():
+        named = {MANIFEST, *_files_named(out)} if existed else set()
+        for path in set(out.iterdir()) - before if out.is_dir() else ():
             if path.is_file() and path.name not in named:
                 path.unlink(missing_ok=True)
         if not existed:
             with suppress(OSError):  # not empty
                 out.rmdir()
         raise
+
+
+def _files_named(out: Path) -> set[str]:
+    """The files that the manifest of a folder names; none if it cannot be read."""
+    try:
+        return files_of(read_manifest(out))
+    except WeightsError:
+        return set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -77,7 +78,7 @@ class VerifierFile:
 
 @dataclass(frozen=True)
 class DetectorFile:
-    """The person detector of a bundle; `macs` are those of a picture of fixed size, or a square one.
+    """The person detector of a bundle; `macs` are those of a picture of fixed size, or of a square frame's.
 
     `verifier` None: nothing verifies its boxes unless that is asked for.
     """
@@ -92,12 +93,19 @@ class DetectorFile:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the picture that costs `macs`."""
-        return self.letterbox.size or (self.letterbox.side, self.letterbox.side)
+        return self.letterbox.picture_size(self.letterbox.side, self.letterbox.side)
+
+    def macs_for(self, height: int, width: int) -> int:
+        """What it costs to look at a frame: its layers grow with the area of the picture."""
+        return self._macs_of(self.letterbox.picture_size(height, width))
+
+    def _macs_of(self, picture: tuple[int, int]) -> int:
+        return round(self.macs * math.prod(picture) / math.prod(self.size))
 
     def at(self, side: int) -> DetectorFile:
         """The same detector on pictures of another size, which its cost grows with; UsageError if it takes but one."""
-        before = self.letterbox.side
-        return replace(self, letterbox=self.letterbox.at(side), macs=round(self.macs * (side / before) ** 2))
+        found = replace(self, letterbox=self.letterbox.at(side))
+        return replace(found, macs=self._macs_of(found.size))
 
     def verified(self) -> DetectorFile:
         """The detector with the verifier that comes with the package if it has none of its own."""
@@ -280,6 +288,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(data)
 
 
+def files_of(data: dict[str, Any]) -> set[str]:
+    """The names of all files that a manifest names."""
+    return {row["file"] for row in _rows(data) if "file" in row}
+
+
 def _rows(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a manifest, which may hold anything yet, says of each of its files."""
     networks, detector = data.get("networks"), data.get("detector")
@@ -355,6 +368,11 @@ class _Manifest:
     pipelines: tuple[_Pipeline, ...]
     skeleton: str
     detector: _Detector | None
+
+    def __post_init__(self) -> None:
+        names = Counter(pipeline.name for pipeline in self.pipelines)
+        if double := next((name for name, count in names.items() if count > 1), None):
+            raise ValueError(f"it names two pipelines {brief(double)}")
 
 
 def _check_threshold(threshold: float) -> None:

@@ -17,6 +17,7 @@ from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.files.coco import people_only, read_json
 from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
+from vipnas_cli.evaluation.posetrack import FRAME_RATE
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
@@ -64,7 +65,7 @@ def evaluate_clips(
         rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
         propagator = propagator_of(estimator, GivenBoxesSource(rows), options)
         for index, frame in enumerate(clip.frames):
-            step = propagator.step(read(frame.image), index, index / 30)
+            step = propagator.step(read(frame.image), index, index / FRAME_RATE)
             points = step.people.points_frame
             found.append(points[0] if len(points) else np.full_like(frame.points_frame, np.nan))
             truth.append(frame.points_frame)

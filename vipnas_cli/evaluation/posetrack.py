@@ -58,11 +58,13 @@ class KeyNetworkOnly:
 
 @dataclass(frozen=True)
 class SequenceRun:
-    """Predictions for a sequence, the position of the cycle that computed each frame (F,), and crops per position."""
+    """Predictions for a sequence, the position of the cycle that computed each frame (F,), crops per position, and how
+    many people were followed, summed up over the frames."""
 
     predicted: PredictedSequence
     positions: NDArray[np.int64]
     crops: Counter[int]
+    followed: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class PipelineRun:
     def crops(self) -> Counter[int]:
         """Crops that each position of the cycle computed."""
         return sum((sequence.crops for sequence in self.sequences), Counter[int]())
+
+    @property
+    def followed(self) -> int:
+        """People who were followed, summed up over all frames."""
+        return sum(sequence.followed for sequence in self.sequences)
 
     @property
     def frames(self) -> int:
@@ -144,7 +151,8 @@ def run_sequence(
         crops[step.position] += step.crops
     positions = np.array([step.position for step in steps], np.int64)
     predicted = without_unsure(_predictions(sequence.truth.name, steps), settings.joint_score)
-    return SequenceRun(predicted, positions, crops)
+    followed = sum(len(step.people) + len(step.others) for step in steps)
+    return SequenceRun(predicted, positions, crops, followed)
 
 
 def _predictions(name: str, steps: Sequence[Step]) -> PredictedSequence:

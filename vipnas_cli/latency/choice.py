@@ -15,6 +15,7 @@ from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
 from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.clock import (
+    AS_IT_COMES,
     MediaTimes,
     best_measured,
     loop_fps,
@@ -86,8 +87,9 @@ class Choice:
 class Workload:
     """The video that is to be run from `start_s` on, and whether a video is written (`pictures`).
 
-    `options` are those of the run; `detects` says that the own detector finds people; `frame_rate` is that of the
-    frames that are run, per second, None where it is not known; `single`: there is one frame only.
+    `options` are those of the run; `detects` says that the own detector finds people; every `stride`-th frame is run;
+    `frame_rate` is that of the frames that are run, per second, None where it is not known; `single`: there is one
+    frame only.
     """
 
     video: Origin
@@ -97,6 +99,7 @@ class Workload:
     detects: bool = True
     frame_rate: float | None = None
     single: bool = False
+    stride: int = 1
 
     @property
     def slow(self) -> bool:
@@ -106,6 +109,12 @@ class Workload:
     def detector(self, own: DetectorFile | None) -> DetectorFile | None:
         """What the run has of a bundle's detector."""
         return detector_as_run(own, self.options) if own is not None and self.detects else None
+
+    def as_benched(self, own: DetectorFile | None) -> bool:
+        """Whether a step takes what `vipnas bench` remembers: the detector is as it comes, asked as often, and its
+        verifier sees no more boxes."""
+        as_often = self.options.detect_every_s == AS_IT_COMES.detect_every_s
+        return self.detector(own) == own and as_often and self.options.max_people <= AS_IT_COMES.max_people
 
 
 def default_budget(weights: Path | None) -> str:
@@ -175,8 +184,7 @@ def _figures(
     for pipeline in bundle.pipelines:
         chosen = _chosen(bundle, pipeline, runtime, measurements, pictures).runtime
         known = measurements.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
-        # What is remembered of a whole step is its time with the detector as it comes.
-        if budget.unit == "fps" and workload is not None and workload.detector(bundle.detector) != bundle.detector:
+        if budget.unit == "fps" and workload is not None and not workload.as_benched(bundle.detector):
             known = None
         value = in_unit(pipeline, chosen, known)
         found[pipeline.name] = Figure(value, budget.unit, "bench" if known else "measured now")
@@ -194,11 +202,13 @@ def _fps(
     """A function like `_ms` for frames per second; what reading and writing take is always measured on the video."""
     if workload is None:
         raise BudgetError("a budget in fps is one for running a video", "state it in GFLOPs or ms here")
-    info, frames, decode = sample_frames(workload.video, workload.start_s)
+    info, frames, decode = sample_frames(workload.video, workload.start_s, workload.stride)
     media = MediaTimes(decode, write_time(info, frames)) if workload.pictures else MediaTimes(decode)
     images, detector = [frame.image for frame in frames], workload.detector(bundle.detector)
+    options, rate = workload.options, workload.frame_rate
 
     def fps(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
-        return loop_fps(known or pipeline_times(pipeline, detector, runtime, images), media, usable_cores())
+        times = known or pipeline_times(pipeline, detector, runtime, images, options, rate)
+        return loop_fps(times, media, usable_cores())
 
     return fps

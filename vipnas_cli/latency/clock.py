@@ -20,6 +20,7 @@ from vipnas_cli.arrays import Boxes, Image
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import BudgetError, UsageError
 from vipnas_cli.files import scratch_folder
+from vipnas_cli.inference.crops import empty_heatmaps
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.people import PeopleSource
@@ -39,8 +40,14 @@ from vipnas_cli.spec import Budget
 from vipnas_cli.spec.budget import best_within
 from vipnas_cli.timing import times_ms
 
-# Frames of a clip that stand for the rest of it.
-SAMPLE = 24
+# Frames of a clip that stand for the rest of it, and how many are decoded for them where a run leaves some out.
+SAMPLE, MOST_DECODED = 24, 240
+# Frames per second where a video does not say.
+USUAL_RATE = 25.0
+# Steps that are measured: as many at least, and more up to so many until there is a second look for people.
+FEWEST_STEPS, MOST_STEPS = 16, 128
+# What runs without options.
+AS_IT_COMES = TrackerOptions()
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,9 @@ def network_ms(pipeline: Pipeline, runtime: RuntimeOptions) -> float:
 
 def network_call(estimator: PoseEstimator, position: int, people: int) -> Callable[[], object]:
     """A call of the network at a position of the cycle with so many crops."""
-    plan = estimator.schedule.plan(position)
-    keypoints = len(estimator.skeleton.keypoints)
-    crops = np.zeros((people, plan.arch.height, plan.arch.width, 3), np.uint8)
-    previous = np.zeros((people, keypoints, plan.arch.height // 4, plan.arch.width // 4), np.float32)
+    arch = estimator.schedule.plan(position).arch
+    crops = np.zeros((people, arch.height, arch.width, 3), np.uint8)
+    previous = empty_heatmaps(estimator, position, people)
     return lambda: estimator.estimate(position, crops, previous)
 
 
@@ -97,30 +103,40 @@ class _AlwaysOnePerson:
         return np.array([box], np.float32), np.ones(1, np.float32)
 
 
-def _with_one_person(estimator: PoseEstimator, source: PeopleSource | None) -> Propagator:
+def _with_one_person(estimator: PoseEstimator, source: PeopleSource | None, options: TrackerOptions) -> Propagator:
     """What `run` has, but nobody is lost or found, so that every frame has the cost of its position."""
-    propagator = propagator_of(estimator, _AlwaysOnePerson(source), TrackerOptions(max_people=1, early_keys=False))
+    alone = replace(options, max_people=1, person=None, region=None, early_keys=False)
+    propagator = propagator_of(estimator, _AlwaysOnePerson(source), alone)
     propagator.options = replace(
         propagator.options, lost_score=0.0, new_score=0.0, new_evidence=0.0, falling_factor=0.0
     )
     return propagator
 
 
+def _cycles_to_measure(cycle: int, look_frames: float) -> int:
+    """Cycles with at least one look for people among them, if that is due after so many frames, and one before them."""
+    return 1 + max(3, math.ceil(max(FEWEST_STEPS, min(look_frames, MOST_STEPS)) / cycle))
+
+
 def pipeline_times(
-    pipeline: Pipeline, detector: DetectorFile | None, runtime: RuntimeOptions, images: Sequence[Image]
+    pipeline: Pipeline,
+    detector: DetectorFile | None,
+    runtime: RuntimeOptions,
+    images: Sequence[Image],
+    options: TrackerOptions = AS_IT_COMES,
+    frame_rate: float | None = None,
 ) -> PipelineTimes:
-    """What a pipeline takes for one person in RGB frames (H, W, 3), measured in a second or less."""
+    """What a pipeline takes for one person in RGB frames (H, W, 3), so many per second, in a second or little more."""
+    rate = frame_rate or USUAL_RATE
     estimator = OnnxEstimator(pipeline, runtime)
-    propagator = _with_one_person(
-        estimator, None if detector is None else open_people_source(detector, estimator, runtime)
-    )
+    source = None if detector is None else open_people_source(detector, estimator, runtime, options)
+    propagator = _with_one_person(estimator, source, options)
     cycle = len(pipeline.networks)
-    cycles = 1 + max(3, math.ceil(16 / cycle))
     steps: defaultdict[tuple[int, bool], list[StageTime]] = defaultdict(list)
-    for index in range(cycles * cycle):
+    for index in range(cycle * _cycles_to_measure(cycle, options.detect_every_s * rate)):
         image = images[index % len(images)]
         wall, cpu = time.perf_counter(), time.process_time()
-        step = propagator.step(image, index, index / 25)
+        step = propagator.step(image, index, index / rate)
         took = StageTime(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
         # The first cycle finds cold caches.
         if index >= cycle:
@@ -134,8 +150,11 @@ def pipeline_times(
     )
 
 
-def sample_frames(video: Origin, start_s: float | None = None) -> tuple[VideoInfo, list[Frame], StageTime]:
-    """The first frames of a video and the time that each takes to decode; UsageError for a pipe or a stream."""
+def sample_frames(
+    video: Origin, start_s: float | None = None, stride: int = 1
+) -> tuple[VideoInfo, list[Frame], StageTime]:
+    """The first of every `stride`-th frame of a video and the time that each takes to decode, with those that are left
+    out; UsageError for a pipe or a stream."""
     kind = "stream" if isinstance(video, Stream) else "pipe"
     if isinstance(video, Stream) or (video.exists() and is_pipe(video)):
         raise UsageError(
@@ -143,9 +162,10 @@ def sample_frames(video: Origin, start_s: float | None = None) -> tuple[VideoInf
             "State the budget in GFLOPs or ms.",
         )
     wall, cpu = time.perf_counter(), time.process_time()
-    with open_input(video, start_s) as reader:
-        frames = list(islice(reader, SAMPLE))
-        return reader.info, frames, _since(wall, cpu, len(frames))
+    with open_input(video, start_s, stride=stride) as reader:
+        frames = list(islice(reader, max(min(SAMPLE, MOST_DECODED // stride), 2)))
+        # Before the first one none is left out.
+        return reader.info, frames, _since(wall, cpu, max(len(frames) - 1 + 1 / stride, 1))
 
 
 def draw_time(info: VideoInfo, frames: Sequence[Frame]) -> StageTime:
@@ -208,6 +228,6 @@ def best_measured(pipelines: Sequence[Pipeline], figures: Mapping[str, float], b
     return best
 
 
-def _since(wall: float, cpu: float, frames: int) -> StageTime:
+def _since(wall: float, cpu: float, frames: float) -> StageTime:
     """Milliseconds per frame since two clocks were read."""
     return StageTime(1000 * (time.perf_counter() - wall) / frames, 1000 * (time.process_time() - cpu) / frames)

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import InputError, OutputError
-from vipnas_cli.files import make_parent, shown, write_json
+from vipnas_cli.files import in_turn, make_parent, shown, write_json
 from vipnas_cli.inference.threads import usable_cores
 
 SCHEMA = 1
@@ -125,8 +125,18 @@ def load_measurements(path: Path, machine: Machine) -> Measurements:
 def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> None:
     """Adds measurements to the file, in place of older ones of the same pipeline and threads; OutputError if it cannot.
 
-    A file that cannot be read is replaced.
+    A file that cannot be read is replaced. What other processes remember meanwhile is kept.
     """
+    try:
+        make_parent(path)
+        with in_turn(path):
+            write_json(path, {"schema": SCHEMA, "machines": _with(path, machine, measured)})
+    except OutputError as error:
+        raise OutputError(error.what, "name a folder in the environment variable VIPNAS_CACHE") from error
+
+
+def _with(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> dict[str, Any]:
+    """What the file says of all machines, with the measurements of one."""
     try:
         machines = _read(path)
     except InputError:
@@ -137,12 +147,7 @@ def remember(path: Path, machine: Machine, measured: dict[str, ByThreads]) -> No
         key: {str(threads): asdict(times) for threads, times in by_threads.items()}
         for key, by_threads in sorted(merged.items())
     }
-    machines[machine.key] = {**asdict(machine), "date": date.today().isoformat(), "pipelines": rows}
-    try:
-        make_parent(path)
-        write_json(path, {"schema": SCHEMA, "machines": machines})
-    except OutputError as error:
-        raise OutputError(error.what, "name a folder in the environment variable VIPNAS_CACHE") from error
+    return {**machines, machine.key: {**asdict(machine), "date": date.today().isoformat(), "pipelines": rows}}
 
 
 @dataclass(frozen=True)

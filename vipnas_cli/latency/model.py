@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from vipnas_cli.bundle.archive import is_archive
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
@@ -55,13 +55,19 @@ class Model:
     macs: tuple[float, ...]
     ms: tuple[float, ...]
 
-    def cost(self, crops: Counter[int]) -> Cost:
-        """The mean over the crops that each position computed; NaN if there were none."""
-        total = crops.total() or np.nan
-        return Cost(
-            sum(self.macs[position] * count for position, count in crops.items()) / total,
-            sum(self.ms[position] * count for position, count in crops.items()) / total,
-        )
+    def cost(self, crops: Counter[int], followed: int) -> Cost:
+        """What the crops of each position cost; see per_person_frame."""
+        return Cost(per_person_frame(self.macs, crops, followed), per_person_frame(self.ms, crops, followed))
+
+
+def per_person_frame(amounts: Sequence[float], crops: Counter[int], followed: int) -> float:
+    """What a run spent for each person on each frame, by the amount that a crop takes at each position of the cycle.
+
+    `followed` sums up the people who were followed on each frame: crops of duplicates and of those who were not
+    believed come on top. Where nobody was followed it is the mean of the crops, NaN if there were none.
+    """
+    spent = sum(amounts[position] * count for position, count in crops.items())
+    return spent / (followed or crops.total() or math.nan)
 
 
 def open_model(options: ModelChoice) -> Model:

@@ -62,6 +62,20 @@ class Letterbox:
             raise UsageError(f"the detector takes pictures of {height}x{width} only, not of {side}", "leave it out")
         return replace(self, side=side)
 
+    def picture_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the picture of a frame."""
+        if self.size is not None:
+            return self.size
+        rows, columns = self._small(height, width)
+        return rows + -rows % STEP, columns + -columns % STEP
+
+    def _small(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a frame in its picture, where it is not stretched."""
+        scale = self.side / max(height, width)
+        if self.size is not None:
+            scale = min(self.size[0] / height, self.size[1] / width)
+        return max(round(height * scale), 1), max(round(width * scale), 1)
+
     def of(self, image: Image) -> Fitted:
         """The picture of an RGB frame (H, W, 3)."""
         height, width = image.shape[:2]
@@ -69,11 +83,8 @@ class Letterbox:
             rows, columns = self.size
             scales = np.array([columns / width, rows / height] * 2, np.float32)
             return Fitted(_resized(image, rows, columns), scales, np.zeros(4, np.float32), (height, width))
-        scale = self.side / max(height, width)
-        if self.size is not None:
-            scale = min(self.size[0] / height, self.size[1] / width)
-        small = _resized(image, max(round(height * scale), 1), max(round(width * scale), 1))
-        rows, columns = self.size or tuple(side + -side % STEP for side in small.shape[:2])
+        small = _resized(image, *self._small(height, width))
+        rows, columns = self.picture_size(height, width)
         below, beside = rows - small.shape[0], columns - small.shape[1]
         top, left = (below // 2, beside // 2) if self.fit == "centre" else (0, 0)
         edges = (top, below - top, left, beside - left)
