@@ -39,4 +39,5 @@ def test_exit_codes() -> None:
         "DataError": 3,
         "WeightsError": 4,
         "OutputError": 1,
+        "ProgramError": 1,
     }

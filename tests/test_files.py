@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from vipnas_cli.files import (
     PartialFile,
     cannot_write,
     check_outputs,
+    in_turn,
     inside,
     make_folder,
     read_regular,
@@ -221,6 +223,35 @@ def test_a_link_into_a_missing_folder_names_it(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("nowhere/x.csv")
     with pytest.raises(OutputError, match="nowhere does not exist"):
         write_text(tmp_path / "link.csv", "x")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks differ there")
+def test_whoever_wants_a_file_that_another_one_has_waits_for_it(tmp_path: Path) -> None:
+    path, order = tmp_path / "new.json", []
+
+    def add(number: int) -> None:
+        with in_turn(path):
+            order.append(number)
+
+    # What a killed process left is no lock.
+    (tmp_path / ".new.json.lock").touch()
+    with ThreadPoolExecutor(4) as pool:
+        with in_turn(path):
+            waiting = [pool.submit(add, number) for number in range(4)]
+            assert not wait(waiting, 0.2).done
+            assert not order
+            with in_turn(tmp_path / "other.json"):
+                pass
+        assert len(wait(waiting, 10).done) == 4
+    assert sorted(order) == [0, 1, 2, 3]
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_lock_can_be_made_nobody_waits(tmp_path: Path) -> None:
+    (tmp_path / ".a.json.lock").mkdir()
+    with in_turn(tmp_path / "a.json"), in_turn(tmp_path / "missing" / "b.json"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".a.json.lock"]
 
 
 def test_a_log_has_one_writer(tmp_path: Path) -> None:

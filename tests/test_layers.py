@@ -131,16 +131,16 @@ def test_only_the_command_line_prints(module: Path, tree: ast.Module) -> None:
 
 def test_exceptions_are_caught_by_name(module: Path, tree: ast.Module) -> None:
     for node in ast.walk(tree):
-        # Tidying up after anything is fine where the error goes on.
-        if isinstance(node, ast.ExceptHandler) and not _raises_again(node):
+        # Tidying up after anything is fine where the error goes on; one place makes a sentence of whatever comes.
+        if isinstance(node, ast.ExceptHandler) and not _raises_again(node, name_of(module) == "cli/failures.py"):
             assert node.type is not None, f"{name_of(module)}:{node.lineno} catches everything"
             caught = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)}
             assert not caught & {"Exception", "BaseException"}, f"{name_of(module)}:{node.lineno} catches too much"
 
 
-def _raises_again(handler: ast.ExceptHandler) -> bool:
+def _raises_again(handler: ast.ExceptHandler, as_cause: bool) -> bool:
     last = handler.body[-1]
-    return isinstance(last, ast.Raise) and last.exc is None
+    return isinstance(last, ast.Raise) and (last.exc is None or (as_cause and last.cause is not None))
 
 
 def test_no_gui_or_capture_of_opencv(module: Path, tree: ast.Module) -> None:

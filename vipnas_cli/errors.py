@@ -8,7 +8,8 @@ VipnasError                 exit code 1
 │   ├── VideoError          a video
 │   └── DataError           labels, boxes or predictions
 ├── WeightsError       4    a model or weights file
-└── OutputError        1    a result that cannot be written
+├── OutputError        1    a result that cannot be written
+└── ProgramError       1    an exception that nobody expected: a fault of this program
 """
 
 from typing import ClassVar
@@ -61,3 +62,7 @@ class WeightsError(VipnasError):
 
 class OutputError(VipnasError):
     """A result cannot be written."""
+
+
+class ProgramError(VipnasError):
+    """An exception that nobody expected: a fault of this program."""

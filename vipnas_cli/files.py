@@ -256,6 +256,51 @@ def only_writer(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Waits until no other process is within it for a file, whether it is there yet or not.
+
+    The lock is `.NAME.lock` beside the file, which goes afterwards; where none can be made or taken it goes without.
+    """
+    place = resolved(path)
+    lock = place.with_name(f".{place.name}.lock")
+    descriptor = _locked(lock)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            with suppress(OSError):
+                lock.unlink()
+            os.close(descriptor)
+
+
+def _locked(lock: Path) -> int | None:
+    """The descriptor of a lock file that this process alone has taken; None where that is impossible."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    while True:
+        try:
+            descriptor = no_link(str(lock), os.O_RDWR | os.O_CREAT)
+        except OSError:  # a folder that is only read
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Whoever had it before has removed it: who comes now makes another one.
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
 def inside(folder: Path, name: object, kind: type[VipnasError] = InputError) -> Path:
     """The path of a file that another file names, in or below `folder`, whether it exists or not.
 

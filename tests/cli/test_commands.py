@@ -15,8 +15,12 @@ from typer.testing import CliRunner
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.command import command
 from vipnas_cli.cli.export import ExportJobOptions
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import UsageError
+from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.threads import MOST_THREADS
+from vipnas_cli.inference.tracker import TrackerOptions
+from vipnas_cli.media.pictures import PICTURE_RATE
 
 # Names as typed, and defaults that are not "none" or "off".
 COMMANDS = {
@@ -189,3 +193,9 @@ def test_the_overview_tells_of_a_command_what_its_own_page_begins_with(
     page = CliRunner().invoke(app, [*name.split(), "--help"]).output
     _, first, *_ = [line.strip() for line in page.splitlines() if line.strip()]
     assert re.search(rf"^│ {own} +{re.escape(first)} +│$", overview, re.MULTILINE)
+
+
+def test_defaults_that_are_known_without_loading_anything_are_those_of_the_library() -> None:
+    options = RunOptions(("clip.mp4",))
+    assert options.max_people == TrackerOptions.max_people == PropagationOptions.max_people
+    assert options.picture_rate == PICTURE_RATE

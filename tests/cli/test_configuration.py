@@ -125,6 +125,18 @@ def test_the_data_folder_of_the_project_comes_before_that_of_the_user(folder: Pa
     assert configured_data() == Path("/project")
 
 
+def test_show_tells_the_data_folder_that_is_taken(folder: Path) -> None:
+    def rows(**environment: str) -> list[tuple[str, str, str]]:
+        found = CliRunner().invoke(app, ["config", "show", "--json"], env=environment)
+        listed = json.loads(found.stdout)["settings"]
+        return [(row["name"], row["value"], row["origin"]) for row in listed if "data" in row["name"].lower()]
+
+    assert rows(VIPNAS_DATA="/variable") == [("data", "/variable", "VIPNAS_DATA")]
+    write(folder / "vipnas.toml", "data = '/project'\n")
+    assert rows(VIPNAS_DATA="/variable") == [("data", "/variable", "VIPNAS_DATA")]
+    assert rows() == [("data", "/project", "vipnas.toml")]
+
+
 def test_show_tells_what_is_set_and_where(folder: Path) -> None:
     write(folder / "user" / "config.toml", "[eval.posetrack]\nsplit = 'train'\n[run]\nthreads = 1\n")
     write(folder / "vipnas.toml", "[run]\nthreads = 2\n")

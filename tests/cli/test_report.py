@@ -1,8 +1,13 @@
 """`vipnas report` and `run -o report.html`: pages of the bundled clip."""
 
+import base64
+import io
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,8 +18,14 @@ from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.report.job import report_job
 from vipnas_cli.cli.report.options import ReportOptions
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.media.frames import FrameResult, VideoInfo
+from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.pose.people import People
+from vipnas_cli.pose.skeletons import COCO17
+from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.jsonl import read_jsonl
 from vipnas_cli.results.posetrack import PoseTrackSink
+from vipnas_cli.results.table import CsvSink, read_table
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 
@@ -89,6 +100,71 @@ def test_another_video_than_that_of_the_poses_is_told_and_not_shown(folder: Path
     assert "on black" in page
 
 
+def drawn(folder: Path, start_s: float, name: str, frames: int = 20) -> None:
+    """Grey pictures in place of a drawn video, brighter with each frame, and the table of a run from `start_s` on.
+
+    Nobody is there on the first six frames.
+    """
+    info = VideoInfo(Path("long.mp4"), 64, 48, Fraction(1, 1000), Fraction(25))
+    header = ResultHeader("long.mp4", 64, 48, info.time_base, "fast-192")
+    points = np.full((1, 17, 2), 20, np.float32)
+    someone = People(np.array([3]), np.array([[9, 9, 30, 30]], np.float32), points, np.full((1, 17), 0.9, np.float32))
+    first = round(1000 * start_s)
+    with CsvSink(folder / "walk.csv", COCO17, header) as sink, VideoWriter(folder / name, info, None, start_s) as video:
+        for index in range(20):
+            pts = first + 40 * index
+            people = someone if index > 5 else People.nobody(17)
+            sink.write(FrameResult(index, pts, pts / 1000, people, False))
+            if index < frames:
+                video.write(np.full((48, 64, 3), 10 * index + 20, np.uint8), pts)
+
+
+def shades(page: str, start_s: float) -> list[tuple[int, int]]:
+    """The number of the frame that each caption means, and the one that is shown."""
+    found = re.findall(r'base64,([^"]+)" alt="Frame at ([0-9.]+) s"', page)
+    pictures = [av.open(io.BytesIO(base64.b64decode(text)), format="mjpeg") for text, _ in found]
+    greys = [next(picture.decode(video=0)).to_ndarray(format="gray").mean() for picture in pictures]
+    return [
+        (round(25 * (float(time_s) - start_s)), round((grey - 20) / 10))
+        for (_, time_s), grey in zip(found, greys, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("name", ["walk.mp4", "long_pose.mp4", "drawn.mkv"])
+def test_pictures_of_a_drawn_video_are_of_the_moments_they_tell(tmp_path: Path, name: str, start_s: float) -> None:
+    drawn(tmp_path, start_s, name)
+    page = page_of(tmp_path, "walk.csv", name, out="page.html")
+    assert "<b>20</b><span>frames" in page
+    pairs = shades(page, start_s)
+    assert len(pairs) == 6
+    assert all(told == shown for told, shown in pairs), pairs
+
+
+def test_pictures_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    drawn(tmp_path, 1.0, "walk.mp4", 12)
+    page = page_of(tmp_path, "walk.csv", out="page.html")
+    assert 0 < page.count("<img ") < 6
+    assert "pictures are not in" in page
+    assert "pictures are not in" in capsys.readouterr().err
+    drawn(tmp_path, 1.0, "walk.mp4", 1)
+    page = page_of(tmp_path, "walk.csv", out="black.html")
+    assert page.count("<img ") == 6
+    assert "walk.mp4 has no picture at the times of the results: the poses are shown on black" in page
+
+
+def test_a_copy_of_the_source_keeps_its_times(tmp_path: Path) -> None:
+    drawn(tmp_path, 0.0, "copy.mp4", 20)
+    frames = read_table(tmp_path / "walk.csv").frames[8:]
+    header = ResultHeader("long.mp4", 64, 48, Fraction(1, 1000), "fast-192")
+    with CsvSink(tmp_path / "late.csv", COCO17, header) as sink:
+        for index, each in enumerate(frames):
+            sink.write(replace(each, frame_index=index))
+    pairs = shades(page_of(tmp_path, "late.csv", "copy.mp4", out="page.html"), 0.0)
+    assert len(pairs) == 6
+    assert all(told == shown for told, shown in pairs), pairs
+
+
 def test_ends_without_people_are_counted_by_the_summary_or_told(folder: Path, capsys: pytest.CaptureFixture) -> None:
     lines = (folder / "out.csv").read_text().splitlines()
     cut = [line for line in lines if line[0] == "f" or 2 <= int(line.split(",")[0]) < 17]
@@ -99,13 +175,13 @@ def test_ends_without_people_are_counted_by_the_summary_or_told(folder: Path, ca
         page = page_of(folder, "short.csv", more, out=f"{more}.html", pictures=False)
         assert "<b>20</b><span>frames" in page
         assert "75 %" in page
-        assert "are not in a table" not in page + capsys.readouterr().err
+        assert "are not in the table" not in page + capsys.readouterr().err
     # Of the source the run may have taken a part.
     page = page_of(folder, "short.csv", str(CLIP), out="short.html")
     assert "<b>15</b><span>frames" in page
-    assert "are not in a table" in page
-    assert "are not in a table" in capsys.readouterr().err
-    assert "are not in a table" not in page_of(folder, "out.jsonl", out="lines.html")
+    assert "are not in the table" in page
+    assert "are not in the table" in capsys.readouterr().err
+    assert "are not in the table" not in page_of(folder, "out.jsonl", out="lines.html")
 
 
 @pytest.mark.parametrize("name", ["posetrack:{}/walk.json", "{}/walk.json", "jsonl:{}/lines.txt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing.context
 import os
@@ -11,16 +12,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
+from vipnas_cli.cli.run import single
 from vipnas_cli.cli.run.batch import exit_code
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import planned
 from vipnas_cli.cli.run.worker import Crew, Worker
-from vipnas_cli.errors import BudgetError
+from vipnas_cli.errors import BudgetError, ProgramError
+from vipnas_cli.files import PartialFile
+from vipnas_cli.folders import PartialFolder
+from vipnas_cli.inference.pipeline import RunStatistics, process
+from vipnas_cli.media.encoding import PictureEncoder
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
 FAST = ["--threads", "1", "-b", "0.07GFLOPs", "--boxes", "whole"]
@@ -77,6 +84,103 @@ def test_a_setting_that_holds_for_all_stops_all(clips: Path, tmp_path: Path) -> 
     options = ["-b", "1kFLOPs", "-o", f"{tmp_path}/{{name}}.jsonl", "-j", "2"]
     assert isinstance(CliRunner().invoke(app, ["run", str(clips), *options]).exception, BudgetError)
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def fail_at_the_third_frame(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Of the first input only."""
+    left = [error]
+
+    def failing(*arguments: Any) -> RunStatistics:
+        frames, propagator, outputs, on_frame, *rest = arguments
+
+        def watched(statistics: RunStatistics) -> None:
+            on_frame(statistics)
+            if statistics.frames == 3 and left:
+                raise left.pop()
+
+        return process(frames, propagator, outputs, watched, *rest)
+
+    monkeypatch.setattr(single, "process", failing)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_fault_of_the_program_costs_its_input_only(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip: bool
+) -> None:
+    fail_at_the_third_frame(monkeypatch, ValueError("the third\nframe"))
+    inputs = str(clips / "one.mp4"), str(clips / "more" / "two.mp4")
+    told = ["--json", "--log-file", f"{tmp_path}/log", *(["--skip-existing"] if skip else ["-v"])]
+    code, out, err = run(*inputs, "-o", f"{tmp_path}/{{name}}.jsonl", *told)
+    first, second = json.loads(out)["runs"]
+    assert code == json.loads(out)["exit_code"] == first["error"]["exit_code"] == 1
+    assert first["error"]["code"] == "ProgramError"
+    assert "ValueError: the third frame" in first["error"]["what"]
+    assert second["frames"] == 5
+    assert "one.mp4: a fault of this program, ValueError: the third frame. Report it" in err
+    assert ("Traceback" in err) == (not skip)
+    assert "Traceback" in (tmp_path / "log").read_text()
+    assert frames_in(tmp_path / "two.jsonl") == [0, 1, 2, 3, 4]
+    if skip:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "two.jsonl"]
+    else:
+        assert frames_in(tmp_path / "one.jsonl") == [0, 1, 2]
+
+
+def test_a_fault_of_the_program_is_told_of_an_input_alone(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at_the_third_frame(monkeypatch, ValueError("the third frame"))
+    words = ["run", str(clips / "one.mp4"), "-o", f"{tmp_path}/one.jsonl", "-v", "--log-file", f"{tmp_path}/log"]
+    found = CliRunner().invoke(app, [*words, *FAST])
+    assert isinstance(found.exception, ProgramError)
+    assert "ValueError: the third frame" in found.exception.what
+    assert "Traceback" in found.stderr
+    assert "Report it" in (tmp_path / "log").read_text()
+    assert frames_in(tmp_path / "one.jsonl") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError()])
+@pytest.mark.parametrize("several", [True, False])
+def test_with_skip_existing_no_part_of_results_ever_has_its_name(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, several: bool
+) -> None:
+    named: list[PartialFile | PartialFolder] = []
+    for kind in (PartialFile, PartialFolder):
+        monkeypatch.setattr(kind, "keep", lambda partial, durable=False: named.append(partial))  # noqa: ARG005
+    fail_at_the_third_frame(monkeypatch, error)
+    (tmp_path / "one.csv").write_text("precious")
+    endings = (".mp4", ".csv", ".html", ".openpose", ".trc")
+    outputs = [word for ending in endings for word in ("-o", f"{tmp_path}/{{name}}{ending}")]
+    inputs = [str(clips / "one.mp4"), *([str(clips / "bad.mp4")] if several else [])]
+    found = CliRunner().invoke(app, ["run", *inputs, *outputs, "--skip-existing", *FAST])
+    assert found.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert not named
+    assert [path.name for path in tmp_path.iterdir()] == ["one.csv"]
+    assert (tmp_path / "one.csv").read_text() == "precious"
+
+
+def test_with_skip_existing_a_result_that_fails_at_its_end_takes_the_others_along(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flush(_encoder: PictureEncoder) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PictureEncoder, "flush", flush)
+    (tmp_path / "one.jsonl").write_text("from before")
+    outputs = [word for ending in (".mp4", ".csv", ".jsonl") for word in ("-o", f"{tmp_path}/{{name}}{ending}")]
+    found = CliRunner().invoke(app, ["run", str(clips / "one.mp4"), *outputs, "--skip-existing", *FAST])
+    assert found.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["one.jsonl"]
+    assert frames_in(tmp_path / "one.jsonl") == [0, 1, 2, 3, 4]
+
+
+def test_an_interrupt_while_results_end_is_told(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flush(_encoder: PictureEncoder) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PictureEncoder, "flush", flush)
+    assert run(str(clips / "one.mp4"), "-o", f"{tmp_path}/one.mp4", "-o", f"{tmp_path}/one.jsonl")[0] == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["one.jsonl"]
 
 
 @pytest.mark.parametrize(

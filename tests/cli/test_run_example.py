@@ -187,7 +187,7 @@ def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
     assert bundle.detector is not None
     assert bundle.detector.verifier is not None
     for summary in found:
-        looked = summary["looks_for_people"] * bundle.detector.macs
+        looked = summary["looks_for_people"] * bundle.detector.macs_for(summary["height"], summary["width"])
         verifying = summary["crops_verified"] * bundle.detector.verifier.macs
         assert summary["detector_macs_per_frame"] == round((looked + verifying) / summary["frames"])
 

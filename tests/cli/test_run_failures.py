@@ -45,6 +45,13 @@ def test_a_truncated_mp4(tmp_path: Path, clip: Path) -> None:
     fails(vipnas("run", "cut.mp4", cwd=tmp_path), 3, "cut.mp4")
 
 
+def test_a_pipe_through_which_nothing_comes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vipnas_cli", "run", "-", "-o", "out.csv"]
+    result = subprocess.run(command, cwd=tmp_path, input="", capture_output=True, text=True, check=False, timeout=120)
+    fails(result, 3, "nothing came through standard input")
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_no_picture_in_the_file(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=44100)

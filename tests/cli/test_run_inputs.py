@@ -88,6 +88,46 @@ def test_results_that_collide_are_refused(tree: Path) -> None:
             results(*inputs, out=out)
 
 
+def test_inputs_that_only_their_ending_tells_apart_keep_it(tree: Path) -> None:
+    for name in ("cam.mov", "cam.mov.mkv", "cam.mov_pose.mp4", "cam.mov_pose.csv", "shot.mp4"):
+        (tree / "clips" / "a" / name).touch()
+    words = ["clips/a/cam.mov", "clips/a/cam.mp4", "clips/a/cam.mov.mkv", "clips/a/shot.mp4"]
+    tables = [("cam.mov.csv",), ("cam.mp4.csv",), ("cam.mov.mkv.csv",), ("shot.csv",)]
+    assert results(*words, out=("{name}.csv",)) == tables
+    assert results(*words[::-1], out=("{name}.csv",)) == tables[::-1]
+    boxes = planned(RunOptions(tuple(words), out=("{name}.csv",), boxes="{name}.json")).runs
+    assert [run.boxes for run in boxes] == ["cam.mov.json", "cam.mp4.json", "cam.mov.mkv.json", "shot.json"]
+    # Results of an earlier run are none of the inputs, and change no names.
+    found = results("clips/a", out=("clips/a/",))
+    assert sorted(out[1] for out in found) == [
+        f"clips/a/{name}_pose.csv" for name in ("cam.mov.mkv", "cam.mov", "cam.mp4", "shot")
+    ]
+    parts = [results("clips/a", out=("clips/a/",), shard=f"{part}/2") for part in (1, 2)]
+    assert [*parts[0], *parts[1]] == [*found[::2], *found[1::2]]
+
+
+def test_results_change_no_names(tree: Path) -> None:
+    """A result that has the name of an input but for the ending."""
+    (tree / "clips" / "a" / "cam_pose.mov").touch()
+    before = results("clips/a", out=("clips/a/",))
+    for name in (path for run in before for path in run):
+        Path(name).touch()
+    assert results("clips/a", out=("clips/a/",)) == before
+
+
+def test_stdout_has_one_name(tree: Path) -> None:
+    out = ("/dev/stdout", "jsonl:/dev/stdout", "{name}.csv")
+    assert results("clips/top.mkv", out=out, skip_existing=True) == [("-", "jsonl:-", "top.csv")]
+
+
+def test_a_table_of_angles_beside_none_is_named_after_its_input(tree: Path) -> None:
+    assert results("clips/top.v2.mkv", out=("-",), angles=True) == [("-", "top.v2_pose.angles.csv")]
+
+
+def test_what_goes_to_stdout_is_never_there(tree: Path) -> None:
+    assert results("clips/top.mkv", out=("-",), skip_existing=True) == [("-",)]
+
+
 def test_a_word_twice_is_one_input_and_boxes_are_named_after_it(tree: Path) -> None:
     plan = planned(RunOptions(("clips/top.mkv", "clips/*.mkv", "clips/top.mkv"), boxes="boxes/{name}.csv"))
     assert [run.inputs for run in plan.runs] == [("clips/top.mkv",)]

@@ -52,14 +52,32 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    """The address of a web server for the folder of the test."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+class Breaking(Quiet):
+    """Promises a file and sends half of it."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+        self.close_connection = True
+
+
+@contextmanager
+def web_server(folder: Path, kind: type[Quiet] = Quiet) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://someone:hunter2@127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server for the folder of the test."""
+    with web_server(tmp_path) as address:
+        yield address
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.ts"])
@@ -70,6 +88,29 @@ def test_a_file_of_a_web_server_is_that_file(make_clip: Callable[..., Path], web
             (f.index, f.time_s, f.image.tobytes()) for f in file
         ]
         assert "hunter2" not in str(stream.info)
+
+
+def test_a_connection_that_breaks_is_told_and_costs_no_picture_that_came(
+    make_clip: Callable[..., Path], web: str, tmp_path: Path
+) -> None:
+    options = (("movflags", "faststart"),)
+    whole = make_clip("whole.mp4", pts=range(60), size=(160, 120), options=options).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with open_input(tmp_path / "cut.mp4") as file, open_input(f"{web}/cut.mp4") as same:
+        came = [frame.index for frame in file]
+        # Nothing broke: the file itself is cut off.
+        assert [frame.index for frame in same] == came
+        assert same.damaged == file.damaged == 60 - len(came)
+        assert file.info.notes == same.info.notes == ()
+    with web_server(tmp_path, Breaking) as address, open_input(f"{address}/whole.mp4") as reader:
+        assert not reader.info.notes
+        assert [frame.index for frame in reader] == came
+        assert reader.damaged == 1
+        (note,) = reader.info.notes
+    seconds = len(came) / 25
+    assert re.fullmatch(
+        rf"the connection to http://[\d.:]+/whole.mp4 broke at {seconds:.1f} s of 2.4 s; run it again", note
+    )
 
 
 def test_refusals_name_the_stream_without_its_password(web: str) -> None:

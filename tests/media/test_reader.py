@@ -271,7 +271,9 @@ def test_no_picture_that_a_cut_off_file_still_holds_is_lost(make_clip, tmp_path:
     path.write_bytes(whole[: start + int(part * (len(whole) - start))])
     frames, damaged = read(path)
     assert len(frames) == decoded_alone(path)
+    # What came and what did not are what the file says.
     assert damaged >= 1
+    assert len(frames) + damaged <= 60
 
 
 @pytest.mark.parametrize(
@@ -296,6 +298,7 @@ def test_a_file_cut_off_gives_the_frames_it_has(make_clip, tmp_path: Path, which
     assert [which_frame(frame.image) for frame in frames[:-1]] == list(range(len(frames) - 1))
     if suffix != ".ts":  # nothing tells how long a transport stream should have been
         assert damaged >= 1
+        assert len(frames) + damaged <= 24
 
 
 def test_damage_in_the_middle_is_counted_and_passed_over(make_clip, tmp_path: Path, which_frame) -> None:

@@ -235,6 +235,17 @@ def test_what_is_interrupted_can_be_played(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("pictures", [0, 1, 10])
+def test_what_is_abandoned_never_has_its_name(make_clip, tmp_path: Path, pictures: int) -> None:
+    source, target = make_clip(pts=range(24), audio=("aac",)), tmp_path / "out" / "part.mp4"
+    target.parent.mkdir()
+    with open_video(source) as reader, VideoWriter(target, reader.info, reader.sound) as writer:
+        for frame in list(reader)[:pictures]:
+            writer.write(frame.image, frame.pts)
+        writer.abandon()
+    assert not list(target.parent.iterdir())
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
 @pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.09])
 def test_ctrl_c_while_encoding_loses_no_frame(contents, tmp_path: Path, delay_s: float) -> None:

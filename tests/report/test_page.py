@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from vipnas_cli.media.frames import FrameResult
+from vipnas_cli.pose.angles import SURE
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.report.charts import POINTS, Axis, Curve, clock, line_chart, ticks_of_time
 from vipnas_cli.report.page import Subject, page_of
@@ -64,11 +66,27 @@ def test_the_page_is_well_formed_and_loads_nothing(frames: list[FrameResult]) ->
         assert fact in page
 
 
+def test_it_says_from_which_score_on_angles_are_told(frames: list[FrameResult]) -> None:
+    assert f"blank where a keypoint scores below {SURE:g}." in page_of([subject(frames)])
+
+
 def test_steadiness_is_told_as_steps_of_a_hundred(frames: list[FrameResult]) -> None:
     page = page_of([subject(frames)])
     assert "steps with a jump, of 100" in page
     assert "at least one keypoint moves by more than a tenth" in page
     assert "jumps per 100" not in page
+
+
+def test_rate_and_length_are_those_of_the_mean_step_and_gaps_are_counted(frames: list[FrameResult]) -> None:
+    times = [0, 0.1, 0.2, 0.3, 0.4, 1.0]
+    uneven = [replace(each, time_s=time_s) for each, time_s in zip(frames, times, strict=True)]
+    page = page_of([subject(uneven)])
+    assert "<b>5</b><span>frames per second</span>" in page
+    assert "<b>1.2 s</b><span>long</span>" in page
+    # Each is away once and comes back; whether anybody is lost at the end, the note of the run says.
+    assert "<th>gaps</th>" in page
+    assert page.count("<td>1</td><td>0.90</td>") == 2
+    assert "lost" not in page
 
 
 def test_names_and_notes_are_text(frames: list[FrameResult]) -> None:

@@ -36,6 +36,12 @@ def test_frames_without_people_at_the_ends_are_there_if_their_number_is_known(
     assert clip_of(late, COCO17, 1).people_per_frame.tolist() == [1, 2, 1, 0, 2, 1]
 
 
+def test_the_rate_is_the_mean_where_frames_are_not_evenly_apart(frames: list[FrameResult]) -> None:
+    times = [0, 0.1, 0.2, 0.3, 0.4, 1.0]
+    clip = clip_of([replace(each, time_s=time_s) for each, time_s in zip(frames, times, strict=True)], COCO17)
+    assert clip.step_s == pytest.approx(0.2)
+
+
 def test_every_second_frame_is_an_unbroken_track(frames: list[FrameResult]) -> None:
     frames = [replace(each, frame_index=2 * each.frame_index) for each in frames]
     assert [track.spans for track in clip_of(frames, COCO17).tracks] == [[(1, 2), (4, 5)], [(0, 1), (4, 4)]]

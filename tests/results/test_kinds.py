@@ -167,6 +167,28 @@ def test_every_kind_comes_out_of_json_lines_as_out_of_a_run(tmp_path: Path) -> N
             assert content(tmp_path / "run" / name) == content(tmp_path / "made" / name)
 
 
+@pytest.mark.parametrize("source", READABLE, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("end", [".trc", ".dlc.csv"])
+def test_every_third_frame_becomes_what_its_run_writes(tmp_path: Path, source: Kind, end: str) -> None:
+    header = replace(HEADER, stride=3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "made").mkdir()
+    paths = tmp_path / f"clip{source.end}", tmp_path / "run" / f"clip{end}"
+    for output in map(output_named, paths):
+        assert output is not None
+        with output.open(COCO17, header) as sink:
+            for frame in frames((0, 1, 1, 0, 0, 2, 0)):
+                people = replace(frame.people, points_frame=frame.people.points_frame.round(2))
+                late = 9 * frame.pts + 90_000
+                sink.write(FrameResult(3 * frame.frame_index, late, late / 90_000, people, frame.key))
+    told = convert(paths[0], "-o", tmp_path / "made" / f"clip{end}")
+    assert "does not say" not in told
+    made, run = content(tmp_path / "made" / f"clip{end}"), content(paths[1])
+    if source.name == "posetrack":  # has other keypoints
+        made, run = ({name: len(text.splitlines()) for name, text in one.items()} for one in (made, run))
+    assert made == run
+
+
 def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "clip.jsonl")
 
@@ -188,6 +210,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "bare.csv-metadata.json").unlink()
     told = convert(bare, "-o", tmp_path / "out.jsonl")
     assert "boxes are those around the keypoints" in told
+    assert "frames without people are not listed" in told
     assert "size, source and pipeline are not known" in told
     assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["width"] is None
     result = CliRunner().invoke(app, ["convert", str(bare), "-o", str(tmp_path / "out.trc")])

@@ -20,6 +20,7 @@ from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, Skeleton
 from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
+from vipnas_cli.results.kinds import output_named
 from vipnas_cli.results.sink import ResultSink
 from vipnas_cli.results.table import COLUMNS, CsvSink, WideSink, read_table
 
@@ -56,11 +57,98 @@ def test_tables_come_back(tmp_path: Path, skeleton: Skeleton, kind) -> None:
             sink.write(each)
     read = read_table(tmp_path / "out.csv")
     assert isinstance(read, Results)
-    assert (read.header, read.keypoints) == (HEADER, skeleton.keypoints)
-    # A frame without people has no rows.
-    for frame, written in zip(read.frames, [results[0], results[2], results[3]], strict=True):
+    assert (read.header, read.keypoints, read.whole) == (HEADER, skeleton.keypoints, True)
+    # A frame without people has no rows; the facts tell of it.
+    for frame, written in zip(read.frames, results, strict=True):
         assert_same(frame, written)
         assert not frame.key
+    (tmp_path / "out.csv-metadata.json").unlink()
+    bare = read_table(tmp_path / "out.csv")
+    assert ([frame.frame_index for frame in bare.frames], bare.whole) == ([0, 2, 3], False)
+
+
+# How many people are on each frame, and the ticks to the next, which even of a steady rate may be rounded.
+GAPS = [(0, 33), (0, 33), (0, 34), (1, 33), (0, 33), (2, 500), (0, 7), (0, 7), (0, 7), (1, 7), (0, 7)]
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("name", ["out.csv", "out.wide.csv", "out.parquet"])
+def test_frames_without_people_come_back_with_their_times(tmp_path: Path, name: str, stride: int) -> None:
+    output = output_named(tmp_path / name)
+    assert output is not None
+    for package in output.kind.needs:
+        pytest.importorskip(package)
+    header, pts, frames = replace(HEADER, time_base=Fraction(1, 1000), stride=stride), 40, []
+    for index, (people, ticks) in enumerate(GAPS):
+        found = replace(result(index, people), frame_index=stride * index, pts=pts, time_s=pts / 1000)
+        frames, pts = [*frames, found], pts + ticks
+    with output.open(COCO17, header) as sink:
+        for frame in frames:
+            sink.write(frame)
+    assert output.kind.read is not None
+    read = output.kind.read(tmp_path / name)
+    assert (read.header, read.whole) == (header, True)
+    for one, two in zip(read.frames, frames, strict=True):
+        assert_same(one, two)
+
+
+def test_a_table_that_lost_rows_does_not_say_where_nobody_is(tmp_path: Path) -> None:
+    with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
+        for index, people in enumerate([1, 0, 1, 1]):
+            sink.write(result(index, people))
+    lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "out.csv").write_text("\n".join(line for line in lines if line[0] != "2") + "\n", encoding="utf-8")
+    read = read_table(tmp_path / "out.csv")
+    assert ([frame.frame_index for frame in read.frames], read.whole) == ([0, 3], False)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"frames": 10**15 + 1, "frames_without_people": [[1, 1, 10**15, 1]]},
+        {"frames": 2, "frames_without_people": [[1, 1, 2, 1], [9, 9, -1, 1]]},
+        {"frames": 2, "frames_without_people": []},
+        {"frames_without_people": [[1, 1, 1, 1]]},
+    ],
+)
+def test_numbers_of_frames_that_cannot_be_are_left_aside(tmp_path: Path, facts: dict) -> None:
+    with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
+        sink.write(result(0, 1))
+    path = tmp_path / "out.csv-metadata.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    rows = [row for row in about["schema:additionalProperty"] if not row["schema:name"].startswith("frames")]
+    rows += [{"schema:name": name, "schema:value": value} for name, value in facts.items()]
+    path.write_text(json.dumps({**about, "schema:additionalProperty": rows}), encoding="utf-8")
+    read = read_table(tmp_path / "out.csv")
+    assert ([frame.frame_index for frame in read.frames], read.whole) == ([0], False)
+
+
+def test_files_of_earlier_versions_state_no_stride_and_none_is_below_one(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with JsonlSink(path, COCO17, replace(HEADER, stride=3)) as sink:
+        sink.write(result(0, 1))
+    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    facts = json.loads(first)
+    assert (facts.pop("stride"), read_jsonl(path).header.stride) == (3, 3)
+    path.write_text("\n".join([json.dumps(facts), *lines]), encoding="utf-8")
+    assert read_jsonl(path).header == HEADER
+    path.write_text("\n".join([json.dumps({**facts, "stride": 0}), *lines]), encoding="utf-8")
+    with pytest.raises(DataError, match="stride"):
+        read_jsonl(path)
+
+
+def test_first_facts_stay_where_there_is_no_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
+        sink.write(result(0, 1))
+        sink.write(result(1, 0))
+
+        def full(*_: object) -> None:
+            raise OutputError("no room")
+
+        monkeypatch.setattr(sink, "_facts_file", full)
+    read = read_table(tmp_path / "out.csv")
+    assert (len(read.frames), read.header, read.whole) == (1, HEADER, False)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 ODD = Skeleton("own", ('a, "b"', "two\nlines", "two\r\nlines", "#\r#", "\n# size: 1", "\x1c", "plain"), (), (0.0,) * 7)
@@ -250,7 +338,9 @@ def test_failing_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
 def test_a_video_without_people_has_a_csv_with_a_header(tmp_path: Path) -> None:
     with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
         sink.write(result(0, 0))
-    assert read_table(tmp_path / "out.csv") == Results(HEADER, COCO17, ())
+    assert (tmp_path / "out.csv").read_text() == f"{','.join(COLUMNS)}\n"
+    read = read_table(tmp_path / "out.csv")
+    assert (read.header, read.whole, len(read.frames[0].people)) == (HEADER, True, 0)
 
 
 def test_dash_is_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

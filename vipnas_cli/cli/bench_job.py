@@ -77,8 +77,8 @@ def _measure(
 ) -> tuple[list[Row], dict[str, ByThreads]]:
     """All rows, and for each pipeline's key its times by threads."""
     clip = options.clip or example_clip()
-    _, frames, _ = sample_frames(clip)
-    images = [frame.image for frame in frames]
+    info, frames, _ = sample_frames(clip)
+    images, rate = [frame.image for frame in frames], float(info.average_rate)
     rows: list[Row] = []
     measured: dict[str, ByThreads] = {pipeline_key(pipeline, bundle.detector): {} for pipeline in pipelines}
     for threads in options.thread_counts or default_threads(usable_cores()):
@@ -90,7 +90,7 @@ def _measure(
         rows += stage_rows(clip, bundle.detector, pipelines[-1], runtime, options.seconds)
         runs = list(run_rows(bundle, pipelines, runtime, clip, options.seconds))
         for pipeline in pipelines:
-            times = pipeline_times(pipeline, bundle.detector, runtime, images)
+            times = pipeline_times(pipeline, bundle.detector, runtime, images, frame_rate=rate)
             numbers, video = (_value(runs, f"{pipeline.name} {kind}") for kind in ("csv", "csv+video"))
             times = replace(times, numbers_fps=numbers, video_fps=video)
             measured[pipeline_key(pipeline, bundle.detector)][threads] = times

@@ -14,7 +14,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.media.address import hidden
 
 # What no option says.
-VARIABLES = ("VIPNAS_DATA", "VIPNAS_CACHE", "VIPNAS_MAX_PIXELS", "VIPNAS_DEBUG", "NO_COLOR")
+VARIABLES = ("VIPNAS_CACHE", "VIPNAS_MAX_PIXELS", "VIPNAS_DEBUG", "NO_COLOR")
 
 
 def config_job(options: ConfigOptions, known: Mapping[str, frozenset[str]]) -> None:

@@ -24,7 +24,7 @@ from vipnas_cli.files import shown
 
 CONFIGURATIONS = DocumentKind("a configuration", UsageError, "correct or remove it", 1_000_000)
 PROJECT = Path("vipnas.toml")
-# What holds for all commands, as an entry without a table.
+# What holds for all commands, as an entry without a table, and as VIPNAS_DATA.
 SHARED = ("data",)
 # What a file or the environment must not decide: whoever replaces a file says so.
 NEVER = frozenset({"overwrite", "help"})
@@ -128,7 +128,7 @@ def _in_table(
 
 
 def _in_environment(commands: Mapping[str, frozenset[str]]) -> Iterator[Setting]:
-    for command, options in commands.items():
+    for command, options in {"": frozenset(SHARED), **commands}.items():
         for option in options - NEVER:
             name = variable(command, option)
             if os.environ.get(name):

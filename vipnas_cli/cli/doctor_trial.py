@@ -10,6 +10,7 @@ from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bun
 from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
+from vipnas_cli.inference.crops import empty_heatmaps
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.tracker import open_tracker
@@ -47,12 +48,11 @@ def sensible(heatmaps: Heatmaps) -> bool:
 def networks_are_sensible(estimator: PoseEstimator) -> bool:
     """Whether each network of a cycle gives heatmaps of the right shape and range for noise."""
     generator = np.random.default_rng(0)
-    keypoints = len(estimator.skeleton.keypoints)
     for position, plan in enumerate(estimator.schedule.plans):
-        shape = (1, keypoints, plan.arch.height // 4, plan.arch.width // 4)
         crops = generator.integers(0, 256, (1, plan.arch.height, plan.arch.width, 3), np.uint8)
-        heatmaps = estimator.estimate(position, crops, np.zeros(shape, np.float32))
-        if heatmaps.shape != shape or not sensible(heatmaps):
+        previous = empty_heatmaps(estimator, position, 1)
+        heatmaps = estimator.estimate(position, crops, previous)
+        if heatmaps.shape != previous.shape or not sensible(heatmaps):
             return False
     return True
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.errors import VipnasError
+from vipnas_cli.errors import ProgramError, VipnasError
 from vipnas_cli.files import cannot_write, shown
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO)
@@ -50,6 +53,31 @@ def told(error: VipnasError | OSError | ImportError) -> VipnasError:
     if isinstance(error, VipnasError):
         return error
     return of_import(error) if isinstance(error, ImportError) else of_system(error)
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Lets only errors that can be told out of a block: a fault of the program becomes a ProgramError."""
+    try:
+        yield
+    except VipnasError:
+        raise
+    except Exception as error:
+        raise _of_any(error) from error
+
+
+def _of_any(error: Exception) -> VipnasError:
+    if isinstance(error, OSError | ImportError):
+        with suppress(OSError, ImportError):
+            return told(error)
+    about = shown(" ".join(f"{type(error).__name__}: {error}".split()))
+    return ProgramError(f"a fault of this program, {about}", "report it with what --verbose tells")
+
+
+def trace_of(error: VipnasError) -> str:
+    """Where in the program a fault is, as Python tells it; nothing for other errors."""
+    cause = error.__cause__ if isinstance(error, ProgramError) else None
+    return "".join(traceback.format_exception(cause)).rstrip() if cause else ""
 
 
 def document_of(error: VipnasError) -> dict[str, Any]:

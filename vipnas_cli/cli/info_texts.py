@@ -16,7 +16,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.results.facts import POSES, Results
-from vipnas_cli.results.kinds import CSV, Holds, Kind, output_named
+from vipnas_cli.results.kinds import CSV, Kind, output_named
 from vipnas_cli.results.sink import FACTS_END
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
@@ -163,8 +163,8 @@ def describe_results(path: Path, stated: Kind | None = None) -> Description:
         "size": f"{header.width}×{header.height}" if header.width else "",
         "pipeline": header.pipeline,
         "smoothing": header.smoothing if header.pipeline else "",
-        # A table has no rows for frames without people.
-        "frames": f"{len(frames)}{'' if Holds.empty in kind.holds else ' with people'}",
+        # A table that has lost its facts has no word of frames without people.
+        "frames": f"{len(frames)}{'' if found.whole else ' with people'}",
         "time": f"{frames[0].time_s:.2f} to {frames[-1].time_s:.2f} s" if frames else "",
         "people": len(people),
         "keypoints": len(found.keypoints),

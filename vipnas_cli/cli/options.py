@@ -38,7 +38,12 @@ class ModelsOptions:
 class InfoOptions:
     """What to describe."""
 
-    path: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="The file or folder.", show_default=False)]
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|DIR", help="The file or folder; KIND:NAME says the kind of a result.", show_default=False
+        ),
+    ]
     json: Annotated[bool, typer.Option("--json", help="Print the facts as one JSON document.")] = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeVar, cast
 
 import av
@@ -23,30 +24,42 @@ READ_ATTEMPTS = 5
 
 @dataclass
 class Damage:
-    """What went wrong so far: `packets` in, `frames` out, `errors` that the decoder reported, `corrupt` frames."""
+    """What went wrong so far: `packets` in, `frames` out, `errors` of decoder and demuxer, those of the demuxer among
+    them as `unread`, `corrupt` frames; `broken`: the demuxer was given up."""
 
     packets: int = 0
     frames: int = 0
     errors: int = 0
+    unread: int = 0
     corrupt: int = 0
+    broken: bool = False
 
     def forget(self) -> None:
         """Start counting anew."""
-        self.packets = self.frames = self.errors = self.corrupt = 0
+        self.packets = self.frames = self.errors = self.unread = self.corrupt = 0
+        self.broken = False
 
     @property
     def count(self) -> int:
         """Frames and packets that could not be decoded or came out corrupt."""
         return self.errors + self.corrupt
 
-    def settle(self, missing: int) -> None:
+    def settle(self, missing: int, room: int | None) -> None:
         """At the end of the file: count packets that vanished without an error and frames `missing` after the last.
 
         Packets without a picture are normal in some codecs, so they count only in a file that is known to be damaged.
+        Those behind the last frame are among the missing ones: with these no more than `room`, the frames that the
+        header states beyond those that came.
         """
         if self.errors or missing:
             self.errors = max(self.errors, self.packets - self.frames)
         self.errors += missing
+        if missing and room is not None:
+            self.errors = max(min(self.errors, room), 1)
+
+    def settle_break(self) -> None:
+        """At the end of a connection that broke: it counts as one, but not what never came."""
+        self.errors = max(self.errors - self.unread, 1)
 
 
 def decode(packets: Iterable[Packet[VideoStream]], clock: PictureClock, damage: Damage) -> Iterator[VideoFrame]:
@@ -68,7 +81,10 @@ def decode(packets: Iterable[Packet[VideoStream]], clock: PictureClock, damage: 
 
 
 def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: Damage) -> Iterator[Packet[StreamT]]:
-    """The packets of some streams, and at the end an empty one for each; failures to read are added to `damage`."""
+    """The packets of some streams, and at the end, whatever it is, an empty one for each.
+
+    Failures to read are added to `damage`.
+    """
     failures = 0
     while failures < READ_ATTEMPTS:
         try:
@@ -76,9 +92,13 @@ def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: 
                 failures = 0
                 yield cast("Packet[StreamT]", packet)
             return
-        except av.error.ExitError:  # nothing came in time; each new try would wait as long again
+        except av.error.FFmpegError as error:
             damage.errors += 1
-            return
-        except av.error.FFmpegError:
-            damage.errors += 1
-            failures += 1
+            damage.unread += 1
+            # Where nothing came in time, each new try would wait as long again.
+            failures += READ_ATTEMPTS if isinstance(error, av.error.ExitError) else 1
+    damage.broken = True
+    for stream in streams:
+        end = Packet()
+        end.stream, end.time_base = stream, stream.time_base or Fraction(1)
+        yield cast("Packet[StreamT]", end)

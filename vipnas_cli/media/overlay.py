@@ -29,6 +29,10 @@ class OverlaySink:
         """Finish the file."""
         self.writer.close()
 
+    def abandon(self) -> None:
+        """Remove what was written, if it has no name yet."""
+        self.writer.abandon()
+
     def __enter__(self) -> Self:
         return self
 

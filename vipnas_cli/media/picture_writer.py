@@ -50,6 +50,10 @@ class PictureWriter:
             stream.write(self._data)
         self._file.keep()
 
+    def abandon(self) -> None:
+        """Removes what has no name yet."""
+        self._file.discard()
+
     def __enter__(self) -> Self:
         return self
 

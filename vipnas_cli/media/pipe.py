@@ -25,12 +25,13 @@ def is_pipe(path: Path) -> bool:
 class PipeFile:
     """The data of a pipe for FFmpeg; it ends at `stop`, by Ctrl-C, or when nothing comes for `PATIENCE_S`.
 
-    `interrupted` and `timed_out` say why it ended before its time.
+    `interrupted` and `timed_out` say why it ended before its time, `empty` that nothing came.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self.interrupted = self.timed_out = False
+        self.empty = True
         self._descriptor = _opened(path)
 
     def read(self, size: int) -> bytes:
@@ -46,9 +47,11 @@ class PipeFile:
         while not (self.interrupted or self.timed_out):
             if select.select([self._descriptor], [], [], LOOK_S)[0]:
                 try:
-                    return os.read(self._descriptor, size)
+                    data = os.read(self._descriptor, size)
                 except BlockingIOError:
                     continue
+                self.empty = self.empty and not data
+                return data
             self.timed_out = time.monotonic() > end
         return b""
 

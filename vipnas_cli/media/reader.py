@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from av.video.stream import VideoStream
 from vipnas_cli.errors import VideoError
 from vipnas_cli.files import SelfClosing
 from vipnas_cli.media import source
-from vipnas_cli.media.address import Origin
+from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.clock import PictureClock
 from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
@@ -44,14 +45,16 @@ class _DoubtError(Exception):
 
 
 class VideoReader(SelfClosing):
-    """Iterates over the frames of a video, once; `info` describes it.
+    """Iterates over the frames of a video, once.
 
     `damaged` counts the frames and packets so far that could not be decoded or came out corrupt; at the end of a file
-    that was cut off it also counts, by the average rate, the frames that its header promised.
+    that was cut off it also counts, by the average rate, the frames that its header promised, and at that of a
+    connection that broke at least one.
     """
 
     def __init__(self, path: Origin, start_s: float | None = None, end_s: float | None = None, stride: int = 1) -> None:
         self._start_s, self._end_s, self._stride = start_s or 0.0, end_s, stride
+        self._broke_s: float | None = None
         check_span(self._start_s, end_s)
         self._path = path
         self._damage = Damage()
@@ -64,11 +67,21 @@ class VideoReader(SelfClosing):
             if first is None or self._beyond_end(first[0]):
                 raise self._nothing_found(decoded=first is not None or self._damage.frames > 0)
             self._heed_interrupt()
-            self.info = self._describe(first[1])
+            self._described = self._describe(first[1])
             self._frames = self._deliver(chain([first], pictures), first[1])
         except BaseException:
             self.close()
             raise
+
+    @property
+    def info(self) -> VideoInfo:
+        """Facts about the video, with a note on a connection that broke."""
+        info = self._described
+        if self._broke_s is None:
+            return info
+        whole = f" of {info.duration_s:.1f} s" if info.duration_s else ""
+        note = f"the connection to {self._path} broke at {self._broke_s:.1f} s{whole}; run it again"
+        return replace(info, notes=(*info.notes, note))
 
     @property
     def damaged(self) -> int:
@@ -143,7 +156,7 @@ class VideoReader(SelfClosing):
 
     def _describe(self, picture: VideoFrame) -> VideoInfo:
         stream, orientation = self._stream, Orientation.of(picture)
-        duration = source.picture_duration(self._container, stream) or source.file_duration(self._container)
+        duration, pictures = self._duration(), self._pictures_stated()
         aspect = source.pixel_aspect(stream)
         width, height = square_size(picture.width, picture.height, aspect)
         check_size(width, height, str(self._path))
@@ -158,7 +171,7 @@ class VideoReader(SelfClosing):
             height=height,
             time_base=self._clock.time_base,
             average_rate=source.average_rate(stream) / self._stride,
-            frames=self._frames_expected(duration),
+            frames=None if pictures is None else max(1, math.ceil(pictures / self._stride)),
             duration_s=None if duration is None else float(duration),
             rotation=orientation.rotation,
             audio=source.audio_codecs(self._container),
@@ -168,14 +181,17 @@ class VideoReader(SelfClosing):
             notes=() if note is None else (note,),
         )
 
-    def _frames_expected(self, duration: Fraction | None) -> int | None:
+    def _duration(self) -> Fraction | None:
+        return source.picture_duration(self._container, self._stream) or source.file_duration(self._container)
+
+    def _pictures_stated(self) -> int | None:
+        """How many pictures the header states between start and end, with those that a stride leaves out."""
+        duration, frames = self._duration(), source.stated_frames(self._stream)
         if not duration:
-            frames = source.stated_frames(self._stream)
-            return frames and math.ceil(frames / self._stride)
-        whole = source.stated_frames(self._stream) or duration * source.average_rate(self._stream)
+            return frames
+        whole = frames or duration * source.average_rate(self._stream)
         end = duration if self._end_s is None else min(duration, Fraction(self._end_s))
-        part = round(whole * (end - Fraction(self._start_s)) / duration)
-        return max(1, math.ceil(part / self._stride))
+        return round(whole * (end - Fraction(self._start_s)) / duration)
 
     def _wanted(self) -> Iterator[Stamped]:
         """The pictures from the wanted start on.
@@ -257,27 +273,36 @@ class VideoReader(SelfClosing):
     def _deliver(self, pictures: Iterator[Stamped], first: VideoFrame) -> Iterator[Frame]:
         orientation, reformatter = Orientation.of(first), VideoReformatter()
         width, height = square_size(first.width, first.height, source.pixel_aspect(self._stream))
-        last_end = 0
+        last_end = count = 0
         if self._once is not None:
             self._once.deliver()
-        for index, (pts, picture) in enumerate(pictures):
+        for count, (pts, picture) in enumerate(pictures, 1):
             if self._beyond_end(pts):
                 if self._once is not None and self._end_s is not None:
                     self._once.finish(Fraction(self._end_s))
                 return
             last_end = pts + max(self._clock.step, self._clock.of_file(picture.duration) - self._clock.of_file(0))
-            if index % self._stride:
+            if (count - 1) % self._stride:
                 continue
             # Some streams change their size on the way; every frame is brought to that of the first.
             rgb = reformatter.reformat(picture, width, height, "rgb24", threads=1)
             # A view of the picture's memory: copied where its rows are padded, or where it is still the decoder's.
             image = np.array(rgb.to_ndarray(), np.uint8, copy=rgb is picture or None, order="C")
-            yield Frame(index, pts, self._clock.time_base, orientation.apply(image))
+            yield Frame(count - 1, pts, self._clock.time_base, orientation.apply(image))
         if self._pipe is not None and self._pipe.interrupted:
             return
         if self._pipe is not None and self._pipe.timed_out:
             raise source.no_more_data(self._path)
-        self._damage.settle(self._frames_missing(last_end))
+        self._settle(last_end, count)
+
+    def _settle(self, last_end: int, count: int) -> None:
+        """Counts what was lost of a video whose last picture, of so many, is over at a pts."""
+        if self._damage.broken and isinstance(self._path, Stream):
+            self._broke_s = float(last_end * self._clock.time_base)
+            self._damage.settle_break()
+            return
+        stated = self._pictures_stated()
+        self._damage.settle(self._frames_missing(last_end), None if stated is None else stated - count)
 
     def _frames_missing(self, last_end: int) -> int:
         """How many frames the header promises after the last one, by the average rate."""

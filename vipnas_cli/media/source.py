@@ -15,7 +15,8 @@ from av.stream import Stream as AnyStream
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
-from vipnas_cli.media.address import Origin, Stream
+from vipnas_cli.files import shown
+from vipnas_cli.media.address import STDIN, Origin, Stream, origin_of
 from vipnas_cli.media.clock import ClockRules
 from vipnas_cli.media.connection import Connection
 from vipnas_cli.media.limits import LARGE_PIXELS, check_size, max_pixels
@@ -49,6 +50,9 @@ def open_container(path: Origin, pipe: PipeFile | Connection | None = None) -> I
             raise KeyboardInterrupt from error
         if pipe is not None and pipe.timed_out:
             raise no_more_data(path) from error
+        if pipe is not None and pipe.empty:
+            name = "standard input" if path == origin_of(STDIN) else shown(path)
+            raise VideoError(f"nothing came through {name}", "Look what the command that writes to it says.") from error
         raise _unreadable(path) from error
     if container.format.name == "tty":  # FFmpeg would film the text of a .txt file
         container.close()

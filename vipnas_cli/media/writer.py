@@ -118,6 +118,18 @@ class VideoWriter:
         """Write the rest of pictures and sound, and give the file its name; OutputError if that fails."""
         self._finish(whole=True)
 
+    def abandon(self) -> None:
+        """Remove what was written, if the file has no name yet."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._thread.shutdown(cancel_futures=True)
+            with suppress(av.error.FFmpegError, OSError):
+                self._let_go()
+        finally:
+            self._file.discard()
+
     def __enter__(self) -> Self:
         return self
 
@@ -177,9 +189,12 @@ class VideoWriter:
             elif self._audio is not None:
                 self._audio.finish(self._encoder.end * self._info.time_base)
         finally:
-            if self._audio is not None:
-                self._audio.close()
-            self._container.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._audio is not None:
+            self._audio.close()
+        self._container.close()
 
 
 def _quicktime_options(time_base: Fraction) -> dict[str, str]:

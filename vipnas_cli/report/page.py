@@ -12,7 +12,7 @@ import numpy as np
 
 from vipnas_cli import __version__
 from vipnas_cli.media.drawing import id_color
-from vipnas_cli.pose.angles import TRUNK_LEAN, angles_of
+from vipnas_cli.pose.angles import SURE, TRUNK_LEAN, angles_of
 from vipnas_cli.report.charts import HALF, Axis, Curve, clock, line_chart, time_line
 from vipnas_cli.report.posters import Poster
 from vipnas_cli.report.tracks import Clip, Floats, Track, steadiness
@@ -29,7 +29,7 @@ STEADY = (
     "one keypoint moves by more than a tenth of the person's height; fast motion counts, too. The acceleration is the "
     "median."
 )
-SURE = "Angles lie in the picture plane; they are blank where a keypoint scores below 0.3. 180° is straight."
+ANGLES = f"Angles lie in the picture plane; they are blank where a keypoint scores below {SURE:g}. 180° is straight."
 
 
 @dataclass(frozen=True)
@@ -157,17 +157,16 @@ def _left_out(clip: Clip, limit: int) -> str:
 
 def _people_table(clip: Clip, tracks: Sequence[Track]) -> str:
     head = "".join(
-        f"<th>{name}</th>" for name in ("person", "frames", "of all", "from", "to", "lost", "score", "height")
+        f"<th>{name}</th>" for name in ("person", "frames", "of all", "from", "to", "gaps", "score", "height")
     )
     rows = []
     for track in tracks:
-        lost = len(track.spans) - 1
         cells = (
             str(len(track.rows)),
             f"{100 * len(track.rows) / len(clip.times):.0f} %",
             f"{clip.times[track.rows[0]]:.2f} s",
             f"{clip.times[track.rows[-1]]:.2f} s",
-            {0: "never", 1: "once"}.get(lost, f"{lost} times"),
+            str(len(track.spans) - 1),
             f"{track.scores.mean():.2f}",
             f"{_height(track):.0f} px",
         )
@@ -195,7 +194,7 @@ def _angles(clip: Clip) -> list[str]:
         if any(angle.name == "ankle" for angle in defined)
         else " Those of the ankles are not defined: there are no keypoints on the toes."
     )
-    parts = [f'<h2>Joint angles</h2><p class="soft">{SURE}{missing}</p>{_left_out(clip, CURVES)}']
+    parts = [f'<h2>Joint angles</h2><p class="soft">{ANGLES}{missing}</p>{_left_out(clip, CURVES)}']
     for track in clip.tracks[:CURVES]:
         curves = track.over(len(clip.times), track.angles(clip.skeleton))
         charts = []

@@ -6,13 +6,13 @@ import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from vipnas_cli.errors import VideoError
+from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.media.painter import Background, Painter, PictureStyle
 from vipnas_cli.media.reader import open_video
@@ -24,8 +24,10 @@ LONGEST = 640
 QUALITY = 82
 # While frames come, of which nobody knows how many, so many candidates are kept.
 CANDIDATES = 2 * POSTERS
-# Times of tables have six decimals; frames are further apart than this.
-EARLIER_S = 0.0004
+# Matroska rounds the times of a source and of what is drawn to milliseconds; frames are hardly closer than this.
+EARLIER_S = 0.0011
+# A picture that comes so much later, after a gap, is not of the frame.
+LATE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -89,21 +91,31 @@ def chosen(frames: Sequence[FrameResult]) -> list[FrameResult]:
 
 
 def posters_of_video(
-    video: Path, frames: Sequence[FrameResult], skeleton: Skeleton, style: PictureStyle, painted: bool
+    video: Path,
+    frames: Sequence[FrameResult],
+    skeleton: Skeleton,
+    style: PictureStyle,
+    painted: bool,
+    later_s: float = 0.0,
 ) -> tuple[Poster, ...]:
     """Posters out of a video whose poses are known; one that is `painted` already is shown as it is.
 
-    Frames that cannot be read are left out; VideoError if the video cannot be opened at all.
+    The times of the frames are by `later_s` later than those of the video. Frames that cannot be read are left out;
+    VideoError if the video cannot be opened, or has none of them.
     """
     with open_video(video):
         pass
     painter = Painter(skeleton, style)
     found = []
     for frame in chosen(frames):
-        with suppress(VideoError), open_video(video, max(0.0, frame.time_s - EARLIER_S)) as reader:
-            for picture in islice(reader, 1):
+        time_s = max(0.0, frame.time_s - later_s)
+        with suppress(VideoError), open_video(video, max(0.0, time_s - EARLIER_S)) as reader:
+            picture = next(iter(reader), None)
+            if picture is not None and picture.time_s - time_s < LATE_S:
                 image = picture.image if painted else painter.paint(frame, picture.image)
                 found.append(poster_of(frame.time_s, image))
+    if frames and not found:
+        raise VideoError(f"{shown(video)} has no picture at the times of the results")
     return tuple(found)
 
 

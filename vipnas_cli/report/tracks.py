@@ -53,7 +53,7 @@ class Track:
 class Clip:
     """Times (T,) in seconds, which frames (T,) are key frames, and the tracks, who is there longest first.
 
-    `step_s` is the usual time between two frames.
+    `step_s` is the mean time between two frames.
     """
 
     skeleton: Skeleton
@@ -63,8 +63,8 @@ class Clip:
 
     @property
     def step_s(self) -> float:
-        """The usual time between two frames, 0 where there is one."""
-        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        """The mean time between two frames, 0 where there is one."""
+        return float(self.times[-1] - self.times[0]) / (len(self.times) - 1) if len(self.times) > 1 else 0.0
 
     @property
     def people_per_frame(self) -> NDArray[np.int64]:

@@ -36,8 +36,8 @@ class ResultHeader:
     """What a result file says about itself: source file name, size of the upright picture, how the poses were made.
 
     A file that has lost its facts has no size, empty texts and ticks of a microsecond. `stride`: by so much the indices
-    of its frames differ, which no file states. `pictures`: the file names of frames that are pictures, by index; only
-    lists of images have them.
+    of its frames differ; files of earlier versions do not state it. `pictures`: the file names of frames that are
+    pictures, by index; only lists of images have them.
     """
 
     source: str = ""
@@ -52,14 +52,18 @@ class ResultHeader:
 
 @dataclass(frozen=True)
 class Results:
-    """A result file read back, in the order of the frames; `skeleton` has the keypoints in the order of the arrays."""
+    """A result file read back, in the order of the frames; `skeleton` has the keypoints in the order of the arrays.
+
+    `whole`: frames without people are among them.
+    """
 
     header: ResultHeader
     skeleton: Skeleton
     frames: tuple[FrameResult, ...]
+    whole: bool = True
 
     @staticmethod
-    def of(header: ResultHeader, skeleton: Skeleton, frames: Iterable[FrameResult]) -> Results:
+    def of(header: ResultHeader, skeleton: Skeleton, frames: Iterable[FrameResult], whole: bool = True) -> Results:
         """Frames in any order; ValueError for a frame or a person that is there twice, and for no number of a frame.
 
         Keypoints without finite numbers are not known: NaN, with a score of 0.
@@ -75,7 +79,8 @@ class Results:
                 raise ValueError(f"frame {frame.frame_index} has a time of {frame.time_s:g} s")
             if len(np.unique(frame.people.ids)) < len(frame.people):
                 raise ValueError(f"frame {frame.frame_index} holds a person twice")
-        return Results(header, skeleton, tuple(replace(frame, people=known_people(frame.people)) for frame in ordered))
+        known = tuple(replace(frame, people=known_people(frame.people)) for frame in ordered)
+        return Results(header, skeleton, known, whole)
 
     @property
     def keypoints(self) -> tuple[str, ...]:
@@ -83,7 +88,18 @@ class Results:
         return self.skeleton.keypoints
 
 
-class Facts(TypedDict):
+# Frames that follow each other: number and pts of the first, how many they are, and the ticks from one to the next.
+Stretch = tuple[int, int, int, int]
+
+
+class FrameFacts(TypedDict):
+    """What the facts of a table say about its frames once all are there: how many, and which are without people."""
+
+    frames: NotRequired[int]
+    frames_without_people: NotRequired[list[Stretch]]
+
+
+class Facts(FrameFacts):
     """The facts of a file of poses, as its JSON has them."""
 
     schema: int
@@ -93,6 +109,7 @@ class Facts(TypedDict):
     time_base: str
     pipeline: str
     smoothing: str
+    stride: NotRequired[int]
     skeleton: NotRequired[str]
     keypoints: list[str]
 
@@ -107,6 +124,7 @@ def facts_of(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
         "time_base": str(header.time_base),
         "pipeline": header.pipeline,
         "smoothing": header.smoothing,
+        "stride": header.stride,
         "skeleton": skeleton.name,
         "keypoints": skeleton.keypoints,
         "coordinates": COORDINATES,
@@ -115,9 +133,12 @@ def facts_of(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
 
 
 def header_of(facts: Facts) -> ResultHeader:
-    """The header of a file with such facts; ValueError for another schema or a time base that is none."""
+    """The header of a file with such facts; ValueError for another schema, or a time base or stride that is none."""
     if facts["schema"] != SCHEMA:
         raise ValueError(f"schema {facts['schema']}, known is {SCHEMA}")
+    stride = facts.get("stride", 1)
+    if not 0 < stride < LAST_FRAME:
+        raise ValueError(f"the stride {brief(stride)} is none of 1 to {LAST_FRAME - 1}")
     return ResultHeader(
         facts["source"],
         facts["width"],
@@ -125,6 +146,7 @@ def header_of(facts: Facts) -> ResultHeader:
         time_base_of(facts["time_base"]),
         facts["pipeline"],
         facts["smoothing"],
+        stride,
     )
 
 

@@ -40,7 +40,7 @@ class Holds(StrEnum):
 
 
 ALL = frozenset(Holds)
-TABLE = ALL - {Holds.boxes, Holds.keys, Holds.empty}
+TABLE = ALL - {Holds.boxes, Holds.keys}
 SCORED = frozenset({Holds.keypoints, Holds.scores, Holds.empty})
 
 

@@ -19,9 +19,11 @@ from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.csvw import KEYPOINT
+from vipnas_cli.results.empty import FrameCounter, with_empty_frames
 from vipnas_cli.results.facts import (
     POSES,
     Facts,
+    FrameFacts,
     ResultHeader,
     Results,
     around,
@@ -33,9 +35,9 @@ from vipnas_cli.results.facts import (
 from vipnas_cli.results.sink import ResultFile
 from vipnas_cli.results.table import COLUMNS, ROW
 
-# Poses that are written together, and the name of the facts in the metadata.
+# Poses that are written together, and the names of the facts in the metadata: those known at first, and at the end.
 GROUP = 4096
-FACTS = b"vipnas"
+FACTS, FRAME_FACTS = b"vipnas", b"vipnas_frames"
 
 
 class ParquetSink(ResultFile):
@@ -52,6 +54,7 @@ class ParquetSink(ResultFile):
         self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata=facts)
         self._frames: list[FrameResult] = []
         self._waiting = 0
+        self._counter = FrameCounter(header.stride)
         self._file = PartialFile(self.path)
         self._stream = self._file.bytes()
         self._writer = ParquetWriter(self._stream, self._schema)
@@ -60,6 +63,7 @@ class ParquetSink(ResultFile):
         """Add the rows of a frame; the picture is not needed."""
         self._any = True
         self._frames.append(result)
+        self._counter.add(result)
         self._waiting += len(result.people)
         if self._waiting >= GROUP:
             try:
@@ -90,6 +94,7 @@ class ParquetSink(ResultFile):
     def _complete(self, keep: bool) -> None:
         if keep and self._waiting:
             self._write_group()
+        self._writer.add_key_value_metadata({FRAME_FACTS: json.dumps(self._counter.facts).encode()})
         self._writer.close()
         self._stream.close()
 
@@ -106,13 +111,15 @@ def read_parquet(path: Path | str) -> Results:
     Boxes are those around the keypoints, `key` is False.
     """
     import pyarrow as pa
-    from pyarrow.parquet import read_table
+    from pyarrow.parquet import read_metadata, read_table
 
     path = Path(path)
     POSES.read_bytes(path)  # tells what is no file to read
     with POSES.told(path), np.errstate(over="raise"):
         try:
             table = read_table(path, columns=list(COLUMNS))
+            # Not among the metadata of the schema, which was written before.
+            counted = (read_metadata(path).metadata or {}).get(FRAME_FACTS, b"{}")
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error).split("\n")[0]) from error
         facts = POSES.parse((table.schema.metadata or {}).get(FACTS, b""), path, Facts)
@@ -122,7 +129,8 @@ def read_parquet(path: Path | str) -> Results:
             raise ValueError("it does not hold each keypoint once")
         poses = {name: table[name].to_numpy()[::count] for name in ROW}
         values = np.stack([table[name].to_numpy() for name in ("x", "y", "score")], axis=1).astype(np.float32)
-        return Results.of(header, skeleton, _frames(poses, values.reshape(-1, count, 3), header.time_base))
+        frames = _frames(poses, values.reshape(-1, count, 3), header.time_base)
+        return with_empty_frames(header, skeleton, frames, POSES.parse(counted, path, FrameFacts))
 
 
 def _frames(poses: dict[str, NDArray[Any]], values: NDArray[np.float32], time_base: Fraction) -> Iterator[FrameResult]:

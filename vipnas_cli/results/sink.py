@@ -108,7 +108,8 @@ class TextFile(ResultFile):
     """A text that is flushed with every write; `-` is stdout.
 
     `opening` stands before the first frame. `facts` is the text of a file beside it, its name with FACTS_END behind;
-    stdout has none. It is written first, so that the facts are there whatever happens, and named first.
+    stdout has none. It is written first, so that the facts are there whatever happens, and named first; those of
+    `_closing_facts` take its place when the text is closed.
     """
 
     def __init__(self, path: Path | str, opening: str = "", facts: str | None = None) -> None:
@@ -137,6 +138,15 @@ class TextFile(ResultFile):
             raise cannot_write(path, error) from error
         return file
 
+    def _renew_facts(self) -> None:
+        """Puts the closing facts in the place of the first, which stay if there is no room for others."""
+        facts = self._closing_facts()
+        if facts is not None and len(self._files) > 1:
+            first, *others = self._files
+            with suppress(OutputError):
+                self._files = (self._facts_file(facts), *others)
+                first.discard()
+
     def _add_frame(self, text: str) -> None:
         """Adds the text of a frame; what of it found no room is cut off, so that the frames before it stay whole."""
         size = os.fstat(self._stream.fileno()).st_size if self._files else 0
@@ -162,9 +172,14 @@ class TextFile(ResultFile):
         """What stands behind the last frame."""
         return ""
 
+    def _closing_facts(self) -> str | None:
+        """The text of the file of facts once all frames are there, None if it stays."""
+        return None
+
     def _complete(self, keep: bool) -> None:
         if keep:
             self._put(self._ending())
+            self._renew_facts()
         if self._files:
             self._stream.close()
 

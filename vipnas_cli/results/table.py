@@ -1,6 +1,7 @@
 """Poses as tables: tidy, with a row per frame, person and keypoint, or wide, with a row per frame and person.
 
-Neither holds boxes, which keep only what lies around the keypoints, key frames, or frames without people.
+Neither holds boxes, which keep only what lies around the keypoints, or key frames; of frames without people the facts
+beside it tell.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from vipnas_cli.results.csvw import (
     x_column,
     y_column,
 )
+from vipnas_cli.results.empty import FrameCounter, with_empty_frames
 from vipnas_cli.results.facts import (
     POSES,
     ResultHeader,
@@ -52,35 +54,56 @@ ROW = (FRAME.name, TIME.name, PERSON.name)
 X, Y, SURE = "_x", "_y", "_score"
 
 
-class CsvSink(TextFile):
+class _TableFile(TextFile):
+    """A table whose rows `key` tells apart, with its facts beside it; they count its frames when it is closed."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        columns: tuple[Column, ...],
+        key: tuple[str, ...],
+        skeleton: Skeleton,
+        header: ResultHeader,
+    ) -> None:
+        self._columns, self._key, self._about = columns, key, facts_of(header, skeleton)
+        self._counter = FrameCounter(header.stride)
+        opening = f"{csv_row(column.name for column in columns)}\n"
+        super().__init__(path, opening, facts_text(Path(path), columns, key, self._about))
+
+    def _add_rows(self, result: FrameResult, rows: str) -> None:
+        self._add_frame(rows)
+        self._counter.add(result)
+
+    def _closing_facts(self) -> str:
+        return facts_text(self.path, self._columns, self._key, {**self._about, **self._counter.facts})
+
+
+class CsvSink(_TableFile):
     """One row per frame, person and keypoint; frames without people have none."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         self._names = [csv_row([name]) for name in skeleton.keypoints]
-        facts = facts_text(Path(path), TIDY, ("frame", "person", "keypoint"), facts_of(header, skeleton))
-        super().__init__(path, f"{','.join(COLUMNS)}\n", facts)
+        super().__init__(path, TIDY, ("frame", "person", "keypoint"), skeleton, header)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
         people = result.people
         points, scores = people.points_frame.tolist(), people.scores.tolist()
         start = f"{result.frame_index},{result.time_s:.6f}"
-        self._add_frame(
-            "".join(
-                f"{start},{person},{name},{x:.2f},{y:.2f},{score:.3f}\n"
-                for person, pose, peaks in zip(people.ids.tolist(), points, scores, strict=True)
-                for name, (x, y), score in zip(self._names, pose, peaks, strict=True)
-            )
+        rows = (
+            f"{start},{person},{name},{x:.2f},{y:.2f},{score:.3f}\n"
+            for person, pose, peaks in zip(people.ids.tolist(), points, scores, strict=True)
+            for name, (x, y), score in zip(self._names, pose, peaks, strict=True)
         )
+        self._add_rows(result, "".join(rows))
 
 
-class WideSink(TextFile):
+class WideSink(_TableFile):
     """One row per frame and person with the columns nose_x, nose_y, nose_score and so on."""
 
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         columns = (FRAME, TIME, PERSON, *(column for name in skeleton.keypoints for column in _columns_of(name)))
-        facts = facts_text(Path(path), columns, ("frame", "person"), facts_of(header, skeleton))
-        super().__init__(path, f"{csv_row(column.name for column in columns)}\n", facts)
+        super().__init__(path, columns, ("frame", "person"), skeleton, header)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
@@ -92,7 +115,7 @@ class WideSink(TextFile):
         ):
             values = ",".join(f"{x:.2f},{y:.2f},{score:.3f}" for (x, y), score in zip(pose, peaks, strict=True))
             rows.append(f"{start},{person},{values}\n")
-        self._add_frame("".join(rows))
+        self._add_rows(result, "".join(rows))
 
 
 def _columns_of(name: str) -> tuple[Column, Column, Column]:
@@ -145,7 +168,7 @@ def read_table(path: Path | str) -> Results:
     """What a CsvSink or a WideSink wrote; DataError if it is something else.
 
     Boxes are those around the keypoints, `key` is False. The facts are in the file beside it, or in `#` lines before
-    the table, as they once were; without them size, source and pipeline are not known.
+    the table, as they once were; without them size, source, pipeline and frames without people are not known.
     """
     path = Path(path)
     # Names may hold line breaks, within quotes; csv wants the ends of lines to keep them.
@@ -169,7 +192,7 @@ def read_table(path: Path | str) -> Results:
             raise ValueError(str(error)) from error
         if any(one.frame_index > two.frame_index for one, two in pairwise(frames)):
             raise ValueError("its rows are not in the order of the frames: sort them by frame and person")
-        return Results.of(header, skeleton_of(names), frames)
+        return with_empty_frames(header, skeleton_of(names), frames, facts)
 
 
 def _old_facts(lines: Sequence[str]) -> tuple[ResultHeader, tuple[str, ...]]:

@@ -39,13 +39,18 @@ def convert_job(options: ConvertOptions) -> None:
     check_outputs(written, source.files, options.overwrite)
     source.kind.check()
     results = source.kind.read(source.path)
-    # Where all frames are listed, what lies between them was never read.
-    apart = gcd(*np.diff([frame.frame_index for frame in results.frames]).tolist()) or 1
-    stride = apart if Holds.empty in source.kind.holds else 1
-    _write(replace(results, header=replace(results.header, stride=stride)), outputs)
+    _write(replace(results, header=replace(results.header, stride=_stride(results))), outputs)
     console = message_console(options.quiet)
     for note in notes(source, results, outputs):
         console.print(note, soft_wrap=True)
+
+
+def _stride(results: Results) -> int:
+    """By how much the numbers of the frames differ, as the file states or, of one that does not, as they lie."""
+    if results.header.stride > 1 or not results.whole:
+        return results.header.stride
+    # Where all frames are listed, what lies between them was never read.
+    return gcd(*np.diff([frame.frame_index for frame in results.frames]).tolist()) or 1
 
 
 def _write(results: Results, outputs: Iterable[Output]) -> None:
@@ -73,6 +78,7 @@ def _checked(text: str) -> Output:
 def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[str]:
     """What the outputs cannot hold of what was read, and what was written in place of what was not there."""
     known = source.kind.holds - ({Holds.facts} if results.header == ResultHeader() else set())
+    known -= set() if results.whole else {Holds.empty}
     found = []
     for output in outputs:
         lost = [what.value for what in Holds if what in known - output.kind.holds]

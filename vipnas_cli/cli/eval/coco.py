@@ -121,7 +121,7 @@ def _source(truth: Truth, persons: Collection[int], model: Model, options: EvalO
 
 def _document(data: DataSet, truth: Truth, outcome: Outcome, options: EvalOptions) -> dict[str, Any]:
     model = outcome.model
-    cost = model.cost(Counter({0: 1})) if model else Cost(float("nan"), float("nan"))
+    cost = model.cost(Counter({0: 1}), followed=1) if model else Cost(float("nan"), float("nan"))
     people = sum(1 for row in truth["annotations"] if row["num_keypoints"] and not row["iscrowd"])
     document: dict[str, Any] = {
         "schema": SCHEMA,

@@ -92,7 +92,7 @@ EarlyKeys = Annotated[
     bool,
     typer.Option(
         "--early-keys/--no-early-keys",
-        help="Look anew before a cycle ends where a pose gets lost; without, the cost is exactly that of the cycle.",
+        help="Look anew before a cycle ends where a pose gets lost; without, people cost what the cycle does.",
         rich_help_panel="Model",
     ),
 ]

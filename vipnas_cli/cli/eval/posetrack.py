@@ -187,7 +187,8 @@ def _document(
         for labels, guesses in zip(truth, outcome.predicted, strict=True)
     ]
     model, variants = outcome.model, outcome.variants
-    cost = model.cost(variants[1].run.crops) if model else Cost(float("nan"), float("nan"))
+    run = variants[1].run if variants else None
+    cost = model.cost(run.crops, run.followed) if model and run else Cost(float("nan"), float("nan"))
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "dataset": data.name,
@@ -246,7 +247,11 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     if model:
         print_ablation(outcome.variants, model, results)
         if document["over_budget"]:
-            why = "the flip test doubles the cost" if options.flip else "early key frames come on top of the cycle"
+            why = (
+                "the flip test doubles the cost"
+                if options.flip
+                else "early key frames and people not believed came on top"
+            )
             results.print(f"{100 * document['over_budget']:.0f} % above the budget: {why}.\n")
     print_sequences(document["sequences"], results)
     if options.chatty and model:

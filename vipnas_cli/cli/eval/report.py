@@ -84,7 +84,7 @@ def ablation_json(variants: Sequence[Variant], model: Model) -> list[dict[str, A
     return [
         {
             "variant": variant.name,
-            "cost": cost_json(model.cost(variant.run.crops)),
+            "cost": cost_json(model.cost(variant.run.crops, variant.run.followed)),
             "metrics": numbers(sequence_metrics(variant.scores)),
             "by_position": [
                 {
@@ -141,7 +141,7 @@ def print_ablation(variants: Sequence[Variant], model: Model, console: Console) 
     for row in variants[0].by_position:
         table.add_column(f"position {row.position}" if row.position else "key frame", justify="right")
     for variant in variants:
-        cost = model.cost(variant.run.crops)
+        cost = model.cost(variant.run.crops, variant.run.followed)
         table.add_row(
             variant.name,
             shown(cost.macs_per_person_frame / 1e9, 3),

@@ -17,30 +17,34 @@ from vipnas_cli.media.painter import PictureStyle
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.writer import CONTAINERS
 from vipnas_cli.report.page import Subject, page_of
-from vipnas_cli.report.posters import Poster, posters_of_poses, posters_of_video
+from vipnas_cli.report.posters import Poster, chosen, posters_of_poses, posters_of_video
 from vipnas_cli.report.run_facts import RunFacts
-from vipnas_cli.report.tracks import Clip, clip_of
+from vipnas_cli.report.tracks import Clip, Floats, clip_of
 from vipnas_cli.results.facts import Results
-from vipnas_cli.results.kinds import KINDS, Holds, is_stated, output_named, source_named
+from vipnas_cli.results.kinds import KINDS, is_stated, output_named, source_named
 from vipnas_cli.results.sink import MOST_MISSING
 
 SUMMARY = DocumentKind("a summary of `run --json`", InputError, "Give what `run --json` printed.", LARGEST_LABELS)
 READ = tuple(kind.end for kind in KINDS if kind.read is not None)
-ENDS_LEFT_OUT = "Frames without people before the first and after the last are not in a table, and do not count here."
+ENDS_LEFT_OUT = "Frames without people before the first and after the last are not in the table, and do not count here."
 
 
 @dataclass(frozen=True)
 class Poses:
-    """A result file that was read; `whole` if it lists frames without people."""
+    """A result file that was read."""
 
     path: Path
     results: Results
-    whole: bool = True
 
     @property
     def source(self) -> str:
         """The file name of the video."""
         return self.results.header.source
+
+    @property
+    def extent(self) -> tuple[int, bool]:
+        """How many frames it lists, and whether those without people are among them."""
+        return len(self.results.frames), self.results.whole
 
 
 def report_job(options: ReportOptions) -> None:
@@ -72,9 +76,9 @@ def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
         if output is None or output.kind.read is None:
             raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
         output.kind.check()
-        one = Poses(output.path, output.kind.read(output.path), Holds.empty in output.kind.holds)
+        one = Poses(output.path, output.kind.read(output.path))
         other = found.get(one.source)
-        if other is None or (len(other.results.frames), other.whole) < (len(one.results.frames), one.whole):
+        if other is None or other.extent < one.extent:
             found[one.source] = one
     if not found:
         raise UsageError("no file of poses is named", f"give one of {' '.join(READ)} that `run` wrote")
@@ -141,14 +145,14 @@ def _subject(poses: Poses, video: Path | None, facts: RunFacts, options: ReportO
     subject = replace(subject, settings=(*settings, *facts.settings), stages=facts.stages, wall_s=facts.wall_s)
     if not options.pictures:
         return subject
-    posters, note = _posters(poses, video, options.blur_faces)
+    posters, note = _posters(poses, video, clip.times, options.blur_faces)
     return replace(subject, posters=posters, note=" ".join(filter(None, (ends, note))))
 
 
 def _clip(poses: Poses, video: Path | None, facts: RunFacts) -> tuple[Clip, str]:
-    """The frames of a clip, and what is not known of them: tables do not say where the run began and ended."""
+    """The frames of a clip, and what is not known of them: where the run began and ended if a table lost its facts."""
     frames, skeleton = poses.results.frames, poses.results.skeleton
-    if poses.whole:
+    if poses.results.whole:
         return clip_of(frames, skeleton), ""
     count = facts.frames or _drawn(video, poses)
     # The times of frames that are not there follow from those of two others.
@@ -181,8 +185,19 @@ def _is_of(video: Path, poses: Poses) -> bool:
         return (reader.info.width, reader.info.height) == (header.width, header.height)
 
 
-def _posters(poses: Poses, video: Path | None, blur: bool) -> tuple[tuple[Poster, ...], str]:
-    """Pictures, and what is missing in them."""
+def _later(video: Path, poses: Poses, times: Floats) -> float:
+    """By how many seconds frames of these times are later than in a drawn video, which after --start begins at 0 s."""
+    with open_video(video) as reader:
+        first, duration = next(iter(reader), None), reader.info.duration_s or 0.0
+    if first is None or not len(times):
+        return 0.0
+    # One of another name, and long enough, may be a copy of the source.
+    copied = not _is_named_after(video, poses) and duration > times[-1]
+    return 0.0 if copied else float(times[0]) - first.time_s
+
+
+def _posters(poses: Poses, video: Path | None, times: Floats, blur: bool) -> tuple[tuple[Poster, ...], str]:
+    """Pictures, and what is missing in them; frames have these times."""
     frames, skeleton, header = poses.results.frames, poses.results.skeleton, poses.results.header
     note = "Its video was not given and is not beside the results: the poses are shown on black."
     if video is not None:
@@ -194,11 +209,13 @@ def _posters(poses: Poses, video: Path | None, blur: bool) -> tuple[tuple[Poster
                 raise VideoError(
                     f"{shown(video)} is not the video of {shown(poses.source)}, its pictures are of another size"
                 )
-            found = posters_of_video(video, frames, skeleton, PictureStyle(blur_faces=blur), painted)
+            later_s = _later(video, poses, times) if painted else 0.0
+            found = posters_of_video(video, frames, skeleton, PictureStyle(blur_faces=blur), painted, later_s)
         except VideoError as error:
             note = f"{error.what}: the poses are shown on black."
         else:
-            return found, ""
+            missing = len(chosen(frames)) - len(found)
+            return found, f"{missing} of {len(chosen(frames))} pictures are not in {shown(video)}." if missing else ""
     if header.width is None or header.height is None:
         return (), note.partition(":")[0] + ", and the size of its pictures is not known: there are none."
     return posters_of_poses(frames, (header.width, header.height), skeleton), note

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vipnas_cli.cli.console import Messages, plural
-from vipnas_cli.cli.failures import document_of, of_system, sentences
+from vipnas_cli.cli.failures import document_of, faults_told, sentences, trace_of
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.single import run_input
-from vipnas_cli.cli.run.summary import DAMAGED, INTERRUPTED, RunReport
+from vipnas_cli.cli.run.summary import INTERRUPTED, RunReport
 from vipnas_cli.errors import UsageError, VipnasError, WeightsError
 from vipnas_cli.files import shown
-from vipnas_cli.folders import remove
 from vipnas_cli.inference.pipeline import RunStatistics
 
 
 @dataclass(frozen=True)
 class Done:
-    """How one input ended: what --json prints of it, and what a line and the table say."""
+    """How one input ended: what --json prints of it, what a line and the table say, and the `trace` of a fault."""
 
     name: str
     exit_code: int
@@ -29,6 +27,7 @@ class Done:
     people: int = 0
     fps: float = 0.0
     trouble: str = ""
+    trace: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         if self.trouble and not self.frames:
@@ -44,31 +43,17 @@ def attempt(
     label: str = "frames",
     heard: Callable[[RunStatistics], None] = lambda _statistics: None,
 ) -> Done:
-    """Runs one input and tells how it ended; errors that hold for all inputs are raised. For `heard` see run_input.
-
-    With --skip-existing results that are not whole go away: they would be taken for whole the next time.
-    """
-    before = {path: _identity(path) for path in run.files}
-    done = _attempt(run, lambda: run_input(run, options, console, label, heard))
-    if options.skip_existing and done.exit_code not in (0, DAMAGED):
-        for path in run.files:
-            if _identity(path) != before[path]:
-                remove(path)
-    return done
-
-
-def _attempt(run: RunOptions, begin: Callable[[], RunReport]) -> Done:
+    """Runs one input and tells how it ended; errors that hold for all inputs are raised. For `heard` see run_input."""
     name = shown(str(run.video))
     try:
-        return _done(name, begin())
+        with faults_told():
+            return _done(name, run_input(run, options, console, label, heard))
     except KeyboardInterrupt:
         return interrupted(name)
     except (UsageError, WeightsError):
         raise
     except VipnasError as error:
         return failed(name, error)
-    except OSError as error:
-        return failed(name, of_system(error))
 
 
 def _done(name: str, report: RunReport) -> Done:
@@ -81,18 +66,10 @@ def _done(name: str, report: RunReport) -> Done:
 
 def failed(name: str, error: VipnasError) -> Done:
     """An input of which nothing came."""
-    return Done(name, error.exit_code, {"input": name, **document_of(error)}, trouble=sentences(error))
+    document = {"input": name, **document_of(error)}
+    return Done(name, error.exit_code, document, trouble=sentences(error), trace=trace_of(error))
 
 
 def interrupted(name: str) -> Done:
-    """An input that was not begun, or of which not one frame was done."""
+    """An input that was not begun, or of which nothing is left."""
     return Done(name, INTERRUPTED, {"input": name, "interrupted": True}, trouble="interrupted")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one of the same name; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns

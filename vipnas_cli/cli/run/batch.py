@@ -60,7 +60,7 @@ def _one_by_one(plan: Plan, options: RunOptions, console: Messages) -> Iterator[
         told = replace(options, json=True)
 
 
-def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[Done]:
+def _some_at_a_time(plan: Plan, options: RunOptions, console: Messages) -> list[Done]:
     """The inputs in processes of their own, in the order of the plan; an interrupt ends those that run."""
     threads = options.threads or max(1, usable_cores() // options.jobs)
     runs, ended = [replace(run, threads=threads) for run in plan.runs], 0
@@ -76,12 +76,14 @@ def _some_at_a_time(plan: Plan, options: RunOptions, console: Console) -> list[D
     return [future.result() for future in futures if not future.cancelled()]
 
 
-def _tell(console: Console, options: RunOptions, place: tuple[int, int], done: Done) -> None:
+def _tell(console: Messages, options: RunOptions, place: tuple[int, int], done: Done) -> None:
     """How an input ended, the first of so many: a line, or a JSON line among those of the progress."""
     number, count = place
     row = {"progress": "ended", "done": number, "total": count, "facts": str(done), "exit_code": done.exit_code}
     text = json.dumps(row) if options.progress == ProgressKind.json else f"{number}/{count} {done}"
     console.print(text, soft_wrap=True)
+    if done.trace:
+        console.detail(done.trace)
 
 
 def _print_table(console: Console, plan: Plan, done: list[Done], seconds: float) -> None:

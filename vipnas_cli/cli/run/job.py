@@ -7,6 +7,7 @@ import json
 from rich.console import Console
 
 from vipnas_cli.cli.console import Messages
+from vipnas_cli.cli.failures import faults_told, trace_of
 from vipnas_cli.cli.run.batch import run_batch
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import planned
@@ -14,7 +15,7 @@ from vipnas_cli.cli.run.single import run_input
 from vipnas_cli.cli.run.sinks import check_run_outputs
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.cli.run.telling import messages
-from vipnas_cli.errors import UsageError
+from vipnas_cli.errors import ProgramError, UsageError
 
 
 def run_job(options: RunOptions) -> int:
@@ -33,9 +34,19 @@ def _run_all(options: RunOptions, console: Messages) -> int:
     if not plan.runs:
         console.print("Nothing to do: the results are there.")
         return 0
-    report = run_input(plan.runs[0], options, console)
+    report = _run_one(plan.runs[0], options, console)
     _tell(options, report, console)
     return report.exit_code
+
+
+def _run_one(run: RunOptions, options: RunOptions, console: Messages) -> RunReport:
+    """Runs an input that was asked for alone; ProgramError for an exception that nobody expected."""
+    try:
+        with faults_told():
+            return run_input(run, options, console)
+    except ProgramError as error:
+        console.detail(trace_of(error))
+        raise
 
 
 def _check_boxes(options: RunOptions) -> None:

@@ -32,8 +32,9 @@ class OutputOptions:
             "and .jpg .png those of a picture; .csv "
             ".wide.csv .jsonl .parquet .json (COCO) .posetrack.json .openpose .trc .dlc.csv .dlc.h5 .mot.txt "
             ".angles.csv hold numbers; .html is a page with pictures and curves. KIND:NAME says it for any name "
-            "(jsonl:-); - is CSV on stdout. {name} stands for the name of the input, as in 'out/{name}.csv'. A folder "
-            "gets NAME_pose.mp4 and NAME_pose.csv, as the current folder does without -o.",
+            "(jsonl:-); - is CSV on stdout. {name} stands for the name of the input, as in 'out/{name}.csv', with its "
+            "ending where another input of its folder has the same name. A folder gets NAME_pose.mp4 and "
+            "NAME_pose.csv, as the current folder does without -o.",
             rich_help_panel="Output",
         ),
     ] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +28,14 @@ ANGLES = ".angles.csv"
 class Found:
     """An input: what is opened, what results are named after, and whether it was `listed` by a folder or a pattern.
 
-    The name has the folders between the one that was typed and the input, so that results keep them.
+    The name has the folders between the one that was typed and the input, so that results keep them; `ending` is what
+    it leaves out.
     """
 
     text: str
     name: str
     listed: bool = False
+    ending: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,42 @@ def planned(options: RunOptions) -> Plan:
     for text in options.inputs:
         for one in found_inputs(text):
             named.setdefault(one.text, one)
-    found = tuple(named.values())
-    several = len(options.inputs) > 1 or options.shard is not None or any(one.listed for one in found)
-    runs = [_run(options, one) for one in found]
-    written = _written(runs)
-    # Results that lie beside the videos are no inputs.
-    runs = [run for run, one in zip(runs, found, strict=True) if not (one.listed and _resolved(one.text) in written)]
+    several = len(options.inputs) > 1 or options.shard is not None or any(one.listed for one in named.values())
+    runs = _runs(options, list(named.values()))
+    _check_written(runs)
     shard = Shard() if options.shard is None else Shard.parse(options.shard)
     runs = runs[shard.part - 1 :: shard.count]
     if not options.skip_existing:
         return Plan(tuple(runs), several)
-    left = [replace(run, overwrite=True) for run in runs if not all(path.exists() for path in run.files)]
+    # What goes to stdout alone is never there.
+    left = [run for run in runs if not run.files or not all(path.exists() for path in run.files)]
+    left = [replace(run, overwrite=True) for run in left]
     return Plan(tuple(left), several, len(runs) - len(left))
+
+
+def _runs(options: RunOptions, found: list[Found]) -> list[RunOptions]:
+    """The options of each input; results that lie beside the videos are no inputs, and take no name from one."""
+    while True:
+        runs = [_run(options, one) for one in _told_apart(found)]
+        written = {_resolved(text) for run in runs for text in run.out}
+        inputs = [one for one in found if not (one.listed and _resolved(one.text) in written)]
+        if len(inputs) == len(found):
+            return runs
+        found = inputs
+
+
+def _told_apart(found: list[Found]) -> list[Found]:
+    """The inputs, with their ending in the name where another one of their folder has the same."""
+    while True:
+        names = [(_resolved(one.text).parent, one.name) for one in found]
+        taken = Counter(names)
+        apart = [
+            replace(one, name=one.name + one.ending, ending="") if taken[name] > 1 else one
+            for one, name in zip(found, names, strict=True)
+        ]
+        if apart == found:
+            return found
+        found = apart
 
 
 def found_inputs(text: str) -> list[Found]:
@@ -83,7 +110,7 @@ def found_inputs(text: str) -> list[Found]:
         if not matched:
             raise InputError(f"no video or picture matches {shown(text)}", "check the pattern")
         return matched
-    return [Found(str(path), path.stem)]
+    return [Found(str(path), path.stem, ending=path.suffix)]
 
 
 def _in_folder(folder: Path, top: Path) -> Iterator[Found]:
@@ -91,7 +118,7 @@ def _in_folder(folder: Path, top: Path) -> Iterator[Found]:
     entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=natural)
     videos = [entry for entry in entries if is_video(entry) and entry.is_file()]
     for video in videos:
-        yield Found(str(video), video.relative_to(top).with_suffix("").as_posix(), listed=True)
+        yield Found(str(video), video.relative_to(top).with_suffix("").as_posix(), True, video.suffix)
     if not videos and any(is_picture(entry) for entry in entries):
         below = folder != top
         yield Found(str(folder), folder.relative_to(top).as_posix() if below else folder.resolve().name, listed=below)
@@ -115,7 +142,7 @@ def _matching(pattern: str) -> Iterator[Found]:
             if "**" not in rest:  # what is below is reached anyway
                 yield from (replace(one, listed=True) for one in _in_folder(path, top))
         elif named or is_video(path) or is_picture(path):
-            yield Found(str(path), inside.with_suffix("").as_posix(), listed=True)
+            yield Found(str(path), inside.with_suffix("").as_posix(), True, path.suffix)
 
 
 def _run(options: RunOptions, found: Found) -> RunOptions:
@@ -131,7 +158,7 @@ def _with_angles(options: RunOptions, one: Found) -> tuple[str, ...]:
     if not options.angles or any(text.lower().endswith(ANGLES) for text in results):
         return results
     paths = [output.path if (output := output_named(text)) else Path(text) for text in results]
-    first = next((path for path in paths if path != STDOUT), Path(f"{name}_pose"))
+    first = next((path for path in paths if path != STDOUT), Path(f"{name}_pose.csv"))
     return (*results, str(first.with_suffix(ANGLES)))
 
 
@@ -145,7 +172,9 @@ def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
         if output_named(text) is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
             found += (str(Path(text) / f"{one.name}_pose{ending}") for ending in (drawn, ".csv"))
         else:
-            found.append(text.replace(NAME, one.name))
+            kind, colon, place = text.rpartition(":")
+            # One name for stdout, as for stdin.
+            found.append(f"{kind}{colon}{STDOUT}" if place == "/dev/stdout" else text.replace(NAME, one.name))
     return tuple(found)
 
 
@@ -161,8 +190,8 @@ def make_folders(run: RunOptions, options: RunOptions) -> None:
             make_parent(path)
 
 
-def _written(runs: list[RunOptions]) -> set[Path]:
-    """All results; UsageError if two inputs would write the same one."""
+def _check_written(runs: list[RunOptions]) -> None:
+    """UsageError if two inputs would write the same result."""
     owner: dict[Path, Origin] = {}
     for run in runs:
         for text in run.out:
@@ -174,7 +203,6 @@ def _written(runs: list[RunOptions]) -> set[Path]:
                     f"name results after inputs, with -o FOLDER/ or {NAME} in the name; inputs of the same name in "
                     "several folders: name the folder above them",
                 )
-    return set(owner)
 
 
 def _resolved(text: str) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from vipnas_cli.api import PoseTracker, read_video
 from vipnas_cli.cli.console import Messages, frame_progress
@@ -11,6 +11,7 @@ from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import make_folders
 from vipnas_cli.cli.run.sinks import finish_pages, idle_options, open_outputs
 from vipnas_cli.cli.run.summary import Made, RunReport, details, typed_words
+from vipnas_cli.folders import remove
 from vipnas_cli.inference.pipeline import AHEAD, Outputs, RunStatistics, process
 from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_budget
 from vipnas_cli.media.frames import VideoInfo
@@ -27,8 +28,11 @@ def run_input(
     heard: Callable[[RunStatistics], None] = lambda _statistics: None,
 ) -> RunReport:
     """Runs one input of those that were typed; `label` stands before its progress, `heard` is called after each frame,
-    too."""
-    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader:
+    too.
+
+    With --skip-existing nothing stays of what is not done: it would be taken for done the next time.
+    """
+    with read_video(run.video, run.start, run.end, run.stride, run.picture_rate, run.live) as reader, _all_or_none(run):
         found = _tracker(run, reader.info)
         choice = found.choice
         # Before a file is begun.
@@ -50,7 +54,8 @@ def run_input(
                 if statistics.interrupted:
                     raise KeyboardInterrupt  # makes all outputs end here, the sound with the pictures
         except KeyboardInterrupt:
-            if not statistics.frames:
+            # One that comes while results of all frames end costs some of them.
+            if not statistics.frames or not statistics.interrupted or run.skip_existing:
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs), *idle_options(run))
         budget = stated_budget(options.budget, options.weights)
@@ -58,6 +63,18 @@ def run_input(
         report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)
         finish_pages(outputs, report.to_json())
         return report
+
+
+@contextmanager
+def _all_or_none(run: RunOptions) -> Iterator[None]:
+    """With --skip-existing, removes whole results that are new where another one of the same run failed at its end."""
+    new = [path for path in run.files if not path.exists()] if run.skip_existing else []
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            remove(path)
+        raise
 
 
 def _both(*listeners: Callable[[RunStatistics], None]) -> Callable[[RunStatistics], None]:
@@ -93,6 +110,7 @@ def _tracker(options: RunOptions, info: VideoInfo) -> PoseTracker:
             options.pictures,
             frame_rate=float(info.average_rate),
             single=info.frames == 1 and info.codec == PICTURE_CODEC,
+            stride=options.stride,
         ),
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli.bundle.reader import Pipeline, bundled_weights
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.errors import OutputError, UsageError
+from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs
@@ -24,7 +24,7 @@ from vipnas_cli.metrics.steadiness import SteadinessMeter
 from vipnas_cli.report.sink import PageSink
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.kinds import KINDS, check_stdout, output_named
-from vipnas_cli.results.sink import ResultSink
+from vipnas_cli.results.sink import ResultFile, ResultSink
 from vipnas_cli.tracking.smoothing import SMOOTHING_PRESETS, Smoother
 
 PAGE = ".html"
@@ -77,7 +77,7 @@ def _inputs(options: RunOptions) -> list[Path]:
 
 
 def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, stack: ExitStack) -> Outputs:
-    """Opens all sinks; they are closed when the stack is left, also after an error."""
+    """Opens all sinks; they are closed when the stack is left, also after an error unless it is --skip-existing."""
     skeleton = OnnxEstimator.skeleton
     info = reader.info
     # A name that is no text would be none in a document either.
@@ -90,16 +90,36 @@ def open_outputs(options: RunOptions, reader: FrameReader, pipeline: Pipeline, s
     for text in options.out:
         output = None if is_drawn(text) or is_page(text) else output_named(text)
         if is_page(text):
-            numbers.append(stack.enter_context(_page(Path(text), options, pipeline)))
+            page = _page(Path(text), options, pipeline)
+            # An error makes it write what there is.
+            numbers.append(page if options.skip_existing else stack.enter_context(page))
         elif output is None:
             painter = Painter(skeleton, options.picture_style, _caption(pipeline, options.smooth_pictures))
             writer = _writer(text, painter.info(info), options, reader)
-            pictures.append(stack.enter_context(OverlaySink(writer, painter)))
+            pictures.append(overlay := OverlaySink(writer, painter))
+            stack.enter_context(_ended(overlay, options))
         else:
-            numbers.append(stack.enter_context(output.open(skeleton, header)))
+            numbers.append(file := output.open(skeleton, header))
+            stack.enter_context(_ended(file, options))
     meter = SteadinessMeter(skeleton) if options.steadiness else None
     smoothers = _smoother(options.smooth_numbers), _smoother(options.smooth_pictures)
     return Outputs(numbers, pictures, *smoothers, meter, options.stride)
+
+
+def _ended(sink: ResultFile | OverlaySink, options: RunOptions) -> AbstractContextManager[object]:
+    """What ends a sink: with --skip-existing what is not whole must never have its name, however the run ends."""
+    return _whole_or_none(sink) if options.skip_existing else sink
+
+
+@contextmanager
+def _whole_or_none(sink: ResultFile | OverlaySink) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(VipnasError):  # the exception on its way says what went wrong first
+            sink.abandon()
+        raise
+    sink.close()
 
 
 def _writer(text: str, info: VideoInfo, options: RunOptions, reader: FrameReader) -> VideoWriter | PictureWriter:

@@ -21,6 +21,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
 from vipnas_cli.latency.choice import Choice
+from vipnas_cli.latency.model import per_person_frame
 from vipnas_cli.media.address import hidden
 from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.metrics.steadiness import Steadiness
@@ -107,9 +108,9 @@ class RunReport:
     @property
     def macs_per_person_frame(self) -> float:
         """What the pose networks really cost per person and frame: early key frames and those not believed included."""
-        crops, seen = self.statistics.crops, self.statistics.people.total() + self.statistics.others.total()
-        total = sum(self.choice.pipeline.networks[position].macs * count for position, count in crops.items())
-        return total / max(seen or crops.total(), 1)
+        crops, followed = self.statistics.crops, self.statistics.people.total() + self.statistics.others.total()
+        macs = [network.macs for network in self.choice.pipeline.networks]
+        return per_person_frame(macs, crops, followed) if crops.total() else 0.0
 
     @property
     def over_budget(self) -> float:
@@ -119,11 +120,12 @@ class RunReport:
     @property
     def detector_macs_per_frame(self) -> float:
         """The cost of the detector, and of verifying its boxes, spread over all frames."""
-        tracker, detector = self.tracker, self.tracker.detector
+        tracker, detector, info = self.tracker, self.tracker.detector, self.made.info
         if detector is None or not self.statistics.frames:
             return 0.0
+        looking = self.statistics.looks * detector.macs_for(info.height, info.width)
         verifying = tracker.crops_verified * detector.verifier.macs if detector.verifier else 0
-        return (detector.macs * self.statistics.looks + verifying) / self.statistics.frames
+        return (looking + verifying) / self.statistics.frames
 
     @property
     def fps(self) -> float:
