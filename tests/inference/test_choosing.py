@@ -74,6 +74,13 @@ def test_other_persons_are_refused(text: str) -> None:
         parse_person(text)
 
 
+@pytest.mark.parametrize("text", ["1.5,0.5", "0.5,300", "1,0.5"])
+def test_a_point_is_in_pixels_or_in_shares(text: str) -> None:
+    with pytest.raises(UsageError, match="mixes"):
+        parse_person(text)
+    assert parse_person("0,300") == Focus("at", (0.0, 300.0))
+
+
 @pytest.mark.parametrize("text", ["", "0,0,0,1", "1,2,3", "a,b,c,d"])
 def test_other_regions_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="region"):

@@ -106,6 +106,8 @@ def parse_person(text: str) -> Focus | int:
     numbers = _numbers(text, 2)
     if numbers is None:
         raise UsageError(f"{text!r} names no person", "use largest, central, an id, or a point x,y")
+    if 0 < min(numbers) < 1 <= max(numbers):
+        raise UsageError(f"{text!r} mixes pixels and shares of the picture", "give both in pixels, or both below 1")
     return Focus("at", (numbers[0], numbers[1]))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from vipnas_cli.arrays import Numbers
+from vipnas_cli.inference.bounds import MAX_PEOPLE
 from vipnas_cli.inference.changes import ChangeOptions
 from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.flow import Moves
@@ -45,7 +46,7 @@ class PropagationOptions:
     where flow does not tell how a keypoint moved, less by a factor of e for each `memory_s` seconds.
     """
 
-    max_people: int = 20
+    max_people: int = MAX_PEOPLE
     focus: Focus = Focus()
     region: Region | None = None
     one: bool = False

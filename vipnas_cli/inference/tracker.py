@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from vipnas_cli.bundle.reader import DetectorFile, Pipeline
 from vipnas_cli.errors import WeightsError
+from vipnas_cli.inference.bounds import MAX_PEOPLE
 from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
@@ -53,7 +54,7 @@ class TrackerOptions:
     `fusion` are switched off for ablations only.
     """
 
-    max_people: int = 20
+    max_people: int = MAX_PEOPLE
     person: Focus | int | None = None
     region: Region | None = None
     detector_size: int | None = None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
+from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MAX_PEOPLE, MOST_DETECTOR_SIZE
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PeopleOptions:
             "central they are.",
             rich_help_panel="Input",
         ),
-    ] = 20
+    ] = MAX_PEOPLE
     person: Annotated[
         str | None,
         typer.Option(
