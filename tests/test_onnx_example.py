@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -56,6 +57,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def only(pipeline: str, folder: Path) -> Path:
+    """A folder of the bundled pipelines in which all but one are missing."""
+    for path in bundled_weights().glob("*.onnx"):
+        shutil.copy(path, folder)
+    manifest = json.loads((bundled_weights() / "manifest.json").read_text())
+    manifest["pipelines"] = [row for row in manifest["pipelines"] if row["name"] == pipeline]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
 def test_it_needs_nothing_else() -> None:
     tree = ast.parse(PROGRAM.read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -65,18 +76,21 @@ def test_it_needs_nothing_else() -> None:
 
 @pytest.mark.parametrize("pipeline", ["pyramid-256-cycle4", "pyramid-224-cycle4-light"])
 def test_its_poses_are_those_of_run(
-    example: ModuleType, folder: Path, pipeline: str, monkeypatch: pytest.MonkeyPatch
+    example: ModuleType, folder: Path, pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The one part of following that the example leaves out.
     monkeypatch.setattr(tracker, "PropagationOptions", partial(PropagationOptions, steady_joints=False))
-    (found,) = (each for each in open_bundle(bundled_weights()).pipelines if each.name == pipeline)
+    weights = only(pipeline, tmp_path)
+    (found,) = open_bundle(weights).pipelines
+    # No more, so that nothing is left for shorter cycles.
     budget = f"{found.macs_per_person_frame / 1e6 + 0.1}MMACs"
     cycle, boxes = example.Cycle(bundled_weights(), pipeline, RATE), example.boxes_of(folder / "boxes.csv")
     compared = 0
-    for number, (frame, _, people) in enumerate(track(folder / "clip.mp4", budget, boxes=folder / "boxes.csv")):
+    frames = track(folder / "clip.mp4", budget, weights=weights, boxes=folder / "boxes.csv")
+    for number, (frame, _, people) in enumerate(frames):
         pose = cycle.pose(frame, boxes[number])
         np.testing.assert_allclose(pose.points, people.points_frame[0], atol=0.1)
-        np.testing.assert_allclose(pose.scores, people.scores[0], atol=0.01)
+        np.testing.assert_allclose(pose.scores, people.scores[0], atol=0.02)
         compared += 1
     assert compared == FRAMES
 
