@@ -1,8 +1,8 @@
 """The example that averages weights: a mean of equals is each of them, and what does not belong together is refused."""
 
-import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,14 +19,8 @@ LARGER = bundled_weights() / "key-pyramid-288.fp16.safetensors"
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("average_weights", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("average_weights")
 
 
 def test_the_mean_of_equals_is_each_of_them(example: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -23,13 +23,9 @@ EXAMPLE = ROOT / "examples" / "many_clips.py"
 
 
 @pytest.fixture
-def many_clips(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def many_clips(load_example: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program as a module, in a hurry."""
-    spec = importlib.util.spec_from_file_location("many_clips", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_example("many_clips")
     for name, seconds in {"BEAT_S": 0.05, "STALE_S": 0.4, "LOOK_S": 0.01}.items():
         monkeypatch.setattr(module, name, seconds)
     return module

@@ -1,11 +1,11 @@
 """The example that runs a bundle with onnxruntime, numpy and cv2 only gives the poses of `vipnas run`."""
 
 import ast
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -25,14 +25,8 @@ FRAMES, RATE, START_S = 10, 25, 5
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("onnx_pipeline", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("onnx_pipeline")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import sys
 import time
@@ -19,15 +18,9 @@ PEERS = Path(os.environ.get("VIPNAS_TEST_DATA", "/nowhere")) / "peers"
 
 
 @pytest.fixture(scope="module")
-def peer_loop() -> ModuleType:
+def peer_loop(load_example: Callable[[str], ModuleType]) -> ModuleType:
     """The program as a module."""
-    spec = importlib.util.spec_from_file_location("peer_loop", EXAMPLES / "peer_loop.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["peer_loop"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_example("peer_loop")
 
 
 @pytest.mark.parametrize("point", [(20.0, 30.0), (20.3, 30.4), (7.6, 11.9), (41.25, 50.75)])

@@ -1,8 +1,8 @@
 """The example clip is what its script renders."""
 
-import importlib.util
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,13 +16,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_clip", EXAMPLES / "make_clip.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("make_clip")
 
 
 @pytest.fixture(scope="module")
