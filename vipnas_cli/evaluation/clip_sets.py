@@ -42,6 +42,10 @@ DEEPEST = 4
 SYNTHETIC_SIZE = (192, 256)
 
 
+NEEDS = "it needs annotations/*val*.json and *train*.json of COCO, or annotations/train/ of PoseTrack18"
+NEEDS_STILLS = "a key network alone needs stills, not clips: annotations/*val*.json and *train*.json of COCO"
+
+
 @dataclass(frozen=True)
 class ClipSet:
     """Clips of equally many frames, their pictures by path, and what they are in words.
@@ -105,10 +109,7 @@ def clip_sets(data: Path | None, sizes: SetSizes) -> ClipSets:
         found.append(_mixed(sources[-1], (count, sizes.frames), generator))
     for part, word in zip(found, ("score on", "recalibrate with"), strict=True):
         if not part.clips:
-            raise DataError(
-                f"{data} holds nothing to {word}",
-                "it needs annotations/*val*.json and *train*.json of COCO, or annotations/train/ of PoseTrack18",
-            )
+            raise DataError(f"{data} holds nothing to {word}", NEEDS_STILLS if sizes.frames == 1 else NEEDS)
     if not sizes.checks:
         return ClipSets(found[0], found[1])
     others = _without(sources[0], found[0])

@@ -146,20 +146,9 @@ def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, Pat
     elif data.is_file():
         raise DataError(f"{shown(data)} is a file, not a data folder", "name the folder that holds annotations/")
     sizes = SetSizes(options.clips, CALIBRATION, max(options.lengths), options.check_clips)
-    sets = _stills(data, sizes) if sizes.frames == 1 else clip_sets(data, sizes)
+    sets = clip_sets(data, sizes)
     console.print(f"Scores: PCK@0.1 on {sets.scored.about}.", soft_wrap=True)
     return sets, data
-
-
-def _stills(data: Path | None, sizes: SetSizes) -> ClipSets:
-    """Clips of one frame, which are made of stills alone; DataError says so where there are none."""
-    try:
-        return clip_sets(data, sizes)
-    except DataError as error:
-        if "holds nothing to" not in error.what:
-            raise
-        hint = "a key network alone needs stills, not clips: annotations/*val*.json and *train*.json of COCO"
-        raise DataError(error.what, hint) from error
 
 
 def _search_plan(options: SearchOptions, space: CycleSpace, networks: Networks) -> SearchPlan:
