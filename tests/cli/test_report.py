@@ -100,17 +100,18 @@ def test_another_video_than_that_of_the_poses_is_told_and_not_shown(folder: Path
     assert "on black" in page
 
 
-def drawn(folder: Path, start_s: float, name: str, frames: int = 20) -> None:
+def drawn(folder: Path, start_s: float, name: str, frames: int = 20, told: bool = False) -> None:
     """Grey pictures in place of a drawn video, brighter with each frame, and the table of a run from `start_s` on.
 
-    Nobody is there on the first six frames.
+    Nobody is there on the first six frames; with `told` the video says that poses are drawn in.
     """
     info = VideoInfo(Path("long.mp4"), 64, 48, Fraction(1, 1000), Fraction(25))
     header = ResultHeader("long.mp4", 64, 48, info.time_base, "fast-192")
     points = np.full((1, 17, 2), 20, np.float32)
     someone = People(np.array([3]), np.array([[9, 9, 30, 30]], np.float32), points, np.full((1, 17), 0.9, np.float32))
     first = round(1000 * start_s)
-    with CsvSink(folder / "walk.csv", COCO17, header) as sink, VideoWriter(folder / name, info, None, start_s) as video:
+    writer = VideoWriter(folder / name, info, None, start_s, drawn=told)
+    with CsvSink(folder / "walk.csv", COCO17, header) as sink, writer as video:
         for index in range(20):
             pts = first + 40 * index
             people = someone if index > 5 else People.nobody(17)
@@ -139,6 +140,23 @@ def test_pictures_of_a_drawn_video_are_of_the_moments_they_tell(tmp_path: Path, 
     pairs = shades(page, start_s)
     assert len(pairs) == 6
     assert all(told == shown for told, shown in pairs), pairs
+
+
+@pytest.mark.parametrize("start_s", [0.0, 100.0])
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
+def test_a_drawn_video_with_the_name_of_its_source_is_not_taken_for_it(
+    tmp_path: Path, ending: str, start_s: float
+) -> None:
+    drawn(tmp_path, start_s, f"long{ending}", told=True)
+    table, facts = tmp_path / "walk.csv", tmp_path / "walk.csv-metadata.json"
+    facts.write_text(facts.read_text().replace("long.mp4", f"long{ending}"))
+    page = page_of(tmp_path, table.name, f"long{ending}", out="page.html")
+    pairs = shades(page, start_s)
+    assert len(pairs) == 6
+    assert all(told == shown for told, shown in pairs), pairs
+    blurred = page_of(tmp_path, table.name, f"long{ending}", out="blurred.html", blur_faces=True)
+    assert "<img " not in blurred
+    assert "poses are drawn in" in blurred
 
 
 def test_pictures_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -87,6 +87,19 @@ def test_colors_are_written_as_tagged(tmp_path: Path, matrix: int) -> None:
         assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - image).max() <= 6
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_drawn_video_says_so_and_a_copy_of_it_does_not(tmp_path: Path, suffix: str, drawn: bool) -> None:
+    with VideoWriter(tmp_path / f"made{suffix}", info(), drawn=drawn) as writer:
+        writer.write(grey(), 0)
+    with open_video(tmp_path / f"made{suffix}") as reader:
+        assert reader.info.drawn is drawn
+        assert any("drawn in" in note for note in reader.info.notes) is drawn
+    copy(tmp_path / f"made{suffix}", tmp_path / f"copy{suffix}")
+    with open_video(tmp_path / f"copy{suffix}") as reader:
+        assert not reader.info.drawn
+
+
 @pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 47), (61, 45), (1, 1)])
 def test_odd_sizes_repeat_their_border(contents, tmp_path: Path, width: int, height: int) -> None:
     with VideoWriter(tmp_path / "odd.mp4", info(width, height)) as writer:

@@ -46,6 +46,7 @@ class VideoInfo:
     `average_rate` is a hint: time is pts and `time_base`. `frames` estimates what will be delivered.
     `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied.
     `pixel_aspect` is the width of its pixels over their height, as good as 1.
+    `drawn` says that poses are drawn into its pictures, by `run`.
     `notes` say what was chosen where the file leaves a choice.
     """
 
@@ -61,6 +62,7 @@ class VideoInfo:
     codec: str = ""
     pixel_aspect: Fraction = Fraction(1)
     color: ColorTags = ColorTags()
+    drawn: bool = False
     notes: tuple[str, ...] = ()
 
 

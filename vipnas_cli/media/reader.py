@@ -164,7 +164,8 @@ class VideoReader(SelfClosing):
             aspect = Fraction(1)
         if orientation.transpose:
             width, height, aspect = height, width, 1 / aspect
-        note = source.stream_note(self._container, stream)
+        drawn, note = source.is_drawn(self._container), source.stream_note(self._container, stream)
+        notes = (note, "poses are drawn in it already: the video as it was filmed gives better ones" if drawn else None)
         return VideoInfo(
             path=self._path,
             width=width,
@@ -178,7 +179,8 @@ class VideoReader(SelfClosing):
             codec=stream.codec_context.codec.canonical_name,
             pixel_aspect=aspect,
             color=ColorTags(picture.colorspace, picture.color_primaries, picture.color_trc),
-            notes=() if note is None else (note,),
+            drawn=drawn,
+            notes=tuple(filter(None, notes)),
         )
 
     def _duration(self) -> Fraction | None:

@@ -31,6 +31,9 @@ SLOWEST_RATE, FASTEST_RATE = Fraction(1, 86_400), 1000
 WIDEST_PIXEL = 8
 # What programs write for the number of frames while they do not know it yet (AVI through a pipe).
 NO_LENGTH = 1 << 30
+# What a video says of itself, and under which names, when `run` drew poses into its pictures.
+DRAWN = "poses drawn by vipnas"
+_COMMENTS = ("comment", "COMMENT")
 _MATROSKA_DURATION = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")  # 00:00:02.000000000
 
 
@@ -128,6 +131,11 @@ def stream_note(container: InputContainer, chosen: VideoStream) -> str | None:
     context = chosen.codec_context
     number = 1 + next(n for n, stream in enumerate(streams) if stream.index == chosen.index)
     return f"read video stream {number} of {len(streams)} ({context.width} x {context.height})"
+
+
+def is_drawn(container: InputContainer) -> bool:
+    """Whether `run` drew poses into the pictures."""
+    return any(container.metadata.get(name) == DRAWN for name in _COMMENTS)
 
 
 def prepare(stream: VideoStream, careful: bool) -> None:

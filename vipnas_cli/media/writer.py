@@ -21,6 +21,7 @@ from vipnas_cli.media.encoding import PictureEncoder
 from vipnas_cli.media.frames import Image, VideoInfo
 from vipnas_cli.media.limits import waiting
 from vipnas_cli.media.sound import SoundOpener
+from vipnas_cli.media.source import DRAWN
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Pictures that may wait for the encoder.
@@ -32,6 +33,7 @@ class VideoWriter:
 
     Size and time base are those of `info`; an odd height or width gains a row or column that repeats the last. With
     `start_s` the output begins with the first picture, without it every pts stays (Matroska rounds to milliseconds).
+    With `drawn` the file says that poses are drawn into its pictures.
 
     The file has a partial name until `close`. An exception in the `with` block closes it too, with the frames written
     so far and sound of that length. Encoding runs in a thread of its own: it overlaps with the caller's work, and
@@ -46,8 +48,10 @@ class VideoWriter:
         start_s: float | None = None,
         end_s: float | None = None,
         crf: int = 20,
+        drawn: bool = False,
     ) -> None:
         self.path = Path(path)
+        self._comment = DRAWN if drawn else None
         self._info, self._starts_later = info, bool(start_s)
         self._end_s = None if end_s is None else Fraction(end_s)
         self._tracks: tuple[AudioTrack, ...] = ()
@@ -76,6 +80,7 @@ class VideoWriter:
         """The container with its tracks; without sound where a track of it makes the container impossible."""
         for opener in (sound, None) if sound else (None,):
             self._container = av.open(partial, "w", format=kind, container_options=options)
+            self._container.metadata.update({"comment": self._comment} if self._comment else {})
             self._encoder = PictureEncoder(self._container, self._info, crf)
             self._audio = AudioFeed(self._container, opener()) if opener else None
             try:

@@ -162,11 +162,12 @@ def _clip(poses: Poses, video: Path | None, facts: RunFacts) -> tuple[Clip, str]
 
 def _drawn(video: Path | None, poses: Poses) -> int | None:
     """How many frames the run had if it drew this video; of its source it may have taken a part."""
-    if video is None or not poses.source or video.name == poses.source or not _is_named_after(video, poses):
+    if video is None or not poses.source:
         return None
+    named = video.name != poses.source and _is_named_after(video, poses)
     try:
         with open_video(video) as reader:
-            return reader.info.frames
+            return reader.info.frames if named or reader.info.drawn else None
     except VideoError:
         return None
 
@@ -185,14 +186,20 @@ def _is_of(video: Path, poses: Poses) -> bool:
         return (reader.info.width, reader.info.height) == (header.width, header.height)
 
 
+def _says_drawn(video: Path) -> bool:
+    """Whether a video says that poses are drawn into it, as one may that has the name of its source."""
+    with open_video(video) as reader:
+        return reader.info.drawn
+
+
 def _later(video: Path, poses: Poses, times: Floats) -> float:
     """By how many seconds frames of these times are later than in a drawn video, which after --start begins at 0 s."""
     with open_video(video) as reader:
-        first, duration = next(iter(reader), None), reader.info.duration_s or 0.0
+        first, duration, drawn = next(iter(reader), None), reader.info.duration_s or 0.0, reader.info.drawn
     if first is None or not len(times):
         return 0.0
     # One of another name, and long enough, may be a copy of the source.
-    copied = not _is_named_after(video, poses) and duration > times[-1]
+    copied = not drawn and not _is_named_after(video, poses) and duration > times[-1]
     return 0.0 if copied else float(times[0]) - first.time_s
 
 
@@ -201,10 +208,10 @@ def _posters(poses: Poses, video: Path | None, times: Floats, blur: bool) -> tup
     frames, skeleton, header = poses.results.frames, poses.results.skeleton, poses.results.header
     note = "Its video was not given and is not beside the results: the poses are shown on black."
     if video is not None:
-        painted = video.name != poses.source
-        if painted and blur:
-            return (), f"Faces in {shown(video)} cannot be blurred, as poses are drawn in: give the source itself."
         try:
+            painted = video.name != poses.source or _says_drawn(video)
+            if painted and blur:
+                return (), f"Faces in {shown(video)} cannot be blurred, as poses are drawn in: give the source itself."
             if painted and not _is_of(video, poses):
                 raise VideoError(
                     f"{shown(video)} is not the video of {shown(poses.source)}, its pictures are of another size"

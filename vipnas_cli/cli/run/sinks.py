@@ -127,7 +127,7 @@ def _writer(text: str, info: VideoInfo, options: RunOptions, reader: FrameReader
     if Path(text).suffix.lower() in STILLS:
         return PictureWriter(text, info)
     sound = reader.sound if options.audio and info.audio else None
-    return VideoWriter(text, info, sound, options.start, options.end)
+    return VideoWriter(text, info, sound, options.start, options.end, drawn=True)
 
 
 def _page(path: Path, options: RunOptions, pipeline: Pipeline) -> PageSink:
