@@ -96,9 +96,9 @@ class DetectorSource:
     """A detector on pictures whose longer side has `side` pixels; by default those that it was trained on.
 
     A verifier puts boxes where it finds the person, and the score is the geometric mean of the detector's and its own.
-    It sees people who are followed, and whom the detector alone would believe, only to place their boxes, and in a
-    crowd no duplicates of someone who is surely there. `verified` counts the boxes that it has seen, which are at most
-    `most_candidates` in a picture, `crops_verified` how many crops it took.
+    It sees people who are followed, and whom the detector alone would believe, only to place their boxes, in a crowd
+    not even for that, and there no duplicates of someone who is surely there. `verified` counts the boxes that it has
+    seen, which are at most `most_candidates` in a picture, `crops_verified` how many crops it took.
     """
 
     def __init__(
@@ -153,17 +153,18 @@ class DetectorSource:
     ) -> tuple[Boxes, Scores]:
         """Verify and nms: where the verifier finds the people of the boxes, with the scores of both, best first.
 
-        Those who are known (N,) are believed as the detector does.
+        Those who are known (N,) are believed as the detector does, and in a crowd stay where it sees them.
         """
         boxes, scores = detected
-        shared, asked = iou(boxes, boxes) > self.overlap, np.zeros(len(boxes), bool)
+        # To place the boxes of a crowd's known people would take a third of its crops, and their poses get no steadier.
+        shared, asked = iou(boxes, boxes) > self.overlap, known & crowded
         found, together = boxes.copy(), scores.copy()
         every = np.arange(len(boxes))
         best = nms(boxes, scores + known, self.overlap) if crowded else every
         # The best boxes first, then their duplicates, as far as the best ones may be wrong.
         for rows in (best, np.setdiff1d(every, best)):
             sure = asked & (together >= np.where(known, self.threshold, SURE))
-            rows = rows[known[rows] | ~shared[np.ix_(rows, sure)].any(1)]
+            rows = rows[~asked[rows] & (known[rows] | ~shared[np.ix_(rows, sure)].any(1))]
             found[rows], together[rows] = self._seen_closely(verifier, image, boxes[rows], scores[rows], known[rows])
             asked[rows] = True
         found, together = found[asked], together[asked]
