@@ -21,11 +21,26 @@ def pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def test_a_cut_is_a_large_mean_distance_from_the_median_change() -> None:
-    answers = [is_cut(before, now, OPTIONS) for before, now in pairs(200)]
+@pytest.mark.parametrize(("gap_s", "least", "unlike"), [(0.04, 0.1, 0.5), (0.1, 0.1, 0.5), (0.2, 0.12, 0.7)])
+def test_a_cut_is_a_large_mean_distance_from_the_median_change_of_pictures_that_are_unlike(
+    gap_s: float, least: float, unlike: float
+) -> None:
+    answers = [is_cut(before, now, gap_s, OPTIONS) for before, now in pairs(200)]
     changes = [now - before for before, now in pairs(200)]
-    assert answers == [bool(np.abs(c - np.median(c)).mean() > OPTIONS.cut) for c in changes]
+    large = [np.abs(c - np.median(c)).mean() > least for c in changes]
+    far = [np.corrcoef(before.ravel(), now.ravel())[0, 1] < 1 - unlike for before, now in pairs(200)]
+    assert answers == [bool(a and b) for a, b in zip(large, far, strict=True)]
     assert 0 < sum(answers) < 200
+
+
+def test_brightness_and_contrast_are_no_cut_and_black_is_one() -> None:
+    scene, other = np.random.default_rng(1).random((2, *CELLS), np.float32)
+    for now in (scene, scene + 0.4, 0.3 * scene, 1 - (1 - scene) * 0.2):
+        assert not is_cut(scene, now, 0.04, OPTIONS)
+    black = np.zeros(CELLS, np.float32)
+    for pair in ((scene, other), (scene, black), (black, scene), (scene, 1 - scene)):
+        assert is_cut(*pair, 0.04, OPTIONS)
+    assert not is_cut(black, black, 0.04, OPTIONS)
 
 
 def test_a_picture_is_still_where_only_brightness_or_known_people_change() -> None:

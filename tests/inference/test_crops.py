@@ -57,6 +57,30 @@ def test_a_batch_equals_its_parts_and_points_are_where_they_are_painted(
     np.testing.assert_array_equal(again.points_frame, both.points_frame)
 
 
+class Ghosts(PaintedEstimator):
+    """A network that sees everyone everywhere."""
+
+    def estimate(self, position: int, crops: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
+        heatmaps = super().estimate(position, crops, previous)
+        heatmaps[:, :, 10, 10] = 1
+        return heatmaps
+
+
+def test_where_a_crop_is_of_one_colour_nobody_is_seen() -> None:
+    estimator, generator = Ghosts((KEY, FOLLOWER)), np.random.default_rng(0)
+    scene = generator.integers(0, 256, (200, 240, 3), np.uint8)
+    outside = np.array([[20, 300, 100, 440], [-200, 10, -120, 150]], np.float32)
+    scores = key_poses(estimator, scene, np.concatenate([BOXES, outside])).scores
+    assert (scores[:2] > 0).all()
+    assert (scores[2:] == 0).all()
+    for shade in (0, 16, 128, 250):
+        # What compression leaves of a picture of one colour.
+        flat = np.full((200, 240, 3), shade, np.uint8) + generator.integers(0, 4, (200, 240, 3), np.uint8)
+        assert (key_poses(estimator, flat, BOXES[1:]).scores == 0).all()
+    half = np.where(np.arange(200)[:, None, None] < 100, scene, np.uint8(0))
+    assert (key_poses(estimator, half, BOXES).scores > 0).all()
+
+
 def test_a_box_of_a_frame_is_computed_once(estimator: PaintedEstimator, picture: np.ndarray) -> None:
     seen = FramePoses(estimator, picture)
     seen.at(BOXES[1:])

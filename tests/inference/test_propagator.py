@@ -191,14 +191,25 @@ def test_a_person_who_leaves_is_dropped_and_asks_for_a_key_frame() -> None:
     assert found.step(np.zeros((160, 240, 3), np.uint8), 2, 2 / 30).reason == "lost"
 
 
-def test_a_cut_brings_a_key_frame_and_new_ids() -> None:
+@pytest.mark.parametrize("cycle", [1, 3, 8])
+def test_a_cut_brings_a_key_frame_that_knows_nobody_also_where_one_is_due(cycle: int) -> None:
     generator = np.random.default_rng(0)
     scenes = [np.kron(generator.integers(0, 2, (9, 16)), np.ones((20, 20))).astype(np.uint8) * 255 for _ in range(2)]
-    found = propagator(8, {}, early=True)
+    found = propagator(cycle, {}, early=True)
     first = [found.step(np.repeat(scenes[0][:, :, None], 3, 2), index, index / 30) for index in range(3)]
     cut = found.step(np.repeat(scenes[1][:, :, None], 3, 2), 3, 0.1)
-    assert [step.reason for step in first] == ["cycle", None, None]
+    assert [step.reason for step in first] == ["cycle", *(["cycle"] * 2 if cycle == 1 else [None] * 2)]
     assert cut.reason == "cut"
+
+
+def test_who_is_followed_into_a_cut_is_somebody_else_behind_it() -> None:
+    found = propagator(3, {index: box(WALK[index]) for index in (0, 3)}, early=True)
+    before = run(found, WALK[:3])
+    scene = np.kron(np.random.default_rng(0).integers(0, 2, (8, 12, 1)), np.ones((20, 20, 1))).astype(np.uint8) * 255
+    after = found.step(np.maximum(painted(WALK[3]), scene * np.array([1, 0, 0], np.uint8)), 3, 0.1)
+    assert after.reason == "cut"
+    assert len(after.people) == 1
+    assert after.people.ids[0] != before[-1].people.ids[0]
 
 
 def test_a_newcomer_at_the_border_brings_a_key_frame() -> None:

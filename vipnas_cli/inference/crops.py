@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Ids, Image, Points, Scores
+from vipnas_cli.arrays import Boxes, Flags, Heatmaps, Ids, Image, Points, Scores
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flow import View
@@ -29,6 +29,9 @@ FEWEST_JOINTS = 4
 MARGIN = 0.04
 # In powers of e; no picture holds people whose sizes differ more.
 LARGEST_GROWTH = 12.0
+# Bytes by which the pixels of a crop that shows something differ at least (standard deviation); what compression
+# leaves of a black picture differs by less.
+LEAST_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,12 @@ class Crops:
         views = tuple(View(*each) for each in zip(transforms, pictures, strict=True))
         return Crops(tuple(transforms), np.stack(pictures) if len(pictures) > 1 else pictures[0][None], views)
 
+    @property
+    def show_something(self) -> Flags:
+        """Which of the crops (P,) are not of one colour."""
+        # A pixel of every 8 by 8 tells.
+        return np.array([picture[::8, ::8].std() >= LEAST_CONTRAST for picture in self.pictures], np.bool_)
+
 
 def estimate_poses(
     estimator: PoseEstimator,
@@ -106,10 +115,14 @@ def estimate_poses(
     previous: Heatmaps | None = None,
     codec: HeatmapCodec | None = None,
 ) -> CropPoses:
-    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's."""
+    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's.
+
+    A crop of one colour, as of a faded picture or outside of it, shows nobody: its scores are 0.
+    """
     arch = estimator.schedule.plan(position).arch
     heatmaps = estimator.estimate(position, crops.pictures, previous)
     poses = decode_poses(crops.transforms, heatmaps, codec or HeatmapCodec(arch.height, arch.width))
+    poses.scores[~crops.show_something] = 0
     return replace(poses, views=crops.views)
 
 

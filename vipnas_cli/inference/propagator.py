@@ -140,13 +140,14 @@ class Propagator:
 
     def _reason(self, small: Thumbnail, size: tuple[int, ...], time_s: float) -> KeyReason | None:
         """Why this frame has to be a key frame, if it has to."""
-        last, changes = self._last, self.options.changes
+        last, changes, early = self._last, self.options.changes, self.options.early_keys
+        # Also where a key frame is due: after a cut it must know nobody.
+        if last is not None and early and is_cut(last.thumbnail, small, time_s - last.time_s, changes):
+            return "cut"
         if last is None or (last.position + 1) % len(self.estimator.schedule) == 0:
             return "cycle"
-        if not self.options.early_keys:
+        if not early:
             return None
-        if is_cut(last.thumbnail, small, changes):
-            return "cut"
         if last.next_key:
             return last.next_key
         if self._is_long(last, time_s):
