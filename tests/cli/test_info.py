@@ -162,7 +162,7 @@ def test_results_of_run(tmp_path: Path) -> None:
     assert (facts.kind, facts.next) == ("the facts about o.csv, as CSVW", f"vipnas info {tmp_path}/o.csv")
 
 
-@pytest.mark.parametrize("name", ["o.trc", "o.openpose", "o.dlc.csv", "o.mot.txt"])
+@pytest.mark.parametrize("name", ["o.trc", "o.openpose", "o.dlc.csv"])
 def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, name: str) -> None:
     output = output_named(tmp_path / name)
     assert output is not None
@@ -174,6 +174,20 @@ def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, na
     found = describe(tmp_path / name)
     assert "does not read back" in found.kind
     assert found.facts["kind"] == output.kind.name
+    assert "ids of people" in found.facts["holds"]
+
+
+@pytest.mark.parametrize("stated", ["", "mot:"])
+def test_boxes_are_told_as_what_run_takes(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / ("a b.txt" if stated else "a b.mot.txt")
+    output = output_named(f"{stated}{path}")
+    assert output is not None
+    with output.open(OnnxEstimator.skeleton, ResultHeader("clip.mp4", 640, 360)):
+        pass
+    found = describe(Path(f"{stated}{path}"))
+    assert found.kind == "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
+    assert found.facts["holds"] == ["boxes", "ids of people"]
+    assert found.next == f"vipnas run VIDEO --boxes '{path}'"
 
 
 def test_a_video_and_the_json_document() -> None:

@@ -24,6 +24,7 @@ from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.jsonl import read_jsonl
+from vipnas_cli.results.kinds import output_named
 from vipnas_cli.results.posetrack import PoseTrackSink
 from vipnas_cli.results.table import CsvSink, read_table
 
@@ -76,6 +77,29 @@ def test_angles_stand_beside_the_first_result(folder: Path) -> None:
 def test_a_video_beside_the_results_is_found_and_may_be_left_out(folder: Path) -> None:
     assert page_of(folder, "out.csv", out="found.html").count("<img ") == 6
     assert "<img " not in page_of(folder, "out.csv", out="bare.html", pictures=False)
+
+
+@pytest.mark.parametrize("name", ["walk.wide.csv", "walk.posetrack.json", "wide:walk.csv"])
+def test_a_video_beside_the_results_is_found_whatever_their_kind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    poses, output = read_jsonl(folder / "out.jsonl"), output_named(name)
+    assert output is not None
+    with output.open(poses.skeleton, poses.header) as sink:
+        for frame in poses.frames:
+            sink.write(frame)
+    (tmp_path / "walk.mp4").write_bytes((folder / "out.mp4").read_bytes())
+    page = page_of(Path(), name, out="found.html")
+    assert page.count("<img ") == 6
+    assert "on black" not in page
+    # Elsewhere it belongs to one of several results by its name.
+    (tmp_path / "other.csv").write_bytes((folder / "out.csv").read_bytes())
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "walk.mp4").replace(tmp_path / "videos" / "walk.mp4")
+    page = page_of(Path(), name, "other.csv", "videos/walk.mp4", out="both.html")
+    assert page.count("<img ") == 6
+    assert "on black" not in page
 
 
 def test_without_a_video_the_poses_are_on_black(folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_blank_exactly_where_a_keypoint_is_unsure(unsure: int) -> None:
     assert blank.tolist() == [unsure in angle.needs for angle in angles_of(COCO17)]
 
 
+@pytest.mark.parametrize(("score", "sure"), [(0.2996, True), (0.2994, False)])
+def test_scores_are_judged_as_files_write_them(score: float, sure: bool) -> None:
+    angles = joint_angles(POSE, np.full(17, score, np.float32), COCO17)
+    assert set(np.isfinite(angles).tolist()) == {sure}
+
+
 def test_an_arm_without_length_has_no_angle() -> None:
     assert np.isnan(angle("knee", "left", pose(left_hip=(5, 5), left_knee=(5, 5))))
 

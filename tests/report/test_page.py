@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vipnas_cli.media.frames import FrameResult
-from vipnas_cli.pose.angles import SURE
+from vipnas_cli.pose.people import SURE
 from vipnas_cli.pose.skeletons import COCO17
 from vipnas_cli.report.charts import POINTS, Axis, Curve, clock, line_chart, ticks_of_time
 from vipnas_cli.report.page import Subject, page_of
@@ -87,6 +87,16 @@ def test_rate_and_length_are_those_of_the_mean_step_and_gaps_are_counted(frames:
     assert "<th>gaps</th>" in page
     assert page.count("<td>1</td><td>0.90</td>") == 2
     assert "lost" not in page
+
+
+def test_of_a_clip_of_one_frame_rate_and_length_are_not_known(frames: list[FrameResult]) -> None:
+    page = page_of([subject(frames[:1])])
+    assert "<b>1</b><span>frame</span>" in page
+    assert "<b>–</b><span>frames per second</span>" in page
+    assert "<b>–</b><span>long</span>" in page
+    page = page_of([subject(frames[:2])])
+    assert "<b>2</b><span>frames</span>" in page
+    assert "<b>0.08 s</b><span>long</span>" in page
 
 
 def test_names_and_notes_are_text(frames: list[FrameResult]) -> None:

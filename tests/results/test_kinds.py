@@ -65,7 +65,7 @@ def convert(*arguments: Path | str) -> str:
 def content(path: Path) -> dict[str, bytes]:
     """The files of a result by name, also of those in a folder."""
     files = [path] if path.is_file() else path.rglob("*")
-    return {file.name: file.read_bytes() for file in files}
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -187,6 +187,30 @@ def test_every_third_frame_becomes_what_its_run_writes(tmp_path: Path, source: K
     if source.name == "posetrack":  # has other keypoints
         made, run = ({name: len(text.splitlines()) for name, text in one.items()} for one in (made, run))
     assert made == run
+
+
+@pytest.mark.parametrize(("score", "sure"), [(0.2996, True), (0.2994, False)])
+def test_files_of_a_run_and_of_a_conversion_judge_a_score_as_it_is_written(
+    tmp_path: Path, score: float, sure: bool
+) -> None:
+    (frame,) = frames((2,))
+    points, boxes = (array.round(2) for array in (frame.people.points_frame, frame.people.boxes_frame))
+    people = People(frame.people.ids, boxes, points, np.full((2, 17), score, np.float32))
+    ends = (".json", ".trc", ".angles.csv")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "made").mkdir()
+    for output in map(output_named, (tmp_path / "clip.jsonl", *(tmp_path / "run" / f"clip{end}" for end in ends))):
+        assert output is not None
+        with output.open(COCO17, HEADER) as sink:
+            sink.write(replace(frame, people=people), None)
+    convert(tmp_path / "clip.jsonl", *(word for end in ends for word in ("-o", tmp_path / "made" / f"clip{end}")))
+    run = content(tmp_path / "run")
+    assert run == content(tmp_path / "made")
+    for row in json.loads(run["clip.json"])["annotations"]:
+        assert row["keypoint_scores"] == [0.3 if sure else 0.299] * 17
+        assert set(row["keypoints"][2::3]) == {2 if sure else 1}
+    assert (b"NaN" in run["clip_person5.trc"]) != sure
+    assert (b",\n" in run["clip.angles.csv"]) != sure
 
 
 def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

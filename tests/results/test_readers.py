@@ -109,6 +109,26 @@ def test_deeplabcuts_layout_in_pandas(opened, name: str) -> None:
             np.testing.assert_allclose(got[:, 2], scores, atol=0.00051)
 
 
+@pytest.mark.parametrize("name", ["clip.dlc.csv", "clip.dlc.h5"])
+def test_deeplabcuts_layout_keeps_a_first_frame_without_people(tmp_path: Path, name: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    if name.endswith("h5"):
+        pytest.importorskip("tables")
+    output = output_named(tmp_path / name)
+    assert output is not None
+    with output.open(COCO17, HEADER) as sink:
+        for one in FRAMES[2:]:
+            sink.write(one, None)
+    path = output.path
+    table = pandas.read_csv(path, header=[0, 1, 2, 3], index_col=0) if "csv" in name else pandas.read_hdf(path)
+    assert (list(table.index), table.index.name) == ([2, 3, 4, 5], None)
+    assert set(table.dtypes) == {np.dtype(np.float64)}
+    there = table.notna().to_numpy().reshape(4, 2, -1)
+    assert there.any(axis=2).tolist() == there.all(axis=2).tolist()
+    people = [name.removeprefix("person") for name in table.columns.get_level_values("individuals")[:: 3 * 17]]
+    assert there.any(axis=2).tolist() == [[int(one) in ids for one in people] for ids in IDS[2:]]
+
+
 @pytest.mark.parametrize("name", ["clip.csv", "clip.dlc.csv"])
 def test_pandas_reads_whatever_keypoints_are_called(tmp_path: Path, name: str) -> None:
     pandas = pytest.importorskip("pandas")

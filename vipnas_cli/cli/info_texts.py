@@ -16,7 +16,7 @@ from vipnas_cli.files import shown
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.results.facts import POSES, Results
-from vipnas_cli.results.kinds import CSV, Kind, output_named
+from vipnas_cli.results.kinds import CSV, MOT, Kind, output_named
 from vipnas_cli.results.sink import FACTS_END
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
@@ -174,9 +174,13 @@ def describe_results(path: Path, stated: Kind | None = None) -> Description:
 
 
 def describe_written(path: Path, kind: Kind) -> Description:
-    """What is known of a result for other programs, which is not read back."""
+    """What is known of a result for other programs, which is not read back, but for boxes, which a run takes."""
     files = sorted(path.iterdir()) if path.is_dir() else []
-    facts = {"kind": kind.name, "holds": sorted(what.value for what in kind.holds), "files": len(files) or ""}
+    holds = sorted((*(what.value for what in kind.holds), "ids of people"))
+    facts = {"kind": kind.name, "holds": holds, "files": len(files) or ""}
+    if kind is MOT:
+        about = "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
+        return Description(about, facts, f"vipnas run VIDEO --boxes {shlex.quote(str(path))}")
     return Description("a result of `vipnas run` for other programs, which vipnas does not read back", facts)
 
 

@@ -14,12 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.pose.people import are_sure
 from vipnas_cli.pose.skeletons import Skeleton
 
 Degrees = NDArray[np.float64]
 
-# An angle is blank where one of its keypoints has a lower score, as pictures leave such a keypoint out.
-SURE = 0.3
 # What each angle is between: the vertex stands in the middle.
 ARMS = {
     "elbow": ("shoulder", "elbow", "wrist"),
@@ -75,8 +74,7 @@ def angles_of(skeleton: Skeleton) -> tuple[JointAngle, ...]:
 
 def joint_angles(points: NDArray[np.floating], scores: NDArray[np.floating], skeleton: Skeleton) -> Degrees:
     """All angles (..., A) of poses with points (..., K, 2) and scores (..., K); nan where a keypoint is unsure."""
-    columns = []
+    columns, sure = [], are_sure(scores)
     for angle in angles_of(skeleton):
-        sure = (scores[..., angle.needs] >= SURE).all(axis=-1)
-        columns.append(np.where(sure, angle.degrees(points), np.nan))
+        columns.append(np.where(sure[..., angle.needs].all(axis=-1), angle.degrees(points), np.nan))
     return np.stack(columns, axis=-1) if columns else np.zeros((*scores.shape[:-1], 0))

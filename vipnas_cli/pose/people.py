@@ -15,6 +15,9 @@ from vipnas_cli.errors import DataError
 
 Floats = NDArray[np.float32]
 
+# A keypoint with a lower score is unsure: marker files and angles leave it out, COCO files call it hidden.
+SURE = 0.3
+
 
 @dataclass(frozen=True)
 class People:
@@ -74,6 +77,17 @@ def finite_places(points: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which points (…, 2), or boxes (…, 4), are finite (…)."""
     finite: NDArray[np.bool_] = np.isfinite(points).all(-1)
     return finite
+
+
+def written_scores(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scores (…) as result files write them, with three decimals."""
+    return scores.astype(np.float64).round(3)
+
+
+def are_sure(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which keypoints are sure by their scores (…) as files write them, so that poses read back are judged alike."""
+    sure: NDArray[np.bool_] = written_scores(scores) >= SURE
+    return sure
 
 
 def pose_scores(scores: Floats) -> Floats:

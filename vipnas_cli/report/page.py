@@ -12,7 +12,8 @@ import numpy as np
 
 from vipnas_cli import __version__
 from vipnas_cli.media.drawing import id_color
-from vipnas_cli.pose.angles import SURE, TRUNK_LEAN, angles_of
+from vipnas_cli.pose.angles import TRUNK_LEAN, angles_of
+from vipnas_cli.pose.people import SURE
 from vipnas_cli.report.charts import HALF, Axis, Curve, clock, line_chart, time_line
 from vipnas_cli.report.posters import Poster
 from vipnas_cli.report.tracks import Clip, Floats, Track, steadiness
@@ -103,8 +104,8 @@ def _cards(subject: Subject) -> str:
     clip = subject.clip
     there = clip.people_per_frame
     cards = [
-        (str(len(clip.times)), "frames"),
-        (clock(round(float(clip.times[-1] - clip.times[0]) + clip.step_s, 2)) if len(clip.times) else "0 s", "long"),
+        (str(len(clip.times)), "frame" if len(clip.times) == 1 else "frames"),
+        (_length(clip), "long"),
         (f"{1 / clip.step_s:.3g}" if clip.step_s else "–", "frames per second"),
         (str(len(clip.tracks)), "person" if len(clip.tracks) == 1 else "people"),
         (f"{there.max(initial=0)}", "at most at once"),
@@ -115,6 +116,13 @@ def _cards(subject: Subject) -> str:
         + "".join(f"<div><b>{escape(b)}</b><span>{escape(s)}</span></div>" for b, s in cards)
         + "</div>"
     )
+
+
+def _length(clip: Clip) -> str:
+    """How long a clip is with its last frame, whose length one frame alone does not tell."""
+    if not len(clip.times):
+        return "0 s"
+    return clock(round(float(clip.times[-1] - clip.times[0]) + clip.step_s, 2)) if clip.step_s else "–"
 
 
 def _posters(posters: Sequence[Poster]) -> str:

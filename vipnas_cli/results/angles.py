@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.pose.angles import SURE, angles_of, joint_angles
+from vipnas_cli.pose.angles import angles_of, joint_angles
+from vipnas_cli.pose.people import SURE
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.csvw import FRAME, PERSON, TIME, Column, facts_text
 from vipnas_cli.results.facts import ResultHeader, facts_of

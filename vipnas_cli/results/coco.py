@@ -14,14 +14,13 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from vipnas_cli.media.frames import FrameResult, Image
-from vipnas_cli.pose.people import People, pose_scores
+from vipnas_cli.pose.people import People, are_sure, pose_scores
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people, skeleton_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
-# COCO's marks: not labelled, labelled but hidden, and visible. A score below this counts as hidden.
+# COCO's marks: not labelled, labelled but hidden, which is what unsure keypoints count as, and visible.
 UNKNOWN, HIDDEN, VISIBLE = 0, 1, 2
-LEAST_VISIBLE = 0.3
 PERSON = 1
 
 
@@ -77,7 +76,7 @@ def person_rows(people: People, image: int, first: int) -> list[dict[str, Any]]:
     """COCO's rows of the people of an image, their ids counted from `first`."""
     people = known_people(people)
     known = people.known
-    marks = np.where(known, np.where(people.scores >= LEAST_VISIBLE, VISIBLE, HIDDEN), UNKNOWN)
+    marks = np.where(known, np.where(are_sure(people.scores), VISIBLE, HIDDEN), UNKNOWN)
     keypoint_scores = rounded_scores(people.scores)
     # Of what is written, so that whoever reads the file and writes it again gets the same.
     scores = pose_scores(np.array(keypoint_scores, np.float32).reshape(people.scores.shape))

@@ -1,6 +1,6 @@
 """Poses in DeepLabCut's layout for several animals: four header rows, or levels, and a row per frame.
 
-Individuals are person0, person1 and so on; a person who is not there is blank. As their columns must be known first,
+Individuals are person0, person1 and so on; a person who is not there is NaN. As their columns must be known first,
 frames wait on disk until the end.
 """
 
@@ -24,6 +24,8 @@ LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 COORDINATES = ("x", "y", "likelihood")
 # The name under which DeepLabCut looks for its table.
 KEY = "df_with_missing"
+# A coordinate of nobody; pandas, which reads these files, takes an all-blank row below the header for names.
+ABSENT = ",NaN"
 Names = tuple[str, str, str, str]
 
 
@@ -60,13 +62,13 @@ class DlcCsvSink(TextFile):
         names = _columns(self._scorer, self._spool.ids, self._keypoints)
         for level, name in enumerate(LEVELS):
             yield csv_row([name, *(column[level] for column in names)]) + "\n"
-        blank = "," * (len(self._keypoints) * len(COORDINATES))
+        absent = ABSENT * (len(self._keypoints) * len(COORDINATES))
         for row in self._spool.rows():
             cells = {
                 person: "".join(f",{x:.2f},{y:.2f},{score:.3f}" for x, y, score in pose)
                 for person, pose in zip(row.ids.tolist(), row.values.tolist(), strict=True)
             }
-            yield f"{row.index}{''.join(cells.get(person, blank) for person in self._spool.ids)}\n"
+            yield f"{row.index}{''.join(cells.get(person, absent) for person in self._spool.ids)}\n"
 
 
 class DlcH5Sink(ResultFile):

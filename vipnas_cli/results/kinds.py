@@ -82,6 +82,12 @@ class Output:
             return ()
         return (self.path, facts_path(self.path)) if self.kind.facts else (self.path,)
 
+    @property
+    def stem(self) -> str:
+        """The name without the whole ending of its kind, which one with a stated kind may lack."""
+        name, end = self.path.name, self.kind.end
+        return name[: -len(end)] if name.lower().endswith(end) else self.path.stem
+
     def open(self, skeleton: Skeleton, header: ResultHeader) -> ResultFile:
         """What takes the frames; OutputError if it cannot be written."""
         return self.kind.sink(self.path, skeleton, header)
@@ -90,6 +96,7 @@ class Output:
 CSV = Kind("csv", ".csv", CsvSink, TABLE, read_table, facts=True)
 COCO = Kind("coco", ".json", CocoSink, ALL, read_coco)
 POSETRACK = Kind("posetrack", ".posetrack.json", PoseTrackSink, ALL - {Holds.keypoints}, read_posetrack)
+MOT = Kind("mot", ".mot.txt", MotSink, frozenset({Holds.boxes}))
 KINDS = (
     CSV,
     Kind("wide", ".wide.csv", WideSink, TABLE, read_table, facts=True),
@@ -102,7 +109,7 @@ KINDS = (
     Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED),
     Kind("dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, needs=("pandas", "tables"), extra="deeplabcut"),
     Kind("parquet", ".parquet", ParquetSink, TABLE, read_parquet, text=False, needs=("pyarrow",), extra="parquet"),
-    Kind("mot", ".mot.txt", MotSink, frozenset({Holds.boxes})),
+    MOT,
 )
 
 

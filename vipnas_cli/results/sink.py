@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vipnas_cli.errors import OutputError
 from vipnas_cli.files import PartialFile, cannot_write, shown
 from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.people import written_scores
 
 STDOUT = Path("-")
 # Frames between two others that are listed as empty ones where a kind of file has a row for each; nine hours.
@@ -224,8 +225,8 @@ def rounded(pixels: NDArray[np.float32]) -> list[Any]:
 
 
 def rounded_scores(scores: NDArray[np.float32]) -> list[Any]:
-    """Scores as nested lists with three decimals."""
-    result: list[Any] = np.round(scores.astype(np.float64), 3).tolist()
+    """Scores as nested lists, as they are written."""
+    result: list[Any] = written_scores(scores).tolist()
     return result
 
 

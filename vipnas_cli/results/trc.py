@@ -1,7 +1,7 @@
 """Poses as marker files of OpenSim (TRC): a folder with one file per person.
 
 Markers are the keypoints, in pixels: x to the right, y UP from the centre of the bottom-left pixel, z 0. A file goes
-from the first to the last frame of its person; what is unknown or unsure (score below LEAST_VISIBLE) is NaN.
+from the first to the last frame of its person; what is unknown or unsure (score below SURE) is NaN.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from vipnas_cli.errors import OutputError
 from vipnas_cli.files import cannot_write, shown
 from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.people import are_sure
 from vipnas_cli.pose.skeletons import Skeleton
-from vipnas_cli.results.coco import LEAST_VISIBLE
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.folder import FolderFile
 from vipnas_cli.results.sink import check_missing
@@ -65,12 +65,12 @@ class TrcSink(FolderFile):
         self._times += np.linspace(before, result.time_s, missing + 2)[1:].tolist()
         self._any = True
         people = result.people
-        for person, pose, scores in zip(
-            people.ids.tolist(), people.points_frame.tolist(), people.scores.tolist(), strict=True
+        for person, pose, sure in zip(
+            people.ids.tolist(), people.points_frame.tolist(), are_sure(people.scores).tolist(), strict=True
         ):
             cells = [
-                f"\t{x:.3f}\t{self._bottom - y:.3f}\t0.000" if score >= LEAST_VISIBLE else BLANK
-                for (x, y), score in zip(pose, scores, strict=True)
+                f"\t{x:.3f}\t{self._bottom - y:.3f}\t0.000" if seen else BLANK
+                for (x, y), seen in zip(pose, sure, strict=True)
             ]
             self._add(person, len(self._times) - 1, "".join(cells))
 

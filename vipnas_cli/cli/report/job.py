@@ -21,7 +21,7 @@ from vipnas_cli.report.posters import Poster, chosen, posters_of_poses, posters_
 from vipnas_cli.report.run_facts import RunFacts
 from vipnas_cli.report.tracks import Clip, Floats, clip_of
 from vipnas_cli.results.facts import Results
-from vipnas_cli.results.kinds import KINDS, is_stated, output_named, source_named
+from vipnas_cli.results.kinds import KINDS, Output, is_stated, output_named, source_named
 from vipnas_cli.results.sink import MOST_MISSING
 
 SUMMARY = DocumentKind("a summary of `run --json`", InputError, "Give what `run --json` printed.", LARGEST_LABELS)
@@ -33,8 +33,18 @@ ENDS_LEFT_OUT = "Frames without people before the first and after the last are n
 class Poses:
     """A result file that was read."""
 
-    path: Path
+    output: Output
     results: Results
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.output.path
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Its name without the ending of its kind, walk of walk.wide.csv, and without the last suffix alone."""
+        return self.output.stem, self.path.stem
 
     @property
     def source(self) -> str:
@@ -76,7 +86,7 @@ def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
         if output is None or output.kind.read is None:
             raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
         output.kind.check()
-        one = Poses(output.path, output.kind.read(output.path))
+        one = Poses(output, output.kind.read(output.path))
         other = found.get(one.source)
         if other is None or other.extent < one.extent:
             found[one.source] = one
@@ -118,7 +128,7 @@ def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) ->
     named += [video for video in videos if _is_named_after(video, poses)]
     folders = (poses.path.parent, Path())
     beside = [folder / poses.source for folder in folders if poses.source]
-    beside += [poses.path.with_suffix(suffix) for suffix in CONTAINERS]
+    beside += [poses.path.with_name(f"{stem}{suffix}") for stem in poses.stems for suffix in CONTAINERS]
     return next((path for path in (*named, *beside) if path.is_file()), None)
 
 
@@ -174,7 +184,7 @@ def _drawn(video: Path | None, poses: Poses) -> int | None:
 
 def _is_named_after(video: Path, poses: Poses) -> bool:
     """Whether a video has the name of the results, or that which `run` gives the one that it draws."""
-    return video.stem in (poses.path.stem, f"{Path(poses.source).stem}_pose")
+    return video.stem in (*poses.stems, f"{Path(poses.source).stem}_pose")
 
 
 def _is_of(video: Path, poses: Poses) -> bool:
