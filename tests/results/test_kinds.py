@@ -196,7 +196,7 @@ def test_files_of_a_run_and_of_a_conversion_judge_a_score_as_it_is_written(
     (frame,) = frames((2,))
     points, boxes = (array.round(2) for array in (frame.people.points_frame, frame.people.boxes_frame))
     people = People(frame.people.ids, boxes, points, np.full((2, 17), score, np.float32))
-    ends = (".json", ".trc", ".angles.csv")
+    ends = (".json", ".trc", ".angles.csv", ".mot.txt")
     (tmp_path / "run").mkdir()
     (tmp_path / "made").mkdir()
     for output in map(output_named, (tmp_path / "clip.jsonl", *(tmp_path / "run" / f"clip{end}" for end in ends))):

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.pose import COCO17, People, Skeleton
+from vipnas_cli.pose.people import are_sure
 
 Floats = NDArray[np.float64]
 
-# Keypoints below this score may be anywhere, and are not measured.
-SURE = 0.3
 # A keypoint that moves by more than this share of the height from one frame to the next jumps; one that is so far off
 # the middle between the frames before and after is a spike.
 JUMP = 0.1
@@ -95,7 +94,7 @@ class SteadinessMeter:
         for row, identity in enumerate(people.ids.tolist()):
             track = self._tracks.setdefault(identity, _Track())
             points = people.points_frame[row].astype(np.float64)
-            sure = (people.scores[row] >= SURE) & np.isfinite(points).all(-1)
+            sure = are_sure(people.scores[row]) & np.isfinite(points).all(-1)
             if sure.any():
                 track.heights.append(float(np.ptp(points[sure], axis=0).max()))
             track.last = [seen for seen in track.last if seen[0] >= frame_index - 2][-2:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.pose.people import written_scores
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import ResultHeader
 from vipnas_cli.results.sink import TextFile
@@ -22,12 +23,14 @@ class MotSink(TextFile):
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
         people = result.people
+        # The mean of the scores as other files have them, so that a conversion gives the same.
+        scores = written_scores(people.scores).mean(1)
         self._add_frame(
             "".join(
                 f"{result.frame_index + 1},{person},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},"
                 f"{score:.3f},-1,-1,-1\n"
                 for person, (left, top, right, bottom), score in zip(
-                    people.ids.tolist(), people.boxes_frame.tolist(), people.person_scores.tolist(), strict=True
+                    people.ids.tolist(), people.boxes_frame.tolist(), scores.tolist(), strict=True
                 )
             )
         )
