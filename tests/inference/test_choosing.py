@@ -143,13 +143,56 @@ def test_outside_the_region_is_nobody_and_an_id_is_that_one_alone() -> None:
     assert [edges.tolist() for edges in followed(PropagationOptions(identity=9), rows)] == [[]] * 2
 
 
-def test_whoever_vanishes_inside_the_picture_is_lost_and_whoever_leaves_it_is_not() -> None:
-    statistics = RunStatistics()
+@pytest.mark.parametrize(
+    ("options", "ids", "others"),
+    [
+        (PropagationOptions(identity=1), [1], [0, 2]),
+        (PropagationOptions(one=True, focus=Focus("at", (350.0, 70.0))), [2], [0, 1]),
+        (PropagationOptions(region=Region(100, 0, 150, 160)), [0], []),
+        (PropagationOptions(max_people=1, spare_boxes=3), [0], []),
+    ],
+)
+def test_whoever_is_followed_beside_those_who_are_meant_has_a_pose(
+    options: PropagationOptions, ids: list[int], others: list[int]
+) -> None:
+    columns = (0.0, 150.0, 300.0)
+    boxes = np.array([[20 + x, 20, 80 + x, 120, 0.9 - 0.001 * x] for x in columns], np.float32)
+    found = Propagator(
+        PaintedEstimator((Plan(FAST_BASE),), DOTS), GivenBoxesSource({0: boxes}), IdentityTracker(DOTS), options
+    )
+    step = found.step(painted(*columns), 0, 0.0)
+    assert step.people.ids.tolist() == ids
+    beside = step.others or People.nobody(5)
+    assert beside.ids.tolist() == others
+    for identity, points in zip(others, beside.points_frame, strict=True):
+        np.testing.assert_allclose(points, POINTS + np.array([columns[identity], 0]), atol=1.0)
+
+
+def counted(walks: dict[int, list[float]], region: Region | None = None, cut: int | None = None) -> RunStatistics:
+    """Statistics of 20 frames in a second, in which people of 60 x 100 pixels are at these left edges, as long as they
+    are there; `cut` is the first frame of another scene."""
+    statistics = RunStatistics(region=region)
     for index in range(20):
-        edges = [150.0] * (index < 5) + [340.0] * (index < 5) + [60.0]
-        boxes = np.array([[x, 20, x + 60, 120] for x in edges], np.float32)
-        ids = [0, 1, 2] if index < 5 else [2]
-        scores = np.ones((len(ids), 5), np.float32)
-        people = People(np.array(ids), boxes, np.zeros((len(ids), 5, 2), np.float32), scores)
-        statistics.add(Step(people, 0, None, 0), Frame(index, index, Fraction(1, 20), painted()))
-    assert statistics.lost == {0: 0.2}
+        ids = [identity for identity, walk in walks.items() if index < len(walk)]
+        boxes = np.array([[walks[i][index], 20, walks[i][index] + 60, 120] for i in ids], np.float32).reshape(-1, 4)
+        people = People(np.array(ids, np.int64), boxes, np.zeros((len(ids), 5, 2)), np.ones((len(ids), 5), np.float32))
+        statistics.add(
+            Step(people, 0, "cut" if index == cut else None, 0), Frame(index, index, Fraction(1, 20), painted())
+        )
+    return statistics
+
+
+def test_whoever_leaves_the_region_is_not_lost_and_whoever_vanishes_inside_it_is() -> None:
+    # The middles of the first two reach 198 and 170, and the second one's next step leads out of the region.
+    walks = {0: [120.0, 140.0, 160.0, 168.0], 1: [60.0, 100.0, 140.0], 2: [100.0] * 4, 3: [80.0] * 20}
+    assert counted(walks, parse_region("0,0,0.5,1")).lost == {2: 0.15}
+    assert counted(walks).lost.keys() == {0, 1, 2}
+
+
+def test_whoever_vanishes_inside_the_picture_is_lost_and_whoever_leaves_it_is_not() -> None:
+    assert counted({0: [150.0] * 5, 1: [340.0] * 5, 2: [60.0] * 20}).lost == {0: 0.2}
+    # Who goes with a scene is not lost, who goes later is.
+    assert counted({0: [150.0] * 5, 1: [60.0] * 20}, cut=5).lost == {}
+    assert counted({0: [150.0] * 5, 1: [60.0] * 20}, cut=4).lost == {0: 0.2}
+    # A step like the last one leads out of the picture.
+    assert counted({0: [100.0, 180.0, 260.0], 1: [60.0] * 20}).lost == {}

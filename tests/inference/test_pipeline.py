@@ -12,10 +12,12 @@ from vipnas_cli.errors import OutputError, VideoError
 from vipnas_cli.inference.estimator import PaintedEstimator
 from vipnas_cli.inference.people import WholeFrameSource
 from vipnas_cli.inference.pipeline import Outputs, RunStatistics, process
-from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagation import PropagationOptions, Step
 from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame, FrameResult
+from vipnas_cli.pose import People
 from vipnas_cli.spec import FAST_BASE, Plan
+from vipnas_cli.tracking.smoothing import Smoother
 
 
 class Listing:
@@ -69,6 +71,19 @@ def test_people_beyond_the_most_are_counted(most: int, frames_told: int, boxes_t
     )
     found = process(frames(4), crowded, Outputs([Listing()], []), ignore)
     assert (found.crowded_frames, found.most_left_out) == (frames_told, boxes_told)
+
+
+def test_sinks_get_who_is_followed_and_not_told_of_apart() -> None:
+    boxes = np.array([[0, 0, 20, 60], [20, 0, 40, 60]], np.float32)
+    both = People(np.array([3, 7]), boxes, np.zeros((2, 17, 2), np.float32), np.ones((2, 17), np.float32))
+    seen, drawn, step = Listing(), Listing(), Step(both[:1], 0, "cycle", 2, others=both[1:])
+    Outputs([seen], [drawn], smooth_pictures=Smoother()).write(next(frames(1)), step)
+    for (result,) in (seen.results, drawn.results):
+        assert result.people.ids.tolist() == [3]
+        assert result.others is step.others
+    statistics = RunStatistics()
+    statistics.add(step, next(frames(1)))
+    assert (dict(statistics.people), dict(statistics.others), step.followed) == ({3: 1}, {7: 1}, 2)
 
 
 def test_every_frame_arrives_in_order_with_its_time() -> None:

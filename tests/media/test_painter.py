@@ -67,6 +67,22 @@ def test_faces_are_blurred_also_a_moment_after_their_person_is_lost() -> None:
     assert detail(paint(style, unsure), 100) < 10
 
 
+def test_faces_of_people_who_are_not_told_of_are_blurred_and_nothing_of_them_is_drawn() -> None:
+    other = replace(standing(220), ids=np.array([4]))
+    for style, blurred in ((PictureStyle(blur_faces=True), True), (PictureStyle(trails_s=1), False)):
+        painter, alone = Painter(COCO17, style), Painter(COCO17, style)
+        for index in range(3):
+            both, told = replace(result(index, standing(100)), others=other), result(index, standing(100))
+            picture, without = painter.paint(both, NOISE), alone.paint(told, NOISE)
+        assert (detail(picture, 220) < 10) == blurred
+        rows, _ = np.nonzero((picture != without).any(axis=-1))
+        assert rows.max(initial=0) < 95
+    # Who is told of no more stays blurred, too.
+    held = Painter(COCO17, PictureStyle(blur_faces=True, min_score=1.1))
+    held.paint(replace(result(0, standing(100)), others=other), NOISE)
+    assert detail(held.paint(result(1, People.nobody(17)), NOISE), 220) < 10
+
+
 def test_blurring_leaves_the_rest_and_the_source_as_they_are() -> None:
     before = NOISE.copy()
     blurred = paint(PictureStyle(blur_faces=True, min_score=1.1), standing(100))

@@ -210,9 +210,9 @@ def progress_bar(
         yield TerminalBar(progress, label, total)
 
 
-def plural(count: int, noun: str) -> str:
-    """A number with its noun: 1 thread, 2 threads."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """A number with its noun: 1 thread, 2 threads; with another ending 2 boxes."""
+    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def run_sequence(
         crops[step.position] += step.crops
     positions = np.array([step.position for step in steps], np.int64)
     predicted = without_unsure(_predictions(sequence.truth.name, steps), settings.joint_score)
-    followed = sum(len(step.people) + len(step.others) for step in steps)
+    followed = sum(step.followed for step in steps)
     return SequenceRun(predicted, positions, crops, followed)
 
 

@@ -84,11 +84,12 @@ class Region:
         low = np.array([self.x, self.y]) * scale
         return low, low + np.array([self.width, self.height]) * scale
 
-    def holds(self, boxes: Boxes, size: tuple[int, int]) -> Flags:
-        """Whether (N,) the middle of each box (N, 4) lies in it, in a picture of `size` (H, W)."""
+    def holds(self, boxes: Boxes, size: tuple[int, int], off: float = 0.0) -> Flags:
+        """Whether (N,) the middle of each box (N, 4) lies in it, in a picture of `size` (H, W), at least `off` pixels
+        from its edge."""
         low, high = self._corners(size)
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-        return np.asarray(((middles >= low) & (middles <= high)).all(1), np.bool_)
+        return np.asarray(((middles >= low + off) & (middles <= high - off)).all(1), np.bool_)
 
 
 def in_pixels(point: tuple[float, float], size: tuple[int, int]) -> Scores:

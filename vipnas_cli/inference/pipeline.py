@@ -7,16 +7,19 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+import numpy as np
+
+from vipnas_cli.arrays import Boxes
 from vipnas_cli.inference.changes import Thumbnail, thumbnail
+from vipnas_cli.inference.choosing import Region
 from vipnas_cli.inference.propagation import Step
 from vipnas_cli.inference.propagator import Propagator
 from vipnas_cli.media.frames import Frame, FrameResult
 from vipnas_cli.media.limits import waiting
 from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
-from vipnas_cli.pose import People
 from vipnas_cli.results.sink import ResultSink
 from vipnas_cli.tracking.smoothing import Smoother
 
@@ -25,17 +28,19 @@ WAITING = 4
 # Frames that are decoded at once, because threads that take turns with every frame drive each other's data out of the
 # cache. With as many as a cycle has, decoding would always take a core away when the key network wants all of them.
 AHEAD = 2
-# Whoever is away for so many seconds at the end is lost, unless the last box was so near the edge (a share of the
-# picture).
+# Whoever is away for so many seconds at the end is lost, unless the last box, or where another such step would have led
+# it, was so near the edge (a share of the picture).
 LOST_S, EDGE = 0.5, 0.02
 Decoded = tuple[Frame, Thumbnail]
 
 
 @dataclass(frozen=True)
 class LastSeen:
-    """When somebody was seen last, in seconds, and whether that was at the edge of the picture."""
+    """When somebody was seen last, in seconds, in which box (4,), and whether that was at the edge of where people are
+    followed."""
 
     time_s: float
+    box_frame: Boxes
     at_edge: bool
 
 
@@ -43,7 +48,7 @@ class LastSeen:
 class RunStatistics:
     """What a run did: frames, crops per position, looks for people, frames and last sighting of each id, frames of
     those who were followed but not told of, reasons of key frames, busy seconds; how steady the numbers are, if that
-    was measured."""
+    was measured. `position` is that of the last frame; `region` is where people are followed, None: everywhere."""
 
     frames: int = 0
     crops: Counter[int] = field(default_factory=Counter)
@@ -59,6 +64,8 @@ class RunStatistics:
     crowded_frames: int = 0
     most_left_out: int = 0
     steadiness: Steadiness | None = None
+    position: int = 0
+    region: Region | None = None
 
     @property
     def key_frames(self) -> int:
@@ -67,18 +74,21 @@ class RunStatistics:
 
     @property
     def lost(self) -> dict[int, float]:
-        """Who was lost inside the picture for good, well before the end, and when in seconds, by id."""
+        """Who was lost inside the picture, or the region, for good, well before the end, and when in seconds, by id."""
         seen = self.last_seen.items()
         return {i: last.time_s for i, last in seen if not last.at_edge and self.time_s - last.time_s >= LOST_S}
 
     def add(self, step: Step, frame: Frame) -> None:
         """Counts one frame."""
-        height, width = frame.image.shape[:2]
-        ids, edge = step.people.ids.tolist(), EDGE * max(height, width)
-        for identity, (left, top, right, bottom) in zip(ids, step.people.boxes_frame.tolist(), strict=True):
-            at_edge = min(left, top) <= edge or right >= width - edge or bottom >= height - edge
-            self.last_seen[identity] = LastSeen(frame.time_s, at_edge)
-        self.time_s = frame.time_s
+        ids, size = step.people.ids.tolist(), (frame.image.shape[0], frame.image.shape[1])
+        if step.reason == "cut":
+            # Who is gone with the scene is not lost.
+            self.last_seen = {identity: replace(last, at_edge=True) for identity, last in self.last_seen.items()}
+        for identity, box in zip(ids, step.people.boxes_frame, strict=True):
+            before = self.last_seen.get(identity)
+            ahead = box if before is None or before.time_s != self.time_s else 2 * box - before.box_frame
+            self.last_seen[identity] = LastSeen(frame.time_s, box, self._at_edge(np.stack([box, ahead]), size))
+        self.time_s, self.position = frame.time_s, step.position
         self.frames += 1
         self.crops[step.position] += step.crops
         self.looks += step.looked
@@ -87,7 +97,15 @@ class RunStatistics:
         if step.reason:
             self.reasons[step.reason] += 1
         self.people.update(ids)
-        self.others.update(step.others)
+        self.others.update([] if step.others is None else step.others.ids.tolist())
+
+    def _at_edge(self, boxes: Boxes, size: tuple[int, int]) -> bool:
+        """Whether one of the boxes (N, 4) reaches the edge of a picture of `size` (H, W), or its middle that of the
+        region."""
+        edge = EDGE * max(size)
+        if (boxes[:, :2] <= edge).any() or (boxes[:, 2:] >= np.array(size[::-1]) - edge).any():
+            return True
+        return self.region is not None and not self.region.holds(boxes, size, edge).all()
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:
@@ -113,15 +131,16 @@ class Outputs:
     meter: SteadinessMeter | None = None
     stride: int = 1
 
-    def write(self, frame: Frame, people: People, key: bool) -> None:
+    def write(self, frame: Frame, step: Step) -> None:
         """Hands one frame to all sinks."""
+        people, key = step.people, step.reason is not None
         for sinks, smoother in ((self.numbers, self.smooth_numbers), (self.pictures, self.smooth_pictures)):
             meter = self.meter if sinks is self.numbers else None
             if sinks or meter:
                 shown = smoother.smooth(people, frame.time_s) if smoother else people
                 if meter:
                     meter.add(frame.index // self.stride, shown)
-                result = FrameResult(frame.index, frame.pts, frame.time_s, shown, key)
+                result = FrameResult(frame.index, frame.pts, frame.time_s, shown, key, step.others)
                 for sink in sinks:
                     sink.write(result, frame.image)
 
@@ -140,25 +159,25 @@ def process(
     frames that wait for data end. `ahead` frames are decoded at once. Errors of any stage are raised here, after the
     frames before them were written.
     """
-    statistics, started = RunStatistics(), time.perf_counter()
+    statistics, started = RunStatistics(region=propagator.options.region), time.perf_counter()
     decoder, writer = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "write")
     written: deque[Future[None]] = deque()
 
-    def write(frame: Frame, people: People, key: bool) -> None:
+    def write(frame: Frame, step: Step) -> None:
         with statistics.busy("output"):
-            outputs.write(frame, people, key)
+            outputs.write(frame, step)
 
     try:
         for frame, small in _decoded(iter(frames), decoder, statistics, ahead):
             with statistics.busy("inference"):
                 step = propagator.step(frame.image, frame.index, frame.time_s, small)
             if outputs.pictures:
-                written.append(writer.submit(write, frame, step.people, step.reason is not None))
+                written.append(writer.submit(write, frame, step))
                 if len(written) > waiting(frame.image.nbytes, WAITING):
                     written.popleft().result()
             else:
                 # Rows are written faster than handed over.
-                write(frame, step.people, step.reason is not None)
+                write(frame, step)
             statistics.add(step, frame)
             on_frame(statistics)
     except KeyboardInterrupt:

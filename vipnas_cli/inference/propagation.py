@@ -96,8 +96,8 @@ class PropagationOptions:
 @dataclass(frozen=True)
 class Step:
     """The people of a frame, the position that computed them, why a key frame was taken, how many crops ran, whether
-    people were looked for, and how many boxes were left out because there were too many; `others` (N,) are the ids of
-    those who are followed, but not told of."""
+    people were looked for, and how many boxes were left out because there were too many; `others` are followed, but not
+    told of (None: nobody)."""
 
     people: People
     position: int
@@ -105,4 +105,9 @@ class Step:
     crops: int
     looked: bool = False
     left_out: int = 0
-    others: tuple[int, ...] = ()
+    others: People | None = None
+
+    @property
+    def followed(self) -> int:
+        """How many people are followed, told of or not."""
+        return len(self.people) + (0 if self.others is None else len(self.others))

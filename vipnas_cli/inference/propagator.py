@@ -122,7 +122,7 @@ class Propagator:
         meant = self._told(found.people, (image.shape[0], image.shape[1]), time_s)
         if meant.all():
             return found
-        return replace(found, people=found.people[meant], others=tuple(found.people.ids[~meant].tolist()))
+        return replace(found, people=found.people[meant], others=found.people[~meant])
 
     def _told(self, people: People, size: tuple[int, int], time_s: float) -> Flags:
         """Who of the people (P,) is told of; one whom the focus means is that one until they are forgotten."""

@@ -64,6 +64,11 @@ class TrackerOptions:
     early_keys: bool = True
     fusion: bool = True
 
+    @property
+    def most_followed(self) -> int:
+        """How many people are followed at most, told of or not."""
+        return min(self.max_people, 1 + BESIDE) if isinstance(self.person, Focus) else self.max_people
+
 
 @dataclass(frozen=True)
 class Tracker:
@@ -156,10 +161,9 @@ def propagator_of(
 
 def propagation_options(options: TrackerOptions, source: PeopleSource) -> PropagationOptions:
     """What is given is taken at every key frame, and a box believed with any pose; a detector costs time and errs."""
-    one = isinstance(options.person, Focus)
     found = PropagationOptions(
-        max_people=min(options.max_people, 1 + BESIDE) if one else options.max_people,
-        one=one,
+        max_people=options.most_followed,
+        one=isinstance(options.person, Focus),
         focus=options.person if isinstance(options.person, Focus) else Focus(),
         region=options.region,
         identity=options.person if isinstance(options.person, int) else None,

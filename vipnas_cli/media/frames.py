@@ -68,10 +68,14 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """The poses of one frame; `key` says that the key network ran on it."""
+    """The poses of one frame; `key` says that the key network ran on it.
+
+    `others` are followed, too, but not told of (None: nobody): they are there only for their faces to be blurred.
+    """
 
     frame_index: int
     pts: int
     time_s: float
     people: People
     key: bool
+    others: People | None = None

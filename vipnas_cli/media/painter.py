@@ -14,7 +14,7 @@ from vipnas_cli.media.caption import draw_caption
 from vipnas_cli.media.drawing import draw_people, draw_trail
 from vipnas_cli.media.faces import blur_circles, head_circles
 from vipnas_cli.media.frames import FrameResult, Image, VideoInfo
-from vipnas_cli.pose.people import Floats, People
+from vipnas_cli.pose.people import Floats
 from vipnas_cli.pose.skeletons import Skeleton
 
 # The face of somebody who is lost stays blurred where it was for so long.
@@ -81,7 +81,7 @@ class Painter:
         else:
             picture = image.copy()
             if style.blur_faces:
-                blur_circles(picture, self._heads_of(people, result.time_s))
+                blur_circles(picture, self._heads_of(result))
         canvas = np.zeros_like(image) if style.background is Background.beside else picture
         if style.trails_s:
             self._draw_trails(canvas, result)
@@ -90,10 +90,12 @@ class Painter:
             draw_caption(picture, self.caption(result), legend=True)
         return picture if canvas is picture else np.concatenate([picture, canvas], axis=1)
 
-    def _heads_of(self, people: People, time_s: float) -> Floats:
-        """The heads of everyone who is there or was a moment ago."""
-        heads = head_circles(people, self.skeleton)
-        self._heads.update(zip(people.ids.tolist(), ((time_s, head) for head in heads), strict=True))
+    def _heads_of(self, result: FrameResult) -> Floats:
+        """The heads of everyone who is there, told of or not, or was a moment ago."""
+        time_s = result.time_s
+        for people in filter(None, (result.people, result.others)):
+            heads = head_circles(people, self.skeleton)
+            self._heads.update(zip(people.ids.tolist(), ((time_s, head) for head in heads), strict=True))
         self._heads = {person: seen for person, seen in self._heads.items() if time_s - seen[0] <= BLUR_HOLD_S}
         return np.array([head for _, head in self._heads.values()], np.float32).reshape(-1, 3)
 

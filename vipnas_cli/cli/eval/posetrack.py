@@ -247,11 +247,8 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     if model:
         print_ablation(outcome.variants, model, results)
         if document["over_budget"]:
-            why = (
-                "the flip test doubles the cost"
-                if options.flip
-                else "early key frames and people not believed came on top"
-            )
+            on_top = "early key frames, cycles cut short by the end of a clip and people not believed came on top"
+            why = "the flip test doubles the cost" if options.flip else on_top
             results.print(f"{100 * document['over_budget']:.0f} % above the budget: {why}.\n")
     print_sequences(document["sequences"], results)
     if options.chatty and model:

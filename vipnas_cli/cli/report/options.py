@@ -29,7 +29,12 @@ class ReportOptions:
     ] = None
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Show frames of the video.")] = True
     blur_faces: Annotated[
-        bool, typer.Option("--blur-faces", help="Make faces in the pictures unrecognisable, of all who were found.")
+        bool,
+        typer.Option(
+            "--blur-faces",
+            help="Make faces in the pictures unrecognisable, of all people in the results: those whom a run with "
+            "--person, --roi or --max-people left out stay visible.",
+        ),
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that exists.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing.")] = False

@@ -33,7 +33,8 @@ class Done:
         if self.trouble and not self.frames:
             return f"{self.name}: {self.trouble}"
         ending = f"; {self.trouble}" if self.trouble else ""
-        return f"{self.name}: {plural(self.frames, 'frame')}, {self.people} people, {self.fps:.1f} fps{ending}"
+        people = "1 person" if self.people == 1 else f"{self.people} people"
+        return f"{self.name}: {plural(self.frames, 'frame')}, {people}, {self.fps:.1f} fps{ending}"
 
 
 def attempt(
@@ -61,6 +62,8 @@ def _done(name: str, report: RunReport) -> Done:
     trouble = "interrupted" if found.interrupted else ""
     if report.damaged and not trouble:
         trouble = f"{plural(report.damaged, 'frame')} damaged"
+    if report.sentences.leaves_faces:
+        trouble = "; ".join(filter(None, (trouble, "faces of people left out are not blurred")))
     return Done(name, report.exit_code, report.to_json(), found.frames, len(found.people), report.fps, trouble)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from vipnas_cli.cli.console import Messages
 from vipnas_cli.cli.failures import faults_told, trace_of
 from vipnas_cli.cli.run.batch import run_batch
+from vipnas_cli.cli.run.notes import visible_faces
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import planned
 from vipnas_cli.cli.run.single import run_input
@@ -29,6 +30,9 @@ def _run_all(options: RunOptions, console: Messages) -> int:
     plan = planned(options)
     for run in plan.runs:
         check_run_outputs(run)
+    for note in visible_faces(plan.runs[0]) if plan.runs else ():
+        # --json has all notes in its document.
+        (console.note if options.json else console.print)(note)
     if plan.several:
         return run_batch(plan, options, console)
     if not plan.runs:

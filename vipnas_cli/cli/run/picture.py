@@ -35,7 +35,8 @@ class PictureOptions:
         bool,
         typer.Option(
             "--blur-faces",
-            help="Make the faces of all people who are found unrecognisable, as long as they are followed.",
+            help="Make the faces of all people who are found unrecognisable, as long as they are followed. Nobody is "
+            "followed outside --roi or beyond --max-people: faces there stay visible, and a note says so.",
             rich_help_panel="Picture",
         ),
     ] = False
@@ -76,6 +77,11 @@ class PictureOptions:
             "--trails": bool(self.trails_s),
         }
         return tuple(name for name, is_changed in changed.items() if is_changed)
+
+    @property
+    def blurred(self) -> bool:
+        """Whether faces in the pictures are to be unrecognisable; on black there are none."""
+        return self.blur_faces and self.background is not BackgroundChoice.black
 
     @property
     def picture_style(self) -> PictureStyle:

@@ -59,7 +59,7 @@ def run_input(
                 raise
         notes = (*reader.info.notes, *_sound_notes(outputs), *idle_options(run))
         budget = stated_budget(options.budget, options.weights)
-        made = Made(reader.info, run.budget is None, typed_words())
+        made = Made(reader.info, run, typed_words())
         report = RunReport(statistics, choice, found.tracker, run.outputs, reader.damaged, made, notes, budget)
         finish_pages(outputs, report.to_json())
         return report

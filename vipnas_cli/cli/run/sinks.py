@@ -60,9 +60,14 @@ def is_page(text: str) -> bool:
     return Path(text).suffix.lower() == PAGE
 
 
+def shows_pictures(options: RunOptions) -> bool:
+    """Whether a result shows frames of the video."""
+    return any(is_drawn(text) or is_page(text) for text in options.out)
+
+
 def idle_options(options: RunOptions) -> tuple[str, ...]:
     """A note on options for pictures, if none are written."""
-    if not options.typed or any(is_drawn(text) or is_page(text) for text in options.out):
+    if not options.typed or shows_pictures(options):
         return ()
     verb = "change" if len(options.typed) > 1 else "changes"
     return (f"no pictures are written: {', '.join(options.typed)} {verb} nothing",)

@@ -17,6 +17,8 @@ from rich.table import Table
 from vipnas_cli import __version__
 from vipnas_cli.api import PoseTracker
 from vipnas_cli.cli.console import plural
+from vipnas_cli.cli.run.notes import LISTED_PEOPLE, RunNotes
+from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.files import shown
 from vipnas_cli.inference.pipeline import RunStatistics
 from vipnas_cli.inference.tracker import Tracker
@@ -27,16 +29,15 @@ from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.metrics.steadiness import Steadiness
 from vipnas_cli.spec import Budget
 
-LISTED_PEOPLE = 6
 DAMAGED, INTERRUPTED = 5, 130
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a run was made from: its input, whether its budget is the default, and the words that were typed."""
+    """What a run was made from: its input, its options, and the words that were typed."""
 
     info: VideoInfo
-    by_default: bool
+    options: RunOptions
     command: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Made:
             "codec": info.codec,
             "average_fps": round(float(info.average_rate), 3),
             "duration_s": info.duration_s and round(info.duration_s, 3),
-            "budget_by_default": self.by_default,
+            "budget_by_default": self.options.budget is None,
         }
 
 
@@ -97,13 +98,13 @@ class RunReport:
     @property
     def all_notes(self) -> tuple[str, ...]:
         """What was chosen or lost, in sentences."""
-        most, found = self.tracker.propagator.options.max_people, self.statistics
-        notes = (*self.notes, *_lost(found.lost))
-        # Whoever asks for one person misses nobody else.
-        if not found.most_left_out or self.tracker.propagator.options.focus.rule != "prominent":
-            return notes
-        told = f"on {found.crowded_frames} key frames up to {found.most_left_out} boxes beyond --max-people {most}"
-        return (*notes, f"{told} were left out; --max-people {most + found.most_left_out} takes them")
+        return (*self.notes, *self.sentences)
+
+    @property
+    def sentences(self) -> RunNotes:
+        """What there is to say about what was found."""
+        made = self.made
+        return RunNotes(made.options, made.info, self.statistics, self.choice, self.tracker, self.budget)
 
     @property
     def macs_per_person_frame(self) -> float:
@@ -174,7 +175,7 @@ def print_report(report: RunReport, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     early = {reason: count for reason, count in found.reasons.items() if reason != "cycle"}
     note = f" ({', '.join(f'{count} early: {reason}' for reason, count in early.items())})" if early else ""
-    table.add_row("frames", f"{found.frames}, {found.key_frames} of them key frames{note}")
+    table.add_row("frames", f"{found.frames}, {plural(found.key_frames, 'key frame')} among them{note}")
     table.add_row("people", _people(found.people))
     if found.steadiness:
         table.add_row("steadiness", _steadiness(found.steadiness))
@@ -196,18 +197,7 @@ def print_report(report: RunReport, console: Console) -> None:
     if found.interrupted:
         console.print("Interrupted: the results hold all frames up to here.")
     if found.frames and not found.people:
-        console.print(_nobody(report))
-
-
-def _nobody(report: RunReport) -> str:
-    """Why nobody is told of, and what helps."""
-    options, others = report.tracker.propagator.options, report.statistics.others
-    if options.identity is not None and others:
-        known = ", ".join(map(str, sorted(others)[:LISTED_PEOPLE]))
-        return f"Nobody has the id {options.identity}; there are {known}. Name one of them, or leave --person out."
-    if options.region is not None:
-        return "Nobody was found in the region. Leave --roi out to see who is where."
-    return "Nobody was found. If one person fills the frame, --boxes whole takes all of it."
+        console.print(report.sentences.nobody)
 
 
 def _people(frames: Counter[int]) -> str:
@@ -217,17 +207,6 @@ def _people(frames: Counter[int]) -> str:
     if len(ids) > LISTED_PEOPLE:
         listed.append(f"{len(ids) - LISTED_PEOPLE} more")
     return f"{len(ids)}{': ' if listed else ''}{', '.join(listed)}"
-
-
-def _lost(lost: dict[int, float]) -> Iterator[str]:
-    """Who was lost and when, and what helps."""
-    if lost:
-        who = [f"id {person} at {time_s:.1f} s" for person, time_s in sorted(lost.items())]
-        more = f" and {len(who) - LISTED_PEOPLE} more" if len(who) > LISTED_PEOPLE else ""
-        yield (
-            f"lost inside the picture: {', '.join(who[:LISTED_PEOPLE])}{more}; --detect-every 0 looks for people more "
-            "often, a larger --budget sees them better, --detector-size 640 finds smaller ones"
-        )
 
 
 def _steadiness(found: Steadiness) -> str:
@@ -245,11 +224,9 @@ def _steadiness(found: Steadiness) -> str:
 
 def _over_budget(report: RunReport) -> str:
     """A warning with the figures."""
-    stated = report.choice.pipeline.macs_per_person_frame / 1e9
-    return (
-        f"{100 * report.over_budget:.0f} % above the budget of {report.budget}: early key frames and people not "
-        f"believed came on top of the cycle's {stated:.3f}"
-    )
+    stated, extra = report.choice.pipeline.macs_per_person_frame / 1e9, report.sentences.extra_costs
+    told = f"{100 * report.over_budget:.0f} % above the budget of {report.budget}"
+    return f"{told}: on top of the cycle's {stated:.3f} came {extra}" if extra else told
 
 
 def _threads(choice: Choice) -> str:
