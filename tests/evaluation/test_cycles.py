@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from vipnas_cli.data.people_labels import LabelledPerson
-from vipnas_cli.evaluation.clip_sets import ClipSets
+from vipnas_cli.evaluation import cycles as cycles_module
+from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import (
     KEPT_KEYS,
     ClipScorer,
@@ -22,9 +24,17 @@ from vipnas_cli.evaluation.cycles import (
 )
 from vipnas_cli.inference.crops import next_boxes
 from vipnas_cli.inference.frozen import TorchKey
+from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.torch import TorchEstimator
+from vipnas_cli.nets.checkpoints import load_followers, load_pose_net
 from vipnas_cli.nets.supernet import SuperNet
+from vipnas_cli.pose import COCO17, HeatmapCodec
 from vipnas_cli.spec import CycleSpace, FusionSpec, Plan, Schedule, SearchSpace
+from vipnas_cli.tracking.ids import IdentityTracker
+
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 @pytest.fixture
@@ -97,7 +107,39 @@ def test_handed_out_networks_see_what_was_scored(
     assert surely_labelled_pck(clips.frames(1), second.poses.points_frame) == score.positions[1]
     with torch.no_grad():
         plain = torch.cat([follower(*batch) for batch in inputs.batches()]).numpy()
-    np.testing.assert_allclose(second.poses.heatmaps, plain, atol=1e-5)
+    codec = HeatmapCodec(*inputs.crops.shape[1:3])
+    np.testing.assert_allclose(second.poses.heatmaps, inputs.poses_of(plain, codec).heatmaps, atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_scores_are_of_what_the_propagator_sees(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = clip_sets(None, SetSizes(3, 1, 3))
+    slow, *others = clips.scored.clips
+    clips = replace(clips, scored=replace(clips.scored, clips=(replace(slow, stride=3), *others)))
+    options = PropagationOptions(early_keys=False, steady_joints=False, steady_sides=False)
+    monkeypatch.setattr(cycles_module, "OPTIONS", options)
+    key = load_pose_net(WEIGHTS / "key-pyramid-224.fp16.safetensors").float().eval()
+    followers = [net.float().eval() for net in load_followers(WEIGHTS / "followers.fp16.safetensors")[1][:2]]
+    if not fused:
+        followers = [load_pose_net(WEIGHTS / "key-pyramid-224.fp16.safetensors").float().eval() for _ in range(2)]
+    plans = [Plan(net.arch, net.fusion_spec) for net in (key, *followers)]
+    score = ClipScorer(Networks(TorchKey(key), tuple(followers)), clips)
+    found = score(Schedule(tuple(plans)))
+    estimator, seen = TorchEstimator([key, *followers], torch.device("cpu")), []
+    believing = replace(options, new_score=0, new_evidence=0)
+    for clip in clips.scored.clips:
+        boxes = GivenBoxesSource({0: np.append(clip.frames[0].box_frame, 1)[None].astype(np.float32)})
+        propagator = Propagator(estimator, boxes, IdentityTracker(COCO17), believing)
+        steps = [
+            propagator.step(clips.scored.pictures[frame.image], index, index * clip.stride / 30)
+            for index, frame in enumerate(clip.frames)
+        ]
+        seen.append([step.people.points_frame[0] for step in steps])
+    for position in range(3):
+        points = np.stack([poses[position] for poses in seen])
+        expected = surely_labelled_pck(clips.scored.frames(position), points)
+        assert found.positions[position] == pytest.approx(expected, abs=0.01)
+    assert found.mean > 50
 
 
 def test_followers_are_recalibrated_on_what_the_position_before_makes(

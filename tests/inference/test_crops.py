@@ -14,7 +14,6 @@ from vipnas_cli.inference.crops import (
     any_touch,
     bounded_boxes,
     carried_boxes,
-    carried_heatmaps,
     crop_transforms,
     decode_poses,
     key_poses,
@@ -103,15 +102,6 @@ def test_nobody_is_no_call(estimator: PaintedEstimator, picture: np.ndarray) -> 
     assert not estimator.calls
     nobody = People.nobody(17)
     assert carried_boxes(nobody, nobody, 0.3).shape == (0, 4)
-
-
-def test_heatmaps_are_carried_to_networks_that_fuse_them_only(estimator: PaintedEstimator, picture: np.ndarray) -> None:
-    poses = key_poses(estimator, picture, BOXES)
-    assert carried_heatmaps(KEY, poses.transforms, poses.heatmaps, poses.transforms) is None
-    same = carried_heatmaps(FOLLOWER, poses.transforms, poses.heatmaps, crop_transforms(BOXES, Plan(FAST_BASE)))
-    assert same is not None
-    np.testing.assert_array_equal(same, poses.heatmaps)
-    assert carried_heatmaps(FOLLOWER, (), poses.heatmaps[:0], ()) is None
 
 
 def test_boxes_go_with_the_poses_and_stay_where_too_little_is_trusted() -> None:

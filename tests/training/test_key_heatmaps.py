@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from vipnas_cli.data.augment import Augmentation
 from vipnas_cli.inference.frozen import TorchKey
 from vipnas_cli.nets.posenet import PoseNet
+from vipnas_cli.pose import CropTransform
 from vipnas_cli.spec import FAST_BASE
 from vipnas_cli.training.clip_batches import ClipBatches, ClipOptions, KeyView
 from vipnas_cli.training.data import Folders, clip_source, still_source
@@ -82,6 +84,30 @@ def test_every_clip_of_a_mixture_has_one_key_network(batches: ClipBatches) -> No
     alone = key_heatmaps(batch.views[:1], keys, KeyErrors(), generator())
     plain = key_heatmaps(batch.views, keys, KeyErrors(), generator())
     torch.testing.assert_close(plain[: len(alone)], alone)
+
+
+def test_crops_of_a_key_network_are_as_large_as_it_is_used_to(batches: ClipBatches) -> None:
+    def scales(paddings: tuple[float, ...]) -> list[float]:
+        """The scale of each clip's crops on its key frame and of its first follower."""
+        found: list[float] = []
+
+        def watched(box: np.ndarray, *rest: float) -> CropTransform:
+            found.append(rest[2])
+            return CropTransform.from_box(box, *rest)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vipnas_cli.training.clip_batches.CropTransform", SimpleNamespace(from_box=watched))
+            options = replace(batches.options, key_paddings=paddings, drawn=0.0)
+            own = replace(batches, options=options)
+            samples = [own._sample(np.random.default_rng((0, 3, row))) for row in range(12)]
+        of_keys = [found[3 * row] / found[3 * row + 1] for row in range(12)]
+        assert found[1::3] == found[2::3]
+        return [ratio if sample.key else 0 for ratio, sample in zip(of_keys, samples, strict=True)]
+
+    second = [sample != 0 for sample in scales((1.25, 1.1))]
+    assert 0 < sum(second) < 12
+    np.testing.assert_allclose(scales((1.25, 1.1)), np.where(second, 1.1 / 1.25, 0))
+    np.testing.assert_allclose(scales(()), second)
 
 
 def test_one_key_network_leaves_clips_in_their_places(batches: ClipBatches) -> None:

@@ -16,10 +16,11 @@ NAME_START = 24
 
 @dataclass(frozen=True)
 class PersonClip:
-    """One person through consecutive frames of one sequence."""
+    """One person through frames of one sequence, each `stride` frames after the one before."""
 
     sequence: str
     frames: tuple[LabelledPerson, ...]
+    stride: int = 1
 
 
 def read_clips(root: Path, split: str, shortest: int = 4) -> list[PersonClip]:

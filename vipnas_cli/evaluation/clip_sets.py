@@ -62,6 +62,11 @@ class ClipSet:
         return [clip.frames[position] for clip in self.clips]
 
     @property
+    def strides(self) -> NDArray[np.int64]:
+        """How many frames of its sequence each clip (C,) goes on from frame to frame."""
+        return np.array([clip.stride for clip in self.clips], np.int64)
+
+    @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that depend on all labels and pixels."""
         found = hashlib.sha256()
@@ -182,7 +187,7 @@ def _cut(videos: Sequence[PersonClip], count: int, frames: int, generator: np.ra
         first = int(generator.integers(len(clip.frames) - stride * (frames - 1)))
         part = clip.frames[first : first + stride * (frames - 1) + 1 : stride]
         if all(map(usable, part)):
-            found.append(replace(clip, frames=tuple(erring(frame, generator) for frame in part)))
+            found.append(replace(clip, frames=tuple(erring(frame, generator) for frame in part), stride=stride))
     return found
 
 

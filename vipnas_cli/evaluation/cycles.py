@@ -1,8 +1,10 @@
 """Scores of schedules: networks extracted from super-networks, recalibrated, and run over fixed clips as `run` does.
 
 Key frames get the boxes of the clips, which err as a detector's do. Followers get what a video gets: the key frame's
-box moved as the pose was found to move, and the previous heatmaps re-aligned to it. Batch norms of followers are
-recalibrated in the order of the cycle, each on the heatmaps that the position before it makes; there boxes err too.
+box moved as the pose was found to move, and the previous heatmaps re-aligned to it, each where optical flow sees its
+keypoint move; what comes out of them is mixed with those. What `run` does beyond, it does over many frames: the paths
+of joints and the vote on sides. Batch norms of followers are recalibrated in the order of the cycle, each on the
+heatmaps that the position before it makes; there boxes err too.
 Shapes: C clips, K keypoints, h, w heatmap cells.
 """
 
@@ -10,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Image, Points
+from vipnas_cli.arrays import Boxes, Heatmaps, Image, Numbers, Points
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
 from vipnas_cli.evaluation.posetrack import FRAME_RATE
-from vipnas_cli.inference.crops import CropPoses, carried_heatmaps, crop_transforms, decode_poses, next_boxes
+from vipnas_cli.inference.crops import CropPoses, crop_transforms, decode_poses, next_boxes
+from vipnas_cli.inference.flow import View
 from vipnas_cli.inference.frozen import FrozenKey, TorchKey
+from vipnas_cli.inference.joining import Recalled, mixed
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.metrics import limb_pck
 from vipnas_cli.nets.batchnorm import recalibrate
@@ -35,6 +39,8 @@ BATCH = 16
 # Key networks whose heatmaps are kept; a search with a fixed key network needs one.
 KEPT_KEYS = 4
 PCK_THRESHOLD = 0.1
+# What the product does between frames.
+OPTIONS = PropagationOptions()
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,33 @@ class Networks:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a position gets of all clips: crops, their transforms, previous heatmaps (C, K, h, w) for a fusion."""
+    """What a position gets of all clips: crops, their transforms, what the position before saw, whether that is fused,
+    and the seconds (C,) since then."""
 
     crops: Image
     transforms: tuple[CropTransform, ...]
     boxes_frame: Boxes
-    previous: Heatmaps | None = None
+    recalled: Recalled | None = None
+    fused: bool = False
+    gaps_s: Numbers | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The person of each clip."""
+        return tuple(View(*each) for each in zip(self.transforms, self.crops, strict=True))
+
+    @property
+    def previous(self) -> Heatmaps | None:
+        """Heatmaps (C, K, h, w) for a fusion."""
+        return self.recalled.heatmaps if self.recalled is not None and self.fused else None
+
+    def poses_of(self, heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
+        """The poses that a network's heatmaps (C, K, h, w) show, mixed with what is recalled."""
+        poses = replace(decode_poses(self.transforms, heatmaps, codec), views=self.views)
+        if self.recalled is None or self.gaps_s is None:
+            return poses
+        shares = OPTIONS.memory_shares(self.recalled.moves, self.gaps_s[:, None])
+        return mixed(poses, self.recalled.heatmaps, self.recalled.rows, shares)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Network inputs, batch by batch."""
@@ -114,7 +141,7 @@ class ClipScorer:
                 recalibrate(net, inputs.batches())
                 if position + 1 < len(schedule):
                     calibration = seen_by(net, inputs)
-            boxes = next_boxes(first.people, seen.people, PropagationOptions(), 1 / FRAME_RATE)
+            boxes = boxes_after(first.people, seen.people, gaps_of(self.clips.scored))
             seen = seen_by(net, inputs_of(self.clips.scored, position, plan, boxes, seen))
             found.append(self._pck(position, seen))
             nets.append(net)
@@ -152,14 +179,30 @@ class ClipScorer:
         return surely_labelled_pck(self.clips.scored.frames(position), seen.poses.points_frame)
 
 
+def gaps_of(clips: ClipSet) -> Numbers:
+    """The seconds (C,) from frame to frame of each clip."""
+    return clips.strides / FRAME_RATE
+
+
+def boxes_after(key: People, last: People, gaps_s: Numbers) -> Boxes:
+    """Boxes (C, 4) for the frames that come these seconds (C,) after `last`; see next_boxes."""
+    boxes = np.empty_like(last.boxes_frame)
+    for gap_s in np.unique(gaps_s):
+        rows = np.flatnonzero(gaps_s == gap_s)
+        boxes[rows] = next_boxes(key[rows], last[rows], OPTIONS, float(gap_s))
+    return boxes
+
+
 def inputs_of(clips: ClipSet, position: int, plan: Plan, boxes_frame: Boxes, before: Seen | None) -> Inputs:
-    """The crops of boxes (C, 4) at a position, and for a fusion the heatmaps of the position before, re-aligned."""
+    """The crops of boxes (C, 4) at a position, and what the position before saw of the same people."""
     transforms, people = crop_transforms(boxes_frame, plan), clips.frames(position)
-    crops = [t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)]
-    previous = None
-    if before is not None:
-        previous = carried_heatmaps(plan, before.poses.transforms, before.poses.heatmaps, transforms)
-    return Inputs(np.stack(crops), transforms, boxes_frame, previous)
+    crops = np.stack([t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)])
+    inputs = Inputs(crops, transforms, boxes_frame)
+    if before is None:
+        return inputs
+    everyone = np.arange(len(crops))
+    recalled = Recalled.of(everyone, before.poses, before.people, transforms, inputs.views)
+    return replace(inputs, recalled=recalled, fused=plan.fusion.operation != "none", gaps_s=gaps_of(clips))
 
 
 @torch.no_grad()
@@ -171,7 +214,7 @@ def seen_by(net: PoseNet, inputs: Inputs) -> Seen:
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     codec = HeatmapCodec(net.arch.height, net.arch.width)
     parts = [folded(images, previous).contiguous().numpy() for images, previous in inputs.batches()]
-    return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
+    return Seen(inputs.boxes_frame, inputs.poses_of(np.concatenate(parts), codec))
 
 
 def key_seen_by(key: FrozenKey, inputs: Inputs) -> Seen:
@@ -180,7 +223,7 @@ def key_seen_by(key: FrozenKey, inputs: Inputs) -> Seen:
     rows = (slice(first, first + BATCH) for first in range(0, len(inputs.crops), BATCH))
     parts = [key(torch.from_numpy(inputs.crops[part])).contiguous().numpy() for part in rows]
     codec = HeatmapCodec(arch.height, arch.width)
-    return Seen(inputs.boxes_frame, decode_poses(inputs.transforms, np.concatenate(parts), codec))
+    return Seen(inputs.boxes_frame, inputs.poses_of(np.concatenate(parts), codec))
 
 
 def surely_labelled_pck(people: Sequence[LabelledPerson], points_frame: Points) -> float:

@@ -20,7 +20,6 @@ from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.pose.people import chooses_all
-from vipnas_cli.pose.realign import realign
 from vipnas_cli.spec import ImportedSpec, Plan
 
 # With fewer trusted joints than this a box stays where it is.
@@ -54,11 +53,15 @@ class CropPoses:
         return CropPoses(transforms, self.heatmaps[rows], self.points_frame[rows], self.scores[rows], views)
 
 
+def padding_of(plan: Plan) -> float:
+    """How much larger than a person's box the crop of a plan's network is."""
+    known = plan.arch.padding if isinstance(plan.arch, ImportedSpec) else None
+    return PADDING if known is None else known
+
+
 def crop_transforms(boxes: Boxes, plan: Plan) -> tuple[CropTransform, ...]:
     """The crops of boxes (P, 4) as the network of a plan sees them."""
-    arch, padding = plan.arch, PADDING
-    if isinstance(arch, ImportedSpec) and arch.padding is not None:
-        padding = arch.padding
+    arch, padding = plan.arch, padding_of(plan)
     return tuple(CropTransform.from_box(box, arch.height, arch.width, padding) for box in boxes)
 
 
@@ -176,18 +179,6 @@ class FramePoses:
             np.stack([poses.scores[row] for poses, row in found]),
             tuple(poses.views[row] for poses, row in found),
         )
-
-
-def carried_heatmaps(
-    plan: Plan, before: Sequence[CropTransform], heatmaps: Heatmaps, now: Sequence[CropTransform]
-) -> Heatmaps | None:
-    """Heatmaps (P, K, h, w) of the crops `before`, re-aligned to the crops of the same people `now`.
-
-    None where the plan fuses nothing.
-    """
-    if plan.fusion.operation == "none" or not now:
-        return None
-    return realign(heatmaps, list(before), list(now))
 
 
 def carried_boxes(key: People, now: People, point_score: float, fewest: int = FEWEST_JOINTS) -> Boxes:

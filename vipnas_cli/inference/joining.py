@@ -9,20 +9,42 @@ Shapes: P people, K keypoints, h, w heatmap cells.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from vipnas_cli.arrays import Heatmaps, Ids, Numbers
 from vipnas_cli.inference.crops import CropPoses, points_of
-from vipnas_cli.pose import HeatmapCodec
+from vipnas_cli.inference.flow import Moves, View, keypoint_moves
+from vipnas_cli.pose import CropTransform, HeatmapCodec, People
 from vipnas_cli.pose.people import chooses_all
+from vipnas_cli.pose.realign import realign
 
 # A follower's peak is widened by so many σ of a target, as joints move from frame to frame.
 REACH = 1.0
 # Where a widened peak has less than this share of its height, the joint was not.
 NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Heatmaps (R, K, h, w) of the frame before as the crops of now see them, each keypoint carried on by its move, of
+    the people at `rows` (R,)."""
+
+    rows: Ids
+    heatmaps: Heatmaps
+    moves: Moves
+
+    @staticmethod
+    def of(
+        rows: Ids, before: CropPoses, people: People, transforms: Sequence[CropTransform], views: Sequence[View]
+    ) -> Recalled:
+        """What was seen `before` of people (R,), whose poses those became, in their crops of now with these views."""
+        pairs = zip(before.views, views, people.points_frame, people.scores, strict=True)
+        moves = Moves.of([keypoint_moves(*pair) for pair in pairs])
+        return Recalled(rows, realign(before.heatmaps, before.transforms, transforms, moves.frame), moves)
 
 
 def joined(poses: CropPoses, previous: Heatmaps, rows: Ids, trust: float) -> CropPoses:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,12 +83,12 @@ class PropagationOptions:
         if self.region is not None:
             self.region.check(size)
 
-    def memory_shares(self, moves: Moves, gap_s: float) -> Numbers:
-        """The share (…, K) that heatmaps `gap_s` seconds old have in those of a follower, by how keypoints moved.
+    def memory_shares(self, moves: Moves, gap_s: float | Numbers) -> Numbers:
+        """The share (…, K) that heatmaps of `gap_s` seconds (…, 1) before have in a follower's, by how keypoints moved.
 
         Who stands still is where they were, however long ago that is; who moves is known less well.
         """
-        blind = self.blind_memory * math.exp(-max(gap_s, 0.0) / self.memory_s)
+        blind = self.blind_memory * np.exp(-np.maximum(gap_s, 0.0) / self.memory_s)
         return np.where(moves.seen, self.memory * np.exp(-moves.ways / self.memory_way), blind)
 
 

@@ -24,13 +24,11 @@ from vipnas_cli.inference.crops import (
     no_poses,
 )
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.flow import Moves, keypoint_moves
-from vipnas_cli.inference.joining import joined, mixed
+from vipnas_cli.inference.joining import Recalled, joined, mixed
 from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, went_behind
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
-from vipnas_cli.pose.realign import realign
 from vipnas_cli.tracking.appearance import look_of
 from vipnas_cli.tracking.ids import IdentityTracker
 from vipnas_cli.tracking.outliers import JointPaths
@@ -72,16 +70,6 @@ class _LastFrame:
     rested: int = 0
     missing_s: float = -math.inf
     next_key: KeyReason | None = None
-
-
-@dataclass(frozen=True)
-class _Recalled:
-    """Heatmaps (R, K, h, w) of the frame before as the crops of now see them, each keypoint carried on by its move, of
-    the people at `rows` (R,)."""
-
-    rows: Ids
-    heatmaps: Heatmaps
-    moves: Moves
 
 
 @dataclass
@@ -207,7 +195,7 @@ class Propagator:
         self._last = _LastFrame(0, people, poses, reference, small, look, time_s, time_s, rested, missing_s)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
 
-    def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> _Recalled | None:
+    def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> Recalled | None:
         """What is known of those people, with ids (P,), who were there before; None of nobody."""
         place_of = {identity: place for place, identity in enumerate(last.people.ids.tolist())}
         places = np.array([place_of.get(identity, NOBODY) for identity in ids.tolist()], np.int64)
@@ -216,9 +204,7 @@ class Propagator:
             return None
         before, people = last.poses[places[rows]], last.people[places[rows]]
         views, transforms = [now.views[row] for row in rows], [now.transforms[row] for row in rows]
-        pairs = zip(before.views, views, people.points_frame, people.scores, strict=True)
-        moves = Moves.of([keypoint_moves(*pair) for pair in pairs])
-        return _Recalled(rows, realign(before.heatmaps, before.transforms, transforms, moves.frame), moves)
+        return Recalled.of(rows, before, people, transforms, views)
 
     def _may_rest(self, last: _LastFrame, time_s: float, small: Thumbnail, size: tuple[int, ...]) -> bool:
         """Whether a key frame needs no new boxes: the last look for people is not long ago, or nothing is new since."""

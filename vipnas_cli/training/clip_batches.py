@@ -17,6 +17,7 @@ from vipnas_cli.data.deformation import moving_limbs
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.distributed import own_rows
 from vipnas_cli.pose import CropTransform
+from vipnas_cli.pose.geometry import PADDING
 from vipnas_cli.pose.realign import realignment_weights
 from vipnas_cli.training.batches import stacked
 from vipnas_cli.training.data import ClipSource, StillSource
@@ -59,6 +60,7 @@ class ClipBatch:
 class ClipOptions:
     """Crop sizes (height, width) of each key network and of each follower, and how far boxes err from frame to frame.
 
+    `key_paddings` is how much larger than boxes the crops of each key network are, none: as for followers.
     Every clip has one of the key networks, all equally likely; for the share `drawn` of clips heatmaps are drawn from
     the labels instead, for the first key network's crop. `stills` is the share of clips that are simulated from one
     still image; `limbs` is how far limbs move in those.
@@ -73,6 +75,7 @@ class ClipOptions:
     limbs: float = 1.0
     longest_stride: int = 2
     drawn: float = 0.0
+    key_paddings: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,12 @@ class ClipBatches:
         rotation, flip = self._orientation(generator)
         key = self._key(generator)
         sizes = [self.options.key_sizes[key or 0], *self.options.sizes]
-        padding = 1.25 * float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
+        scale = float(np.exp(generator.uniform(*np.log(self.augmentation.scale))))
+        own = self.options.key_paddings[key or 0] if self.options.key_paddings else PADDING
+        paddings = [own * scale, *[PADDING * scale] * len(self.options.sizes)]
         transforms = [
             CropTransform.from_box(_jittered(person.box_frame, self.options, generator), *size, padding, rotation, flip)
-            for person, size in zip(people, sizes, strict=True)
+            for person, size, padding in zip(people, sizes, paddings, strict=True)
         ]
         look = int(generator.integers(2**32))
         frames = []
