@@ -54,7 +54,7 @@ def _trained_score(plan: Plan, options: argparse.Namespace, folder: Path, clips:
     spec, out = folder / "plan.json", folder / "net.safetensors"
     spec.write_text(json.dumps(plan.to_json()), encoding="utf-8")
     run = RunPlan(
-        _recipe(options), Folders(options.data, options.cache), out, options.supernet, compile=False, spec=spec
+        _recipe(options), Folders(options.data, options.cache), out, (options.supernet,), compile=False, spec=spec
     )
     for _ in train(run):
         pass

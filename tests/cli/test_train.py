@@ -6,17 +6,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
+from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.train.job import list_recipes, train_job
 from vipnas_cli.cli.train.options import TrainOptions
+from vipnas_cli.cli.train.report import reporting
 from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
 from vipnas_cli.nets.checkpoints import load_checkpoint
 from vipnas_cli.training import rehearsal
-from vipnas_cli.training.loop import resume_path
+from vipnas_cli.training.loop import StepEvent, resume_path
 from vipnas_cli.training.recipe import read_recipe, recipe_names
 
 RECIPE = """# Endless.
@@ -175,3 +178,46 @@ def test_sigterm_saves_the_last_step_and_resume_goes_on(tmp_path: Path) -> None:
     )
     assert load_checkpoint(out)[1]["step"] == step + 1
     assert out.with_suffix(".png").exists()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("recipe", "option", "named"),
+    [
+        ("key-128", {"key": (Path("key.safetensors"),)}, "--key is for recipes of kind followers or temporal or cycle"),
+        ("temporal", {"spec": Path("schedule.json")}, "--spec is for recipes of kind pose or followers or cycle"),
+        ("key-128", {"detector": Path("d.safetensors")}, "--detector is for recipes of kind verifier, not pose"),
+    ],
+)
+def test_options_that_a_recipe_has_no_use_for_are_refused(recipe: str, option: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        train_job(TrainOptions(recipe, **option))
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_taken_from_a_checkpoint_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.toml").write_text(RECIPE)
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    train_job(TrainOptions("a.toml", out=first, steps=1, threads=1, compile=False))
+    train_job(TrainOptions("a.toml", out=again, init=(first,), steps=1, threads=1, compile=False))
+    told = capsys.readouterr().err
+    assert "350 of 350 tensors (100 % of the network's weights, 100 % of the file's)" in told
+    assert f"taken from {first}" in told
+    assert "Warning" not in told
+
+
+def test_a_resumed_log_goes_on_with_its_running_mean(tmp_path: Path) -> None:
+    losses = [8.0 / (1 + step) for step in range(60)]
+    events = [StepEvent(step, loss, 1e-3, 0.0, False) for step, loss in enumerate(losses, 1)]
+
+    def told(log: Path, parts: list[list[StepEvent]]) -> list[float]:
+        for again, part in enumerate(parts):
+            with reporting(message_console(quiet=True), 60, log, bool(again), None) as tell:
+                for event in part:
+                    tell(event)
+        return [json.loads(line)["mean_loss"] for line in log.read_text().splitlines()]
+
+    whole = told(tmp_path / "whole.log.jsonl", [events])
+    assert told(tmp_path / "parts.log.jsonl", [events[:20], events[20:]]) == pytest.approx(whole, abs=2e-5)
+    # Steps that were logged and then lost do not count.
+    assert told(tmp_path / "lost.log.jsonl", [events[:40], events[20:]])[-1] == pytest.approx(whole[-1], abs=2e-5)

@@ -65,5 +65,5 @@ def test_sizes_are_read_and_only_key_networks_have_them(tmp_path: Path) -> None:
     text.write('kind = "detector"\nbatch = 1\ncrops = [{ height = 64, width = 64, share = 1.0 }]\n')
     text.write('[loop]\nsteps = 1\n[[data]]\nformat = "synthetic"\ncount = 1\nshare = 1.0\n')
     text.close()
-    with pytest.raises(DataError, match="crops of several sizes"):
+    with pytest.raises(DataError, match="crops is for kind pose, not detector"):
         read_recipe(str(tmp_path / "a.toml"))

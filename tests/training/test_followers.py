@@ -15,6 +15,7 @@ from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, save_ch
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.spec import FAST_BASE, FusionSpec, Plan, Schedule
 from vipnas_cli.training.data import Folders
+from vipnas_cli.training.followers import follower_of
 from vipnas_cli.training.options import KeyErrors, LoopOptions
 from vipnas_cli.training.recipe import DataShare, Recipe
 from vipnas_cli.training.runs import train
@@ -91,3 +92,25 @@ def test_a_cycle_needs_its_schedule(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, SCHEDULE)
     with pytest.raises(UsageError, match="needs the schedule"):
         list(train(replace(plan, spec=None, initial=(tmp_path / "key.safetensors",))))
+
+
+def test_followers_of_one_plan_are_those_of_the_schedule(tmp_path: Path) -> None:
+    small = Plan(SMALL, FusionSpec("add", 2))
+    plan = plan_of(tmp_path, Schedule((Plan(KEY), small, small)))
+    recipe = replace(plan.recipe, kind="followers", preset="fast-base", height=64, width=32, followers=1)
+    list(train(replace(plan, recipe=recipe)))
+    _, header = load_checkpoint(plan.out)
+    assert Plan.from_json(header["plan"]) == small
+
+
+def test_an_architecture_alone_has_the_fusion_of_the_recipe(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, Schedule((Plan(SMALL),)))
+    recipe = replace(plan.recipe, kind="followers", fusion=FusionSpec("cat", 1))
+    assert follower_of(replace(plan, recipe=recipe)) == Plan(SMALL, FusionSpec("cat", 1))
+
+
+def test_different_followers_are_trained_as_a_cycle(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SCHEDULE)
+    with pytest.raises(UsageError, match="2 different followers") as caught:
+        follower_of(replace(plan, recipe=replace(plan.recipe, kind="followers")))
+    assert "vipnas train cycle" in caught.value.hint

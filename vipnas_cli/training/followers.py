@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from vipnas_cli.errors import UsageError
+from vipnas_cli.files import shown
+from vipnas_cli.inference.crops import padding_of
 from vipnas_cli.inference.frozen import FrozenKey, about_key
 from vipnas_cli.nets.checkpoints import load_checkpoint, shared_places
 from vipnas_cli.nets.posenet import PoseNet, heatmaps_from_raw, network_input
@@ -84,8 +86,8 @@ def unrolled_loss(
 
 def clip_options(recipe: Recipe, keys: Sequence[FrozenKey], sizes: tuple[tuple[int, int], ...]) -> ClipOptions:
     """The clips of a recipe for followers with crops of `sizes` (height, width) behind frozen key networks."""
-    drawn = recipe.key_errors.drawn
-    return ClipOptions(crop_sizes(keys), sizes, recipe.batch, stills=recipe.stills, drawn=drawn)
+    drawn, paddings = recipe.key_errors.drawn, tuple(padding_of(key.plan) for key in keys)
+    return ClipOptions(crop_sizes(keys), sizes, recipe.batch, stills=recipe.stills, drawn=drawn, key_paddings=paddings)
 
 
 def heatmap_rules(recipe: Recipe, arch: ArchSpec) -> HeatmapRules:
@@ -93,16 +95,34 @@ def heatmap_rules(recipe: Recipe, arch: ArchSpec) -> HeatmapRules:
     return HeatmapRules(errors=recipe.key_errors, output=arch.rules.output, through_time=recipe.through_time)
 
 
+def follower_of(plan: RunPlan) -> Plan:
+    """The one follower that a training names: the only one of its searched specification, or the recipe's.
+
+    UsageError if the specification has different ones.
+    """
+    if plan.spec is None:
+        return Plan(architecture_of(plan), plan.recipe.fusion)
+    schedule = read_schedule(str(plan.spec))
+    if len(schedule) == 1:
+        # An architecture alone says nothing of its fusion.
+        return Plan(schedule.plans[0].built, plan.recipe.fusion)
+    followers, _ = shared_places(schedule)
+    if len(followers) > 1:
+        what = f"{shown(plan.spec)} has {len(followers)} different followers, and this recipe trains one"
+        raise UsageError(what, "train them together with `vipnas train cycle`")
+    return followers[0]
+
+
 def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
-    recipe = plan.recipe
-    keys, arch = frozen_keys(plan), architecture_of(plan)
-    net = PoseNet(arch, keys[0].keypoints, recipe.fusion)
+    recipe, follower = plan.recipe, follower_of(plan)
+    keys, arch = frozen_keys(plan), follower.built
+    net = PoseNet(arch, keys[0].keypoints, follower.fusion)
     clips, stills = clip_source(recipe, plan.folders), still_source(recipe, plan.folders)
     initialise(net, plan)
     freeze(net, recipe.frozen_stages)
     sizes = ((arch.height, arch.width),) * recipe.followers
     source = ClipBatches(clips, stills, clip_options(recipe, keys, sizes), recipe.augmentation, recipe.seed)
-    facts = {"kind": "pose", "plan": Plan(arch, recipe.fusion).to_json(), "keypoints": net.final.out_channels}
+    facts = {"kind": "pose", "plan": follower.to_json(), "keypoints": net.final.out_channels}
     facts["keys"] = [about_key(key) for key in keys]
     trainer = Trainer(net, recipe.loop, header_of(plan, facts))
     if plan.resume:

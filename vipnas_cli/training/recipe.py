@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from itertools import takewhile
@@ -15,6 +14,7 @@ from vipnas_cli.documents import DocumentKind
 from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.spec import FusionSpec
+from vipnas_cli.training.limits import check_meaning
 from vipnas_cli.training.options import KeyErrors, LoopOptions
 
 Start = Literal["imagenet", "blazepose-lite", "blazepose", "blazepose-heavy", "scratch"]
@@ -119,7 +119,6 @@ TABLES: dict[str, type] = {
     "crops": CropShare,
     "key_errors": KeyErrors,
 }
-LARGEST_NUMBER = 100_000_000
 
 
 def recipe_names() -> list[str]:
@@ -151,9 +150,7 @@ def read_recipe(name_or_path: str) -> Recipe:
         _check_names(data, Recipe, "")
         recipe = RECIPES.convert({**data, "name": path.stem}, path, Recipe)
         _check_validation(recipe)
-        _check_numbers(recipe)
-        if recipe.crops and recipe.kind != "pose":
-            raise ValueError(f"crops of several sizes are for kind pose, not {recipe.kind}")
+        check_meaning(recipe)
     return recipe
 
 
@@ -168,27 +165,6 @@ def _check_names(table: dict[str, Any], kind: type, place: str) -> None:
         for row in value if isinstance(value, list) else [value]:
             if isinstance(row, dict):
                 _check_names(row, below, f"{name}.")
-
-
-def _check_numbers(recipe: Recipe) -> None:
-    """ValueError for numbers that no training can mean."""
-    for name, value, least in (
-        ("batch", recipe.batch, 1),
-        ("followers", recipe.followers, 1),
-        ("height", recipe.height, 0),
-        ("width", recipe.width, 0),
-        ("loop.steps", recipe.loop.steps, 1),
-        ("random", recipe.random, 0),
-    ):
-        if not least <= value <= LARGEST_NUMBER:
-            raise ValueError(f"{name} must be {least} to {LARGEST_NUMBER}, not {float(value):g}")
-    numbers = [
-        value
-        for table in (recipe, recipe.loop, *recipe.data, recipe.augmentation, recipe.key_errors)
-        for value in vars(table).values()
-    ]
-    if not all(math.isfinite(value) for value in numbers if isinstance(value, float)):
-        raise ValueError("a number is not finite")
 
 
 def _check_validation(recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vipnas_cli.training.start import RunPlan
 
 WITH_KEY = ("followers", "temporal", "cycle")
+WITH_SPEC = ("pose", "followers", "cycle")
 
 
 def list_recipes() -> None:
@@ -83,6 +84,13 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
             f"the data folder {options.data} does not exist",
             "check --data, or leave it out for a rehearsal on synthetic people",
         )
+    for named, option, kinds in (
+        (options.key, "--key", WITH_KEY),
+        (options.spec, "--spec", WITH_SPEC),
+        (options.detector, "--detector", ("verifier",)),
+    ):
+        if named and kind not in kinds:
+            raise UsageError(f"{option} is for recipes of kind {' or '.join(kinds)}, not {kind}", f"leave {option} out")
     if kind in WITH_KEY and not options.key and not rehearsed:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
     if kind == "cycle" and options.spec is None and not options.init:
@@ -180,7 +188,7 @@ def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
     from vipnas_cli.distributed import any_rank, ranks
     from vipnas_cli.training.validation import clip_validation
 
-    plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None)
+    plan = replace(plan, validation=clip_validation(plan) if ranks().writes else None, tell=_start_teller(console))
     make_parent(plan.out)
     total = min(plan.until or plan.recipe.loop.steps, plan.recipe.loop.steps)
     log = log_path(plan.out) if ranks().writes else None
@@ -192,6 +200,15 @@ def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
             # All of them or none: one that goes on alone would wait for the others for ever.
             if any_rank(stop.asked, plan.device):
                 raise KeyboardInterrupt
+
+
+def _start_teller(console: Console) -> Callable[[str, bool], None]:
+    """Prints what a training begins with, and that it fits badly."""
+
+    def tell(text: str, warning: bool) -> None:
+        console.print(f"Warning: {text}" if warning else text, style="yellow" if warning else None)
+
+    return tell
 
 
 def _tell_end(plan: RunPlan, console: Console, rehearsed: bool) -> None:

@@ -37,16 +37,21 @@ class LogRow(TypedDict):
 
 @contextmanager
 def reporting(console: Console, total: int, log: Path | None, again: bool, board: Path | None) -> Iterator[Teller]:
-    """A function to call after each step; `again` goes on with a log that exists."""
+    """A function to call after each step; `again` goes on with a log that exists, and with its running mean."""
     with ExitStack() as stack:
         writer = _board(board, stack) if board else None
         show = stack.enter_context(_shown(console, total))
+        before = (_logged(log) if log is not None and again else None) or []
         lines = None if log is None else stack.enter_context(LineLog(log, anew=not again))
         mean: float | None = None
 
         def tell(event: StepEvent) -> None:
             nonlocal mean
-            mean = event.loss if mean is None else MEMORY * mean + (1 - MEMORY) * event.loss
+            if mean is None:
+                # What a crash logged after the last save is trained anew and does not count.
+                earlier = (row["mean_loss"] for row in reversed(before) if row["step"] < event.step)
+                mean = next(earlier, event.loss)
+            mean = MEMORY * mean + (1 - MEMORY) * event.loss
             due = event.step % LOG_EVERY == 0 or event.score is not None or event.step == total
             show(event, mean, due)
             if not due:
@@ -85,6 +90,14 @@ def _line(event: StepEvent, mean: float, total: int) -> str:
     return f"step {event.step}/{total}  {facts}{score}"
 
 
+def _logged(log: Path) -> list[LogRow] | None:
+    """The lines of a log; None for a damaged one, which costs its picture, not the training."""
+    try:
+        return LOGS.read_lines(log, LogRow)
+    except DataError:
+        return None
+
+
 def _board(folder: Path, stack: ExitStack) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -100,10 +113,9 @@ def draw_curves(log: Path, path: Path) -> Path | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    try:
-        rows = LOGS.read_lines(log, LogRow)
-    except DataError:
-        return None  # a damaged log costs its picture, not the training
+    rows = _logged(log)
+    if rows is None:
+        return None
     scored = [row for row in rows if "score" in row]
     # No pyplot: it would look for a screen.
     figure = Figure(figsize=(6, 4), layout="constrained")
