@@ -113,7 +113,22 @@ def _text_kinds() -> list[Kind]:
         Kind("schedule.json", json.dumps(schedule.to_json()).encode(), (describe, lambda p: read_schedule(str(p)))),
         Kind("table.json", json.dumps(table.to_json()).encode(), (LatencyTable.read, describe)),
         Kind("recipe.toml", recipe.encode(), (describe,)),
+        *_searched(),
         Kind("config.toml", b'data = "/data"\nother = [1, 2]\n', (lambda _: configured_data(),)),
+    ]
+
+
+def _searched() -> list[Kind]:
+    """What a search writes."""
+    problem = {"mode": "joint", "frames": "2", "budget": "3ms", "method": "random", "predictor": False, "seed": 4}
+    row = {"method": "random", "macs": 1e8, "ms": 2.5, "score": 60.5, "spec": "pareto/01-0123456789ab.json"}
+    summary = {"problem": problem, "synthetic_clips": True, "evaluations": {"random": 2}, "winner": row, "front": [row]}
+    lines = [{"format": 1, "problem": problem}, row, row]
+    times = json.dumps({"plan": Plan(ARCH).to_json(), "ms": 1.5})
+    return [
+        Kind("candidates.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode(), (describe,)),
+        Kind("summary.json", json.dumps(summary).encode(), (describe,)),
+        Kind("measured.jsonl", f"{times}\n{times}\n".encode(), (describe,)),
     ]
 
 

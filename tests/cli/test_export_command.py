@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
 from vipnas_cli.cli.export_job import export_job  # noqa: E402
 from vipnas_cli.errors import DataError, OutputError, SpecError, UsageError, WeightsError  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
+from vipnas_cli.export.sources import find_networks  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_verifier, save_checkpoint  # noqa: E402
@@ -87,6 +89,50 @@ def test_a_schedule_of_a_super_network_is_exported_with_a_warning(
     # Equal followers are one file.
     assert len(set(pipeline.networks)) == 2
     assert "mixture" in capsys.readouterr().err
+
+
+def test_a_network_that_the_space_lacks_is_refused(super_net: Path, schedule: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "out", json.loads(schedule.read_text())
+    data["plans"][1]["arch"]["stages"][2]["width"] = 6
+    schedule.write_text(json.dumps(data))
+    with pytest.raises(SpecError, match=r"follower 1: stage 3: width 6 is not among the choices 8$"):
+        export_job(ExportJobOptions(out, (str(super_net),), spec=schedule))
+    data["plans"][0]["arch"]["height"] = 96
+    schedule.write_text(json.dumps(data))
+    with pytest.raises(SpecError, match="key network: its input 96×32 is not among the choices 64×32, 32×32"):
+        export_job(ExportJobOptions(out, (str(super_net),), spec=schedule))
+    assert not out.exists()
+
+
+@pytest.fixture
+def joint(super_net: Path, schedule: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Super-networks of key networks of another family and of followers, and a schedule of both."""
+    space = replace(SPACE, family="pyramid")
+    path, spec = tmp_path / "spatial.safetensors", tmp_path / "joint.json"
+    header = {"kind": "supernet", "space": space.to_json(), "fusions": [], "keypoints": 17, "training": {}}
+    save_checkpoint(path, SuperNet(space, 17, ()).state_dict(), header)
+    data = json.loads(schedule.read_text())
+    data["plans"][0]["arch"]["family"] = "pyramid"
+    spec.write_text(json.dumps(data))
+    return path, super_net, spec
+
+
+def test_super_networks_are_known_in_whatever_order(joint: tuple[Path, Path, Path]) -> None:
+    spatial, temporal, spec = joint
+    for paths in ((spatial, temporal), (temporal, spatial)):
+        cycle = find_networks(tuple(map(str, paths)), spec, None)
+        assert Schedule(tuple(source.plan for source in cycle.sources)) == Schedule.from_json(
+            json.loads(spec.read_text())
+        )
+    for path, strange in ((temporal, "key network: its family is pyramid, not fast"), (spatial, "follower 1")):
+        with pytest.raises(SpecError, match=f"{path.name} does not hold the schedule's {strange}") as caught:
+            find_networks((str(path),), spec, None)
+        assert "super-network of the followers" in caught.value.hint
+
+
+def test_a_key_network_is_known_behind_the_super_network(super_net: Path, schedule: Path, tmp_path: Path) -> None:
+    cycle = find_networks((str(super_net), str(pose_checkpoint(tmp_path))), schedule, None)
+    assert [source.plan for source in cycle.sources] == list(Schedule.from_json(json.loads(schedule.read_text())).plans)
 
 
 def test_a_bare_spec_is_exported_untrained(schedule: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,6 +162,74 @@ def test_results_of_run(tmp_path: Path) -> None:
     assert (facts.kind, facts.next) == ("the facts about o.csv, as CSVW", f"vipnas info {tmp_path}/o.csv")
 
 
+PROBLEM = {
+    "mode": "joint",
+    "frames": "2..3",
+    "budget": "0.2GFLOPs",
+    "method": "evolution",
+    "predictor": True,
+    "seed": 4,
+}
+
+
+def log_of(*candidates: dict[str, object]) -> str:
+    """The log of a search."""
+    rows = [{"format": 1, "problem": PROBLEM}, *candidates]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def candidate(method: str, macs: float, score: float) -> dict[str, object]:
+    """A line of a log, as far as it is read."""
+    return {"method": method, "macs": macs, "ms": None, "score": score}
+
+
+def test_the_log_of_a_search_and_how_it_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    path.write_text(log_of())
+    assert describe(path).facts["candidates"] == ["none yet"]
+    rows = candidate("evolution", 1e8, 60), candidate("evolution", 2e8, 61), candidate("preset", 3e8, 70)
+    path.write_text(log_of(*rows) + '{"cut')
+    found = describe(path)
+    assert found.kind.startswith("log of a search")
+    assert found.facts["searched"] == "joint, cycle of 2..3 frames"
+    assert found.facts["candidates"] == ["evolution: 2", "preset: 1"]
+    # A preset above the budget is none of what was searched for.
+    assert found.facts["best"] == "PCK@0.1 61 at 0.2 GFLOPs"
+    assert found.next.startswith("vipnas search joint --frames 2..3 --budget 0.2GFLOPs --method evolution --seed 4")
+    assert f"--out {tmp_path} --resume" in found.next
+    (tmp_path / "summary.json").write_text("{}")
+    assert describe(path).next == f"vipnas info {tmp_path}/summary.json"
+
+
+def test_the_summary_of_a_search_and_how_its_winner_is_exported(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    front = [
+        {"macs": macs, "ms": None, "score": score, "spec": f"pareto/{score}.json"}
+        for macs, score in ((1e8, 60), (2e8, 61))
+    ]
+    counts = {"evolution": 2, "random": 2}
+    whole = {"problem": PROBLEM, "synthetic_clips": True, "evaluations": counts, "winner": front[1], "front": front}
+    path.write_text(json.dumps(whole))
+    found = describe(path)
+    assert found.facts["candidates"] == ["evolution: 2", "random: 2"]
+    assert found.facts["budget"] == "0.2GFLOPs"
+    assert found.facts["best"] == "PCK@0.1 61 at 0.2 GFLOPs"
+    assert found.facts["front"][0] == "PCK@0.1 60 at 0.1 GFLOPs, pareto/60.json"
+    assert found.facts["scored on"] == "synthetic people"
+    assert found.next.startswith(f"vipnas export KEY FOLLOWERS --spec {tmp_path}/pareto/61.json --data DATA")
+    for change in ({"front": 3}, {"problem": {**PROBLEM, "budget": "much"}}, {"winner": {**front[0], "spec": "../x"}}):
+        path.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(InputError, match=r"summary\.json|outside its folder"):
+            describe(path)
+
+
+def test_times_that_a_search_measured(tmp_path: Path) -> None:
+    path = tmp_path / "measured.jsonl"
+    path.write_text(2 * (json.dumps({"plan": Plan(FAST_BASE).to_json(), "ms": 1.5}) + "\n"))
+    assert describe(path).kind == "times of networks that a search measured"
+    assert describe(path).facts == {"networks": 2}
+
+
 @pytest.mark.parametrize("name", ["o.trc", "o.openpose", "o.dlc.csv"])
 def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, name: str) -> None:
     output = output_named(tmp_path / name)

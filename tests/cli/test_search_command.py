@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from vipnas_cli.cli.app import app
+from vipnas_cli.cli.info_job import describe
 from vipnas_cli.cli.search import job
 from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.people_labels import LabelledPerson
@@ -222,6 +223,28 @@ def test_milliseconds_come_from_a_table(files: dict[str, Path], monkeypatch: pyt
     assert "costs 1.81667 ms" in failure(
         BudgetError, *weights, "-b", "1ms", "--latency-table", "table.json", "--out", "other"
     )
+
+
+def test_who_lets_networks_be_measured_hears_of_tables(files: dict[str, Path]) -> None:
+    weights = ["--weights", files["temporal"], "--key", files["key"], "-n", 2, "--frames", 2]
+    result = vipnas(*weights, "-b", "4ms", "--out", "measured", "--threads", 2)
+    assert result.exit_code == 0, result.exception
+    assert "`vipnas latency-table --space fast --threads 2 -o fast.json`" in result.output
+    assert "then --latency-table fast.json" in result.output
+    for budget in (["-b", "2MFLOPs"], ["-b", "2MFLOPs", "--measure"]):
+        assert "latency-table" not in vipnas(*weights, *budget, "--out", str(len(budget))).output
+
+
+def test_info_knows_what_a_search_wrote(files: dict[str, Path]) -> None:
+    weights = ["--weights", files["temporal"], "--key", files["key"], "-n", 4, "--frames", 2]
+    found = document(*weights, "-b", "4ms", "--out", "found")
+    summary, log, times = (describe(Path("found") / name) for name in (job.SUMMARY, job.LOG, job.MEASURED))
+    assert summary.facts["candidates"] == log.facts["candidates"] == ["evolution: 4"]
+    assert summary.facts["best"] == log.facts["best"] == f"PCK@0.1 {found['winner']['score']:.4g} at 1.5 ms"
+    assert len(summary.facts["front"]) == len(found["front"])
+    assert f"--spec found/{found['winner']['spec']}" in summary.next
+    assert log.next == "vipnas info found/summary.json"
+    assert times.facts["networks"] == len(read_measured(Path("found") / job.MEASURED))
 
 
 @pytest.fixture(scope="module")

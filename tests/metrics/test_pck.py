@@ -50,3 +50,15 @@ def test_limb_pck_leaves_out_the_face_and_measures_in_the_size_of_the_limbs() ->
     found[:, face] += 1000
     assert limb_pck(true, found, labelled, COCO17).tolist() == expected.tolist()
     assert np.isnan(limb_pck(true, found, np.zeros_like(labelled), COCO17)).all()
+
+
+def test_who_has_no_size_is_left_out() -> None:
+    generator = np.random.default_rng(0)
+    true, labelled = generator.uniform(0, 100, (2, 17, 2)), np.ones((2, 17), bool)
+    found = true + generator.normal(0, 8, true.shape)
+    alone = limb_pck(true[:1], found[:1], labelled[:1], COCO17)
+    # One limb joint has no box around it, whatever else is labelled.
+    labelled[1, limbs_of(COCO17)[1:]] = False
+    assert limb_pck(true, found, labelled, COCO17).tolist() == alone.tolist()
+    assert np.isnan(limb_pck(true[1:], found[1:], labelled[1:], COCO17)).all()
+    assert np.isnan(limb_pck(true[1:], true[1:], labelled[1:], COCO17)).all()

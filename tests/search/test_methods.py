@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -16,6 +17,7 @@ from vipnas_cli.search.predictor import fit_predictor
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
+from vipnas_cli.spec.cost import plan_cost
 
 FREE = Budget(1e12, "macs")
 
@@ -153,3 +155,55 @@ def test_milliseconds_of_a_plan_are_asked_for_once(small_cycles: CycleSpace) -> 
     schedule = small_cycles.sample(Random(0))
     assert prices.cost(schedule) == prices.ms(schedule) == 2.0
     assert len(asked) == len(set(asked)) == len(set(schedule.plans))
+
+
+@pytest.mark.parametrize("method", range(3))
+def test_the_first_of_a_generation_are_those_that_a_whole_one_begins_with(
+    small_cycles: CycleSpace, method: int
+) -> None:
+    space, prices = replace(small_cycles, lengths=(2, 3)), Prices(Budget(6e5, "macs"))
+    for rounds in (0, 1):
+        asked = []
+        for first in (8, 3):
+            one = methods(space, prices)[method]
+            searched(one, prices, 8 * rounds)
+            asked.append(one.ask(8, first))
+        assert len(asked[0]) == 8
+        assert asked[0][:3] == asked[1]
+
+
+def clock_of(asked: list[Plan]) -> Callable[[Plan], float]:
+    """Milliseconds that follow multiply-accumulates within a quarter; `asked` gets the plans."""
+
+    def plan_ms(plan: Plan) -> float:
+        asked.append(plan)
+        return plan_cost(plan).macs / 1e5 * (1 + Random(plan.key).random() / 4)
+
+    return plan_ms
+
+
+@pytest.mark.parametrize("method", range(3))
+def test_a_few_candidates_measure_few_plans(small_cycles: CycleSpace, method: int) -> None:
+    asked: list[Plan] = []
+    prices = Prices(Budget(1e9, "ms"), clock_of(asked))
+    rows = searched(methods(small_cycles, prices)[method], prices, 3, generation=24)
+    # The key network is the same for all.
+    assert len(rows) == 3
+    assert len(asked) <= 1 + 3
+
+
+@pytest.mark.parametrize("method", range(3))
+def test_what_is_too_dear_by_its_multiply_accumulates_is_not_measured(small_cycles: CycleSpace, method: int) -> None:
+    space = replace(small_cycles, lengths=(2, 3))
+    counts = []
+    for measured in (False, True):
+        asked: list[Plan] = []
+        free = Prices(Budget(1e9, "ms"), clock_of([]))
+        limit = sorted(free.cost(space.sample(Random(seed))) for seed in range(50))[4]
+        prices = Prices(Budget(limit, "ms"), clock_of(asked), measured=measured)
+        prices.cheapest(space)
+        rows = searched(methods(space, prices)[method], prices, 4, generation=24)
+        assert len(rows) == 4
+        assert all(row.cost("ms") <= limit for row in rows)
+        counts.append(len(asked))
+    assert counts[1] < 0.7 * counts[0]

@@ -21,8 +21,9 @@ from vipnas_cli.search.candidate import Evaluation, Prices
 from vipnas_cli.search.methods import Evolution
 from vipnas_cli.search.predictor import fit_predictor
 from vipnas_cli.search.runner import Runner
-from vipnas_cli.search.task import Outcome, SearchTask, read_measured, run_task, take_part
+from vipnas_cli.search.task import Outcome, SearchTask, log_measured, read_measured, run_task, take_part
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
+from vipnas_cli.spec.cost import plan_cost
 
 
 class StopError(Exception):
@@ -104,7 +105,7 @@ def run_with(task: SearchTask, ranks: Ranks, folder: Path) -> tuple[list[Evaluat
     """The log and the outcome of a task."""
     log: list[Evaluation] = []
     task = ranks.from_first(lambda: task)
-    return log, run_task(task, ranks, log.append, lambda _: None, folder / "ms.jsonl")
+    return log, run_task(task, ranks, log.append, lambda _: None, partial(log_measured, folder / "ms.jsonl"))
 
 
 def run_with_two_then_fail(
@@ -169,6 +170,34 @@ def test_measured_milliseconds_are_kept(
     _, again = run_with(replace(task, known_ms=known), Ranks(), tmp_path)
     assert not asked
     assert [without_clock(row) for row in again.searched] == [without_clock(row) for row in outcome.searched]
+
+
+def test_an_interrupted_search_that_measures_ends_where_an_uninterrupted_one_ends(
+    small_task: SearchTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Plan] = []
+
+    def fake(plan: Plan, _options: object) -> float:
+        asked.append(plan)
+        # Larger networks have better rates, which a forecast must not know before it did.
+        return plan_cost(plan).macs ** 0.5 / 100 * (3 if plan.fusion.operation == "none" else 1)
+
+    monkeypatch.setattr("vipnas_cli.search.plan_times.measured_ms", fake)
+    monkeypatch.setattr("vipnas_cli.search.task.ClipScorer", lambda _networks, _clips: score_by_size)
+    space = replace(small_task.space, lengths=(2, 3))
+    plan = replace(small_task.plan, budget=Budget(21, "ms"), measure=1, evaluations=6)
+    task = replace(small_task, plan=plan, space=space)
+    whole, _ = run_with(task, Ranks(), tmp_path)
+    measured = list(asked)
+    for candidates, networks in ((1, 3), (3, len(measured) // 2), (len(whole), len(measured))):
+        asked.clear()
+        known_ms = dict(list(read_measured(tmp_path / "ms.jsonl").items())[:networks])
+        cut = replace(task, known=tuple(whole[:candidates]), known_ms=known_ms)
+        again = tmp_path / str(candidates)
+        again.mkdir()
+        rest, _ = run_with(cut, Ranks(), again)
+        assert [without_clock(row) for row in [*cut.known, *rest]] == [without_clock(row) for row in whole]
+        assert asked == measured[networks:]
 
 
 def test_two_processes_agree_on_a_key_network_that_one_of_them_measures(

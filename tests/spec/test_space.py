@@ -98,6 +98,20 @@ def test_what_is_sampled_mutated_and_crossed_is_contained(space: SearchSpace) ->
     assert len(set(specs)) == len(specs)
 
 
+def test_what_a_space_lacks_is_named() -> None:
+    arch = PYRAMID_SPACE.largest
+    strange = replace(arch.stages[4], width=80, attention=True, kernel=7)
+    stages = (*arch.stages[:4], strange, *arch.stages[5:])
+    assert list(PYRAMID_SPACE.strange(arch)) == []
+    assert list(PYRAMID_SPACE.strange(replace(arch, height=288, stages=stages, stem=StemSpec(32, 3)))) == [
+        "its input 288×192 is not among the choices 256×192, 224×160, 192×128, 160×128",
+        "stem: width 32 is not among the choices 24",
+        "stage 5: width 80 is not among the choices 72, 88",
+        "stage 5: kernel 7 is not among the choices 3, 5",
+    ]
+    assert list(FAST_SPACE.strange(arch)) == ["its family is pyramid, not fast"]
+
+
 @NAMED
 def test_the_same_generator_state_gives_the_same_specs(space: SearchSpace) -> None:
     def story(rng: Random) -> list[ArchSpec]:

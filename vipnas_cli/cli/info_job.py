@@ -12,10 +12,12 @@ from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.reader import MANIFEST
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.info_networks import describe_bundle, describe_checkpoint, describe_onnx
+from vipnas_cli.cli.info_search import SUMMARY_ENTRIES, describe_lines, describe_summary
 from vipnas_cli.cli.info_texts import (
+    DOCUMENTS_READ,
     Description,
+    describe_document,
     describe_facts,
-    describe_json,
     describe_recipe,
     describe_results,
     describe_video,
@@ -27,6 +29,16 @@ from vipnas_cli.results.kinds import output_named
 from vipnas_cli.results.sink import FACTS_END
 
 SCHEMA = 1
+
+
+def describe_json(path: Path) -> Description:
+    """The facts of labels, of a specification, or of the summary of a search."""
+    data = DOCUMENTS_READ.read_any(path)
+    if isinstance(data, dict) and data.keys() >= SUMMARY_ENTRIES:
+        return describe_summary(path, data)
+    return describe_document(path, data)
+
+
 DESCRIBERS: dict[str, Callable[[Path], Description]] = {
     SUFFIX: describe_bundle,
     ".onnx": describe_onnx,
@@ -34,7 +46,7 @@ DESCRIBERS: dict[str, Callable[[Path], Description]] = {
     ".toml": describe_recipe,
     ".json": describe_json,
     ".csv": describe_results,
-    ".jsonl": describe_results,
+    ".jsonl": describe_lines,
     ".parquet": describe_results,
 }
 

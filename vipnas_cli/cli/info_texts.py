@@ -131,9 +131,8 @@ DOCUMENTS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Description]],
 )
 
 
-def describe_json(path: Path) -> Description:
+def describe_document(path: Path, data: object) -> Description:
     """The facts of labels, or of a specification: architecture, network, schedule or search space."""
-    data = DOCUMENTS_READ.read_any(path)
     for names, describe in DOCUMENTS:
         if isinstance(data, dict) and names <= data.keys():
             try:
@@ -142,7 +141,7 @@ def describe_json(path: Path) -> Description:
                 raise DataError(f"{shown(path)} is no valid document: {error.what}", "correct it") from error
     raise InputError(
         f"{path} is JSON, but nothing that vipnas knows",
-        "known are COCO labels, architectures, networks, schedules and search spaces",
+        "known are COCO labels, architectures, networks, schedules, search spaces and summaries of searches",
     )
 
 

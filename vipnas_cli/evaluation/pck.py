@@ -22,7 +22,7 @@ from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
 from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
-from vipnas_cli.metrics.pck import limb_pck, limbs_of
+from vipnas_cli.metrics.pck import limb_pck, limb_sizes, limbs_of
 from vipnas_cli.pose import HeatmapCodec, Skeleton
 
 
@@ -65,7 +65,7 @@ def evaluate_clips(
         rows = {i: np.array([[*frame.box_frame, 1]], np.float32) for i, frame in enumerate(clip.frames)}
         propagator = propagator_of(estimator, GivenBoxesSource(rows), options)
         for index, frame in enumerate(clip.frames):
-            step = propagator.step(read(frame.image), index, index / FRAME_RATE)
+            step = propagator.step(read(frame.image), index, index * clip.stride / FRAME_RATE)
             points = step.people.points_frame
             found.append(points[0] if len(points) else np.full_like(frame.points_frame, np.nan))
             truth.append(frame.points_frame)
@@ -86,7 +86,9 @@ def evaluate_clips(
 
 
 def _count(sequence: str, true: Points, predicted: Points, seen: NDArray[np.bool_], skeleton: Skeleton) -> ClipCount:
-    """What is right of one clip: points (T, K, 2), labelled ones (T, K)."""
-    labelled = int(seen[:, limbs_of(skeleton)].sum())
+    """What is right of one clip, of the frames that limb_pck counts: points (T, K, 2), labelled ones (T, K)."""
+    limbs = limbs_of(skeleton)
+    sized = limb_sizes(true[:, limbs], seen[:, limbs]) > 0
+    labelled = int(seen[:, limbs][sized].sum())
     share = float(limb_pck(true, predicted, seen, skeleton, (0.1,))[0]) if labelled else 0.0
     return ClipCount(sequence, round(labelled * share / 100), labelled)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli.bundle.reader import UNTRAINED, NetworkFile, read_manifest
-from vipnas_cli.errors import UsageError, WeightsError
+from vipnas_cli.errors import SpecError, UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
+from vipnas_cli.files import shown
 from vipnas_cli.inference.frozen import FrozenKey, OnnxKey, TorchKey, is_bundle, load_key
 from vipnas_cli.nets.batchnorm import recalibrate
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_followers, load_pose_net, load_super_net
+from vipnas_cli.nets.checkpoints import (
+    SUPER_NETS,
+    kind_of,
+    load_checkpoint,
+    load_followers,
+    load_pose_net,
+    load_super_net,
+)
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.onnx.parity import pose_inputs
-from vipnas_cli.spec import Plan, Schedule, read_schedule
+from vipnas_cli.spec import Plan, Schedule, SearchSpace, read_schedule
 
 CHECKPOINT = ".safetensors"
 # Persons whose crops renew batch-norm statistics, and others whose poses are scored on the way.
@@ -70,10 +79,10 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
     if not all(path.suffix == CHECKPOINT for path, _ in chosen):
         return _untrained(names, spec)
     paths = [path for path, _ in chosen]
-    kinds = {path: str(load_checkpoint(path)[1].get("kind")) for path in paths}
+    kinds = {path: kind_of(load_checkpoint(path)[1]) for path in paths}
     if spec is None:
         for path, kind in kinds.items():
-            if kind == "supernet":
+            if kind in SUPER_NETS:
                 raise UsageError(f"{path} is a super-network", "say with --spec which of its networks to export")
         # A network that is named twice is exported once.
         known = {path: checkpoint_sources(path) for path in kinds}
@@ -95,7 +104,9 @@ def _behind_bundle(bundle: Path, names: tuple[str, ...], spec: Path | None, data
     schedule, path = read_schedule(str(spec)), Path(names[0])
     if schedule.plan(0) != key.plan:
         raise UsageError(f"{bundle} is not the schedule's key network", "name the bundle that was searched behind")
-    extracted = _taken_out(key, load_super_net(path), schedule, data)
+    shared = load_super_net(path)
+    _check_space(path, shared.space, schedule, range(1, len(schedule)))
+    extracted = _taken_out(key, shared, schedule, data)
     return _as_cycle((ready,), extracted, load_checkpoint(path)[1].get("training", {}))
 
 
@@ -153,17 +164,38 @@ def _extracted(paths: list[Path], kinds: dict[Path, str], schedule: Schedule, da
     """Networks out of super-networks, with batch-norm statistics of their own if there is data."""
     if len(paths) > 2:
         raise UsageError(f"{len(paths)} checkpoints for one schedule", "name one for key frames and one for followers")
-    key = load_super_net(paths[0]) if kinds[paths[0]] == "supernet" else load_pose_net(paths[0])
-    followers = load_super_net(paths[-1]) if kinds[paths[-1]] == "supernet" else None
+    # Which one is for followers shows, in whatever order they are named.
+    paths = sorted(paths, key=lambda path: kinds[path] == "temporal")
+    key = load_super_net(paths[0]) if kinds[paths[0]] in SUPER_NETS else load_pose_net(paths[0])
+    followers = load_super_net(paths[-1]) if kinds[paths[-1]] in SUPER_NETS else None
     if followers is None and (len(schedule) > 1 or isinstance(key, PoseNet)):
         raise WeightsError(f"{paths[-1]} is no super-network", "name one that has the networks of the schedule")
     if isinstance(key, PoseNet) and key.arch != schedule.plan(0).arch:
         raise UsageError(f"{paths[0]} is not the schedule's key network", "name the super-network it came from")
+    if isinstance(key, SuperNet):
+        _check_space(paths[0], key.space, schedule, [0])
+    if followers is not None:
+        _check_space(paths[-1], followers.space, schedule, range(1, len(schedule)))
     training = [load_checkpoint(path)[1].get("training", {}) for path in (paths[0], paths[-1])]
     extracted = _taken_out(TorchKey(key) if isinstance(key, PoseNet) else key, followers, schedule, data)
     assert isinstance(extracted.key, TorchKey)
     first = Source(extracted.key.net, _origin(extracted), training[0])
     return _as_cycle((first,), extracted, training[1])
+
+
+def _check_space(path: Path, space: SearchSpace, schedule: Schedule, positions: Iterable[int]) -> None:
+    """SpecError for a network that is not in the space of its super-network, which has no trained weights for it."""
+    for position in positions:
+        arch = schedule.plan(position).built
+        strange = next(space.strange(arch), None)
+        if strange is not None:
+            name = f"follower {position}" if position else "key network"
+            found = "take a schedule that a search of this super-network found"
+            other = "name the key network, or its super-network, and the super-network of the followers"
+            raise SpecError(
+                f"{shown(path)} does not hold the schedule's {name}: {strange}",
+                found if arch.family == space.family else other,
+            )
 
 
 @dataclass(frozen=True)

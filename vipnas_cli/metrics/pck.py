@@ -22,9 +22,10 @@ PCK_THRESHOLDS = (0.2, 0.1, 0.05)
 
 
 def limb_sizes(points: Numbers, labelled: NDArray[np.bool_]) -> Floats:
-    """Longer side in pixels (N,) of the tight box around the labelled points (N, K, 2) of each person; 0 without any.
+    """Longer side in pixels (N,) of the tight box around the labelled points (N, K, 2) of each person.
 
-    Give the limb joints only: face and head points are not part of this size.
+    It is 0 without any and around a single one, which does not tell how large a person is. Give the limb joints only:
+    face and head points are not part of this size.
     """
     seen = labelled[..., None]
     low = np.where(seen, points, np.inf).min(1)
@@ -47,7 +48,8 @@ def limb_pck(
 ) -> Floats:
     """PCK in percent (T,) of the labelled limb joints, in the longer side of the box around those of a person.
 
-    points (N, K, 2) and labelled (N, K) are of all keypoints of the skeleton; NaN where no limb is labelled.
+    points (N, K, 2) and labelled (N, K) are of all keypoints of the skeleton. Who has a single labelled limb joint has
+    no size and is left out; NaN where nobody has one.
     """
     limbs = limbs_of(skeleton)
     true, seen = points_true[:, limbs], labelled[:, limbs]
@@ -63,8 +65,10 @@ def pck(
 ) -> Floats:
     """Percentage (T,) of the labelled keypoints whose error is at most threshold times size; NaN without any.
 
-    points (N, K, 2), labelled (N, K), sizes (N,) in pixels. A prediction that is not finite is wrong.
+    points (N, K, 2), labelled (N, K), sizes (N,) in pixels. A prediction that is not finite is wrong. People of size 0
+    are left out: nothing tells how far is near for them.
     """
+    labelled = labelled & (sizes > 0)[:, None]
     if not labelled.any():
         return np.full(len(thresholds), np.nan)
     errors = np.linalg.norm(points_predicted.astype(np.float64) - points_true, axis=-1)[labelled]

@@ -22,6 +22,8 @@ from vipnas_cli.spec.cost import Cost, detector_cost, plan_cost, verifier_cost
 
 HEADERS = DocumentKind("a checkpoint of vipnas", WeightsError, "use a checkpoint that `vipnas train` wrote")
 MOST_KEYPOINTS = 1000
+# Kinds of super-networks, see `kind_of`.
+SUPER_NETS = ("spatial", "temporal")
 
 
 class Header(TypedDict, total=False):
@@ -59,6 +61,12 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     header = HEADERS.parse(text, path, dict[str, Any])
     HEADERS.convert(header, path, Header)
     return tensors, header
+
+
+def kind_of(header: dict[str, Any]) -> str:
+    """What a checkpoint holds, as its header says; super-networks with fusions are temporal, others spatial."""
+    kind = str(header.get("kind"))
+    return kind if kind != "supernet" else "temporal" if header.get("fusions") else "spatial"
 
 
 def load_pose_net(path: Path) -> PoseNet:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
-from vipnas_cli.spec.cost import schedule_macs
+from vipnas_cli.spec.cost import plan_cost, schedule_macs
 
 JsonObject = dict[str, Any]
 PlanMs = Callable[[Plan], float]
@@ -82,12 +82,14 @@ class Evaluation:
 class Prices:
     """What schedules cost: multiply-accumulates always, milliseconds where something tells those of a plan.
 
-    `plan_ms` is asked once per plan. It may measure, so its answers are kept.
+    `plan_ms` is asked once per plan. It may measure, so its answers are kept; `measured` says that a budget in
+    milliseconds is measured, which takes about a second for each plan.
     """
 
     budget: Budget
     plan_ms: PlanMs | None = None
     keypoints: int = 17
+    measured: bool = False
     _known_ms: dict[Plan, float] = field(default_factory=dict)
 
     def macs(self, schedule: Schedule) -> float:
@@ -111,9 +113,19 @@ class Prices:
         assert found is not None, "a budget in milliseconds comes with something that tells them"
         return found
 
+    def forecast(self, schedule: Schedule) -> float:
+        """The cost where it takes no measuring; otherwise a guess at the least that it can be."""
+        if not self.measured or not self._known_ms:
+            return self.cost(schedule)
+        # The best rate so far: a guess that is too high would keep a schedule out that is affordable.
+        rate = min(ms / max(self._macs(plan), 1) for plan, ms in self._known_ms.items())
+        guesses = (self._known_ms.get(plan, rate * self._macs(plan)) for plan in schedule.plans)
+        return sum(guesses) / len(schedule)
+
     def affordable(self, schedule: Schedule) -> bool:
-        """Whether the schedule costs at most the budget."""
-        return self.cost(schedule) <= self.budget.value
+        """Whether the schedule costs at most the budget; one whose forecast is above it is not measured."""
+        limit = self.budget.value
+        return self.forecast(schedule) <= limit and (not self.measured or self.cost(schedule) <= limit)
 
     def cheapest(self, space: CycleSpace) -> Schedule:
         """The cheapest schedule of smallest networks; BudgetError if even that one exceeds the budget."""
@@ -125,3 +137,6 @@ class Prices:
                 f"the cheapest has a cycle of {len(cheapest)} frames and costs {cost}",
             )
         return cheapest
+
+    def _macs(self, plan: Plan) -> int:
+        return plan_cost(plan, self.keypoints).macs

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Protocol
 
@@ -27,8 +28,11 @@ Fit = Callable[[Sequence[Evaluation]], Callable[[Schedule], float]]
 class Method(Protocol):
     """Anything that asks for candidates to be scored and is told the scores."""
 
-    def ask(self, count: int) -> list[Schedule]:
-        """Up to `count` affordable schedules that were never asked before; fewer when the space is exhausted."""
+    def ask(self, count: int, first: int) -> list[Schedule]:
+        """The `first` of `count` affordable schedules never asked for before; fewer when the space is exhausted.
+
+        The others are not looked for as far as the first ones do not depend on them, because measured costs take long.
+        """
         ...
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
@@ -45,9 +49,9 @@ class RandomSearch:
     rng: Random
     seen: set[Schedule] = field(default_factory=set)
 
-    def ask(self, count: int) -> list[Schedule]:
+    def ask(self, count: int, first: int) -> list[Schedule]:
         """See Method."""
-        return draw_distinct(count, self.seen, lambda: within_budget(self.space, self.prices, None, self.rng))
+        return draw_distinct(first, self.seen, lambda: within_budget(self.space, self.prices, None, self.rng))
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Method; random search learns nothing."""
@@ -75,13 +79,15 @@ class Evolution:
     told: list[Evaluation] = field(default_factory=list)
     seen: set[Schedule] = field(default_factory=set)
 
-    def ask(self, count: int) -> list[Schedule]:
+    def ask(self, count: int, first: int) -> list[Schedule]:
         """See Method."""
-        if self.fit is None or not self.population:
-            return self._new(count, self.seen, self.population)
-        found = self._predicted_children(count, self.fit(self.told))
+        found: list[Schedule] = []
+        if not self.population:
+            found = self._largest(min(count // 4, first))
+        elif self.fit is not None:
+            found = self._predicted_children(count, self.fit(self.told))[:first]
         self.seen.update(found)
-        return found + self._new(count - len(found), self.seen, self.population)
+        return found + self._new(first - len(found), self.seen, self.population)
 
     def tell(self, evaluations: Sequence[Evaluation]) -> None:
         """See Method."""
@@ -123,23 +129,17 @@ class Evolution:
 
     def _new(self, count: int, seen: set[Schedule], parents: Sequence[Evaluation]) -> list[Schedule]:
         """Children, as far as they are new, else random schedules."""
-        found = (
-            draw_distinct(count, seen, lambda: self._child(parents), PATIENCE // 4)
-            if parents
-            else self._first(count, seen)
-        )
+        found = draw_distinct(count, seen, lambda: self._child(parents), PATIENCE // 4) if parents else []
         return found + draw_distinct(
             count - len(found), seen, lambda: within_budget(self.space, self.prices, None, self.rng)
         )
 
-    def _first(self, count: int, seen: set[Schedule]) -> list[Schedule]:
-        """Up to a quarter of the first generation: the largest networks that are affordable.
+    def _largest(self, most: int) -> list[Schedule]:
+        """The largest networks that are affordable, up to `most`: they are a quarter of the first generation.
 
         Large networks are those that shared weights serve best, and random ones are seldom near a high budget.
         """
-        corners = [schedule for schedule in self.space.corners if self.prices.affordable(schedule)][: count // 4]
-        seen.update(corners)
-        return corners
+        return list(islice(filter(self.prices.affordable, self.space.corners), most))
 
     def _child(self, parents: Sequence[Evaluation]) -> Schedule:
         child = self._parent(parents)
@@ -182,16 +182,14 @@ def within_budget(space: CycleSpace, prices: Prices, schedule: Schedule | None, 
         if prices.affordable(found):
             return found
         found = space.sample(rng)
-    cost = prices.cost(found)
     for _ in range(REPAIRS):
-        if cost <= prices.budget.value:
+        if prices.affordable(found):
             return found
         draft = space.mutate(found, rng, 0.1)
-        price = prices.cost(draft)
-        if price < cost:
-            found, cost = draft, price
+        if prices.forecast(draft) < prices.forecast(found):
+            found = draft
     cheapest = prices.cheapest(space)
     while not prices.affordable(found):
         draft = space.cross(found, cheapest, rng)
-        found = draft if draft != found and prices.cost(draft) <= prices.cost(found) else cheapest
+        found = draft if draft != found and prices.forecast(draft) <= prices.forecast(found) else cheapest
     return found

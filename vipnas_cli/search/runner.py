@@ -39,11 +39,11 @@ class Runner:
         """What the method found with that many evaluations; fewer when its space is exhausted."""
         found: list[Evaluation] = []
         while len(found) < evaluations:
-            # Whole generations are asked for even at the end, so that a longer search begins as a shorter one did.
-            asked = method.ask(generation)
+            # The last ones are those of a whole generation, so that a longer search begins as a shorter one did.
+            asked = method.ask(generation, min(generation, evaluations - len(found)))
             if not asked:
                 break
-            rows = self.evaluate(name, asked[: evaluations - len(found)])
+            rows = self.evaluate(name, asked)
             method.tell(rows)
             found += rows
         return found

@@ -11,7 +11,14 @@ from vipnas_cli.bundle.reader import MANIFEST, bundled_weights
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.evaluation.cycles import Networks
 from vipnas_cli.inference.frozen import load_key
-from vipnas_cli.nets.checkpoints import load_checkpoint, load_pose_net, load_super_net, space_of_header
+from vipnas_cli.nets.checkpoints import (
+    SUPER_NETS,
+    kind_of,
+    load_checkpoint,
+    load_pose_net,
+    load_super_net,
+    space_of_header,
+)
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.search.candidate import Prices
@@ -48,7 +55,7 @@ def find_files(mode: str, weights: Sequence[Path] = (), key: Path | None = None,
     if key is not None and mode != "temporal":
         raise UsageError(f"--key names the fixed key network of temporal, and {mode} searches for one", "leave it out")
     kinds = {path: _kind(path) for path in weights or _bundled("*supernet*.safetensors")}
-    wrong = [path for path, kind in kinds.items() if kind.name not in ("spatial", "temporal")]
+    wrong = [path for path, kind in kinds.items() if kind.name not in SUPER_NETS]
     if wrong:
         raise WeightsError(f"{wrong[0]} is no super-network", "a fixed key network is named with --key")
     if mode == "spatial":
@@ -75,11 +82,10 @@ def _bundled(pattern: str) -> list[Path]:
 
 
 def _kind(path: Path) -> Kind:
-    """What a checkpoint holds; super-networks with fusions are temporal."""
+    """What a checkpoint holds."""
     header = load_checkpoint(path)[1]
-    if header.get("kind") == "supernet":
-        return Kind("temporal" if header.get("fusions") else "spatial", space_of_header(header, path).family)
-    return Kind(str(header.get("kind")))
+    kind = kind_of(header)
+    return Kind(kind, space_of_header(header, path).family if kind in SUPER_NETS else "")
 
 
 def _named(found: dict[Path, Kind], kind: str, family: str | None = None) -> Path:

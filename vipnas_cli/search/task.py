@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from vipnas_cli.search.runner import OnEvaluation, Runner
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
 
 MethodName = Literal["evolution", "random"]
+OnMeasured = Callable[[Plan, float], None]
 UNIFORM = "uniform"
 # In a search of 240 candidates 0.5 found more than 0 and 1 did; forecasts alone never went back to a kernel size that
 # had been unlucky early.
@@ -62,6 +64,11 @@ class SearchPlan:
         prices.ms(prices.cheapest(space))
 
     @property
+    def measures_prices(self) -> bool:
+        """Whether this machine's clock tells what counts, so that every schedule that is looked at takes time."""
+        return self.measure > 0 and self.budget.unit == "ms"
+
+    @property
     def ms_threads(self) -> int:
         """Threads of networks that are measured; 0 where nothing tells milliseconds."""
         return self.tables.threads if self.tables else self.measure
@@ -92,10 +99,12 @@ class Outcome:
         return next(iter(self.found.values()))
 
 
-def run_task(task: SearchTask, ranks: Ranks, log: OnEvaluation, on_evaluation: OnEvaluation, ms_log: Path) -> Outcome:
-    """Runs all methods; every process calls this, only the first one with a log that writes."""
+def run_task(
+    task: SearchTask, ranks: Ranks, log: OnEvaluation, on_evaluation: OnEvaluation, on_measured: OnMeasured
+) -> Outcome:
+    """Runs all methods; every process calls this, only the first one with functions that log and tell."""
     plan = task.plan
-    prices = Prices(plan.budget, _plan_ms(task, ranks, ms_log), _known_ms=dict(task.known_ms))
+    prices = Prices(plan.budget, _plan_ms(task, ranks, on_measured), measured=plan.measures_prices)
     prices.cheapest(task.space)
     runner = Runner(
         ClipScorer(task.networks, task.clips),
@@ -120,7 +129,7 @@ def run_task(task: SearchTask, ranks: Ranks, log: OnEvaluation, on_evaluation: O
 
 def take_part(ranks: Ranks) -> None:
     """What the other processes of a search do: get the task from the first one and do their share."""
-    run_task(ranks.from_first(_no_task), ranks, _nothing, _nothing, Path())
+    run_task(ranks.from_first(_no_task), ranks, _nothing, _nothing, _not_logged)
 
 
 def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> Method:
@@ -132,25 +141,32 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
     return Evolution(space, prices, rng, fit=upper_bound(OPTIMISM) if plan.predictor else None, rounds=rounds)
 
 
-def _plan_ms(task: SearchTask, ranks: Ranks, ms_log: Path) -> PlanMs | None:
+def _plan_ms(task: SearchTask, ranks: Ranks, on_measured: OnMeasured) -> PlanMs | None:
     """What tells the milliseconds of a plan, the same in all processes."""
     threads, tables = task.plan.ms_threads, task.plan.tables
     if not threads:
         return None
     plan_ms = measured_plan_ms(task.networks, threads)
 
+    def told(plan: Plan) -> float:
+        found = plan_ms(plan)
+        on_measured(plan, found)
+        return found
+
     def measure(plan: Plan) -> float:
+        # Looked up only when asked for: forecasts of costs must see what they saw before an interruption.
+        if plan in task.known_ms:
+            return task.known_ms[plan]
         # One process measures while the others wait for the number, so that nothing disturbs it on this machine.
-        return ranks.from_first(lambda: _logged(plan, plan_ms, ms_log))
+        return ranks.from_first(lambda: told(plan))
 
     return table_plan_ms(task.networks, tables, measure) if tables else measure
 
 
-def _logged(plan: Plan, plan_ms: PlanMs, ms_log: Path) -> float:
-    found = plan_ms(plan)
+def log_measured(ms_log: Path, plan: Plan, ms: float) -> None:
+    """Adds what was measured to a file that `read_measured` reads."""
     with LineLog(ms_log) as log:
-        log.append(json.dumps({"plan": plan.to_json(), "ms": found}))
-    return found
+        log.append(json.dumps({"plan": plan.to_json(), "ms": ms}))
 
 
 class _MeasuredRow(TypedDict):
@@ -173,3 +189,7 @@ def _no_task() -> SearchTask:
 
 def _nothing(_: Evaluation) -> None:
     """For processes that neither log nor report."""
+
+
+def _not_logged(_plan: Plan, _ms: float) -> None:
+    """See _nothing."""

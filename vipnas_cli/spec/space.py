@@ -136,14 +136,20 @@ class SearchSpace:
 
     def contains(self, spec: ArchSpec | ImportedSpec) -> bool:
         """Whether every part of the architecture is among the choices."""
-        return (
-            isinstance(spec, ArchSpec)
-            and spec.family == self.family
-            and (spec.height, spec.width) in self.sizes
-            and (spec.stem.width in self.stem.widths and spec.stem.kernel in self.stem.kernels)
-            and all(_stage_contains(*pair) for pair in zip(self.stages, spec.stages, strict=True))
-            and _head_contains(self.head, spec.head)
-        )
+        return isinstance(spec, ArchSpec) and next(self.strange(spec), None) is None
+
+    def strange(self, spec: ArchSpec) -> Iterator[str]:
+        """What of an architecture is not among the choices, each part in words."""
+        if spec.family != self.family:
+            yield f"its family is {spec.family}, not {self.family}"
+            return
+        if (spec.height, spec.width) not in self.sizes:
+            sizes = ", ".join(f"{height}×{width}" for height, width in self.sizes)
+            yield f"its input {spec.height}×{spec.width} is not among the choices {sizes}"
+        yield from _strange("stem", self.stem, spec.stem)
+        for number, (choices, stage) in enumerate(zip(self.stages, spec.stages, strict=True), 1):
+            yield from _strange(f"stage {number}", choices, stage)
+        yield from _strange("head", self.head, spec.head)
 
     def enumerate(self) -> Iterator[ArchSpec]:
         """All architectures of the space, one by one; look at `size` first."""
@@ -302,21 +308,10 @@ def _stage_gene(index: int, field: str) -> Callable[[ArchSpec], int]:
     return lambda arch: getattr(arch.stages[index], field)
 
 
-def _stage_contains(choices: StageChoices, stage: StageSpec) -> bool:
-    return (
-        stage.width in choices.widths
-        and stage.depth in choices.depths
-        and stage.kernel in choices.kernels
-        and stage.group_width in choices.group_widths
-        and stage.expansion in choices.expansions
-        and stage.attention in choices.attention
-    )
-
-
-def _head_contains(choices: HeadChoices, head: HeadSpec) -> bool:
-    return (
-        head.width in choices.widths
-        and head.kernel in choices.kernels
-        and head.group_width in choices.group_widths
-        and head.refine in choices.refines
-    )
+def _strange(
+    owner: str, choices: StemChoices | StageChoices | HeadChoices, part: StemSpec | StageSpec | HeadSpec
+) -> Iterator[str]:
+    """The fields of a part that have none of the values that the fields of its choices, in the same order, list."""
+    for (name, value), options in zip(vars(part).items(), vars(choices).values(), strict=True):
+        if value not in options:
+            yield f"{owner}: {name} {value} is not among the choices {', '.join(map(str, options))}"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.console import message_console, progress_bar
+from vipnas_cli.cli.console import Bar, message_console, plural, progress_bar
 from vipnas_cli.cli.search.options import SearchOptions
 from vipnas_cli.cli.search.plots import draw_search
 from vipnas_cli.cli.search.report import Compared, SearchResult, document_of, tell, write_specs
@@ -39,7 +37,7 @@ from vipnas_cli.search.setup import (
     preset_schedules,
     space_of_networks,
 )
-from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, read_measured, run_task, take_part
+from vipnas_cli.search.task import Outcome, SearchPlan, SearchTask, log_measured, read_measured, run_task, take_part
 from vipnas_cli.spec import Budget, CycleSpace, Plan, SearchSpace
 from vipnas_cli.spec.cost import plan_cost
 
@@ -123,14 +121,32 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
 
 def _tell_space(space: CycleSpace, console: Console) -> None:
     """One line for the key networks and one for the followers, where they are searched."""
-    searched: dict[str, SearchSpace] = {}
-    if isinstance(space.key_space, SearchSpace) and space.key_space.size > 1:
-        searched["Key networks"] = space.key_space
-    if max(space.lengths) > 1:
-        searched["Followers"] = space.follower_space
-    for name, part in searched.items():
+    for name, part in _searched(space).items():
         varied = ", ".join(part.elastic)
         console.print(f"{name}: family {part.family}, {part.size:.2g} of them; {varied} vary.", soft_wrap=True)
+
+
+def _searched(space: CycleSpace) -> dict[str, SearchSpace]:
+    """The spaces of networks that are searched, by what their networks are."""
+    found: dict[str, SearchSpace] = {}
+    if isinstance(space.key_space, SearchSpace) and space.key_space.size > 1:
+        found["Key networks"] = space.key_space
+    if max(space.lengths) > 1:
+        found["Followers"] = space.follower_space
+    return found
+
+
+def _tell_measuring(space: CycleSpace, threads: int, console: Console) -> None:
+    """A line that says what takes long, and how to be spared it."""
+    more = "" if threads == 1 else f" --threads {threads}"
+    families = dict.fromkeys(part.family for part in _searched(space).values())
+    tables = [f"`vipnas latency-table --space {family}{more} -o {family}.json`" for family in families]
+    console.print(
+        f"Without a latency table each network is measured, about a second each, also those that are too slow. For a "
+        f"long search make {'one' if len(tables) == 1 else 'them'} first: {' and '.join(tables)}, then "
+        f"{' '.join(f'--latency-table {family}.json' for family in families)}.",
+        soft_wrap=True,
+    )
 
 
 def _find_clips(options: SearchOptions, console: Console) -> tuple[ClipSets, Path | None]:
@@ -209,12 +225,15 @@ def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:
     methods = 1 + plan.baselines * (1 + (max(space.lengths) > 2 and not space.uniform))
     with (
         worker_group(workers, options.threads, take_part) as ranks,
-        _progress(console, methods * plan.evaluations + len(plan.presets)) as on_evaluation,
+        progress_bar(console, "candidates", methods * plan.evaluations + len(plan.presets)) as bar,
     ):
         if ranks.count > 1:
             console.print(f"{ranks.count} processes score candidates.")
+        if plan.measures_prices:
+            _tell_measuring(space, options.threads, console)
+        progress = _Progress(bar, options.folder / MEASURED)
         task = ranks.from_first(lambda: ready.task)
-        return run_task(task, ranks, ready.log.append, on_evaluation, options.folder / MEASURED)
+        return run_task(task, ranks, ready.log.append, progress.scored, progress.measured)
 
 
 def _compared(name: str, net: PoseNet, task: SearchTask, probe: ProbeOptions) -> Compared:
@@ -235,16 +254,24 @@ def _checked(outcome: Outcome, winner: Evaluation, task: SearchTask, console: Co
     return checked_winners(levels, winner, clips.about, scorer)
 
 
-@contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[Evaluation], None]]:
-    """A function to call after each candidate: the best score so far, seconds per candidate and the time left."""
-    best, count = 0.0, 0
-    with progress_bar(console, "candidates", total) as bar:
+@dataclass
+class _Progress:
+    """How far the search is, told after each candidate and each network that is measured, which `ms_log` gets."""
 
-        def on_evaluation(evaluation: Evaluation) -> None:
-            nonlocal best, count
-            best, count = max(best, evaluation.score.mean), count + 1
-            pace = f", {1 / bar.speed:.1f} s each" if bar.speed else ""
-            bar.move(count, f"best {best:.2f}{pace}")
+    bar: Bar
+    ms_log: Path
+    candidates: int = 0
+    networks: int = 0
+    best: float = 0.0
 
-        yield on_evaluation
+    def scored(self, evaluation: Evaluation) -> None:
+        """One candidate more: the best score so far, seconds per candidate and the time left."""
+        self.candidates, self.best = self.candidates + 1, max(self.best, evaluation.score.mean)
+        pace = f", {1 / self.bar.speed:.1f} s each" if self.bar.speed else ""
+        self.bar.move(self.candidates, f"best {self.best:.2f}{pace}")
+
+    def measured(self, plan: Plan, ms: float) -> None:
+        """One network more."""
+        log_measured(self.ms_log, plan, ms)
+        self.networks += 1
+        self.bar.move(self.candidates, f"{plural(self.networks, 'network')} measured")
