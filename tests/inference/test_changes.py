@@ -79,3 +79,14 @@ def test_a_thumbnail_holds_the_mean_of_each_cell(size: tuple[int, int]) -> None:
     assert found.shape == CELLS
     # Half a grey level is lost by rounding down, and every fourth pixel stands for four.
     assert np.abs(255 * found - expected).max() < 2 + 400 / min(size)
+
+
+@pytest.mark.parametrize("outside", [(-200, 100, -80, 300), (100, -300, 200, -90), (-300, -300, -100, -100)])
+def test_who_is_outside_of_the_picture_hides_nothing(outside: tuple[int, ...]) -> None:
+    before = np.full(CELLS, 0.5, np.float32)
+    arriving = before.copy()
+    arriving[8:14, :2] = 0.9
+    nobody, beyond = np.zeros((0, 4), np.float32), np.array([outside], np.float32)
+    for boxes in (nobody, beyond):
+        assert moves_at_border(before, arriving, boxes, (360, 640), OPTIONS)
+        assert not is_still(before, arriving, boxes, (360, 640), OPTIONS)

@@ -212,6 +212,16 @@ def test_who_is_followed_into_a_cut_is_somebody_else_behind_it() -> None:
     assert after.people.ids[0] != before[-1].people.ids[0]
 
 
+def test_the_one_who_is_told_of_is_another_one_behind_a_cut() -> None:
+    found = propagator(3, {index: box(WALK[index]) for index in (0, 3)}, early=True)
+    found.options = replace(found.options, one=True)
+    assert all(len(step.people) == 1 for step in run(found, WALK[:3]))
+    scene = np.kron(np.random.default_rng(0).integers(0, 2, (8, 12, 1)), np.ones((20, 20, 1))).astype(np.uint8) * 255
+    after = found.step(np.maximum(painted(WALK[3]), scene * np.array([1, 0, 0], np.uint8)), 3, 0.1)
+    assert after.reason == "cut"
+    assert len(after.people) == 1
+
+
 def test_a_newcomer_at_the_border_brings_a_key_frame() -> None:
     found = propagator(8, {}, early=True)
     empty = np.full((180, 320, 3), 90, np.uint8)

@@ -49,6 +49,21 @@ def test_nobody_is_normal() -> None:
     assert match(tracker, people_at(), 0.3) == []
 
 
+@pytest.mark.parametrize("gap_s", [0.04, 1.0, 5.0, 60.0, 3600.0])
+def test_however_long_the_gap_who_stays_keeps_the_id_and_who_is_far_away_is_somebody_else(gap_s: float) -> None:
+    for place, identity in ((100.0, 0), (130.0, 0), (1100.0, 1)):
+        tracker = IdentityTracker()
+        for index in range(5):
+            match(tracker, people_at(standing(100)), index / 25)
+        assert match(tracker, people_at(standing(place)), 4 / 25 + gap_s) == [identity]
+
+
+def test_who_walks_keeps_the_id_at_slow_rates() -> None:
+    tracker = IdentityTracker()
+    # A body height a second, seen every two seconds.
+    assert [match(tracker, people_at(standing(100 + 400 * index)), 2.0 * index) for index in range(4)] == [[0]] * 4
+
+
 def test_an_id_that_is_known_is_kept_and_not_given_to_another() -> None:
     tracker = IdentityTracker()
     match(tracker, people_at(standing(100), standing(400)), 0.0)

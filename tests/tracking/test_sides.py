@@ -28,8 +28,8 @@ def exchanged(people: People, joints: list[int] | None = None) -> People:
     return People(people.ids, people.boxes_frame, people.points_frame[:, order], people.scores[:, order])
 
 
-def seen(vote: SideVote, frames: list[People], key: bool = True) -> list[People]:
-    return [vote.settled(people, key)[0] for people in frames]
+def seen(vote: SideVote, frames: list[People], key: bool = True, start_s: float = 0.0) -> list[People]:
+    return [vote.settled(people, key, start_s + index / 30)[0] for index, people in enumerate(frames)]
 
 
 def same(a: People, b: People) -> bool:
@@ -39,7 +39,7 @@ def same(a: People, b: People) -> bool:
 def test_what_agrees_is_left_alone() -> None:
     vote, frames = SideVote(), [person(width) for width in (60, 40, 20, 5, 20, 60)]
     for people in frames:
-        settled, order = vote.settled(people, True)
+        settled, order = vote.settled(people, True, 0.1)
         assert same(settled, people)
         assert (order == np.arange(17)).all()
 
@@ -47,7 +47,7 @@ def test_what_agrees_is_left_alone() -> None:
 def test_a_single_mistake_is_undone_and_told() -> None:
     vote = SideVote()
     seen(vote, [person()] * 3)
-    settled, order = vote.settled(exchanged(person()), True)
+    settled, order = vote.settled(exchanged(person()), True, 0.1)
     assert same(settled, person())
     assert (order == FLIPPED).all()
 
@@ -55,7 +55,7 @@ def test_a_single_mistake_is_undone_and_told() -> None:
 def test_parts_of_the_body_are_judged_alone() -> None:
     vote = SideVote()
     seen(vote, [person()] * 3)
-    settled, order = vote.settled(exchanged(person(), LEGS), True)
+    settled, order = vote.settled(exchanged(person(), LEGS), True, 0.1)
     assert same(settled, person())
     assert np.flatnonzero(order != np.arange(17)).tolist() == sorted(LEGS)
 
@@ -65,6 +65,14 @@ def test_more_key_frames_than_believed_before_turn_a_belief() -> None:
     seen(vote, [person()] * 3)
     wrong = exchanged(person())
     assert [same(people, person()) for people in seen(vote, [wrong] * 5)] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(("gap_s", "kept"), [(0.1, True), (0.9, True), (1.1, False), (60.0, False)])
+def test_after_a_gap_anyone_may_have_turned_round(gap_s: float, kept: bool) -> None:
+    vote, turned = SideVote(), exchanged(person())
+    seen(vote, [person()] * 20)
+    first, *_ = seen(vote, [turned] * 3, start_s=19 / 30 + gap_s)
+    assert same(first, person() if kept else turned)
 
 
 def test_an_old_belief_is_limited() -> None:

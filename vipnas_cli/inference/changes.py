@@ -102,5 +102,6 @@ def _beside(boxes_frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
     beside = np.ones(CELLS, bool)
     scale = np.array([CELLS[1] / size[1], CELLS[0] / size[0]] * 2)
     for x0, y0, x1, y1 in boxes_frame * scale:
-        beside[max(int(y0) - 1, 0) : int(y1) + 2, max(int(x0) - 1, 0) : int(x1) + 2] = False
+        rows, columns = slice(max(int(y0) - 1, 0), max(int(y1) + 2, 0)), slice(max(int(x0) - 1, 0), max(int(x1) + 2, 0))
+        beside[rows, columns] = False
     return beside

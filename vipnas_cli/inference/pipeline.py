@@ -7,7 +7,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -83,7 +83,7 @@ class RunStatistics:
         ids, size = step.people.ids.tolist(), (frame.image.shape[0], frame.image.shape[1])
         if step.reason == "cut":
             # Who is gone with the scene is not lost.
-            self.last_seen = {identity: replace(last, at_edge=True) for identity, last in self.last_seen.items()}
+            self.last_seen.clear()
         for identity, box in zip(ids, step.people.boxes_frame, strict=True):
             before = self.last_seen.get(identity)
             ahead = box if before is None or before.time_s != self.time_s else 2 * box - before.box_frame

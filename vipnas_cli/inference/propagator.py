@@ -157,6 +157,7 @@ class Propagator:
             self.tracker.forget()
             self._sides.reset()
             self._paths.reset()
+            self._one = NOBODY, -math.inf
             last = None
         seen = FramePoses(self.estimator, image)
         # What was seen before a cut is of no use.
@@ -256,7 +257,7 @@ class Propagator:
     ) -> tuple[People, Heatmaps]:
         """People and heatmaps (P, K, h, w) with left and right as most key frames saw them, each joint on its path."""
         if self.options.steady_sides:
-            settled, order = self._sides.settled(people, key)
+            settled, order = self._sides.settled(people, key, time_s)
             if settled is not people:
                 people, heatmaps = settled, heatmaps[np.arange(len(people))[:, None], order]
             self._paths.exchange(people.ids, self._sides.turned)

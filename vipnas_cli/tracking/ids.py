@@ -33,6 +33,7 @@ class TrackingOptions:
     min_similarity: least similarity (0 to 1) at which a person keeps the id;
     pose_weight: share of the poses in the similarity, the boxes have the rest;
     drift_per_s: how fast the predicted place becomes uncertain, which widens the gate;
+    longest_drift_s: for how long it does; after a longer gap somebody far away is somebody else;
     velocity_time_s: time constant of the remembered velocity;
     duplicate_agreement: OKS above which two ids are taken to sit on the same body;
     look_weight: share of the looks, where they are known, in the similarity of people who stand clear;
@@ -47,6 +48,7 @@ class TrackingOptions:
     min_similarity: float = 0.25
     pose_weight: float = 0.7
     drift_per_s: float = 1.0
+    longest_drift_s: float = 3.0
     velocity_time_s: float = 0.2
     duplicate_agreement: float = 0.9
     look_weight: float = 0.3
@@ -57,7 +59,7 @@ class TrackingOptions:
     look_time_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("memory_s", "drift_per_s", "velocity_time_s", "look_time_s"):
+        for name in ("memory_s", "drift_per_s", "longest_drift_s", "velocity_time_s", "look_time_s"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"tracking option {name} is {getattr(self, name)}, but must not be negative")
         shares = ("look_weight", "doubtful_look_weight", "least_look", "strange_look", "clear_cover")
@@ -226,8 +228,8 @@ class IdentityTracker:
 
     def _fit(self, sighting: Sighting, found: People, doubts_s: Floats, time_s: float) -> Floats:
         """How well (N, M), from 0 to 1, found people fit where those of a sighting should be, after `doubts_s` (N,)."""
-        predicted = sighting.predicted(time_s)
-        drifts = self.options.drift_per_s * doubts_s
+        predicted = sighting.predicted(time_s, self.options.longest_drift_s)
+        drifts = self.options.drift_per_s * np.minimum(doubts_s, self.options.longest_drift_s)
         agreement, trust = self._agreement(predicted, found, drifts)
         overlap = box_overlap(predicted.boxes_frame, found.boxes_frame, drifts * body_sizes(predicted.boxes_frame))
         weight = self.options.pose_weight * trust

@@ -34,9 +34,9 @@ class Sighting:
         """Seconds since each person was seen (N,); never negative, as time stamps of damaged videos can jump back."""
         return np.maximum(time_s - self.times_s, 0.0)
 
-    def predicted(self, time_s: float) -> People:
-        """Everyone moved on at constant velocity."""
-        shifts = (self.velocities_frame * self.gaps(time_s)[:, None]).astype(np.float32)
+    def predicted(self, time_s: float, longest_s: float = np.inf) -> People:
+        """Everyone moved on at constant velocity, for so many seconds at most."""
+        shifts = (self.velocities_frame * np.minimum(self.gaps(time_s), longest_s)[:, None]).astype(np.float32)
         boxes = self.people.boxes_frame + np.concatenate([shifts, shifts], axis=1)
         return People(self.people.ids, boxes, self.people.points_frame + shifts[:, None], self.people.scores)
 

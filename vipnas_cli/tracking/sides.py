@@ -26,15 +26,17 @@ class SideOptions:
     """When to believe that sides were exchanged.
 
     clear: by how many standard deviations of a keypoint (those of OKS) a part must fit better one way than the other;
-    most_votes: how many key frames of full score turn even an old belief.
+    most_votes: how many key frames of full score turn even an old belief;
+    forget_s: after a longer gap anyone may have turned round, and votes count anew.
     """
 
     clear: float = 1.0
     most_votes: float = 12.0
+    forget_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.clear > 0 and self.most_votes >= 0):
-            raise UsageError(f"side options need clear > 0 and most_votes ≥ 0, not {self}")
+        if not (self.clear > 0 and self.most_votes >= 0 and self.forget_s >= 0):
+            raise UsageError(f"side options need clear > 0, most_votes ≥ 0 and forget_s ≥ 0, not {self}")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,14 @@ class SideVote:
     def reset(self) -> None:
         """Forget everyone."""
         keypoints, parts = self._of_parts.shape
-        self.turned = np.zeros((0, keypoints), np.int64)
+        self.turned, self._time_s = np.zeros((0, keypoints), np.int64), 0.0
         self._last = _Seen((), np.zeros((0, keypoints, 2)), np.zeros((0, keypoints)), np.zeros((0, parts)))
 
-    def settled(self, people: People, key: bool) -> tuple[People, NDArray[np.int64]]:
-        """The people of the next frame with their sides as believed, and where each keypoint came from (P, K)."""
+    def settled(self, people: People, key: bool, time_s: float) -> tuple[People, NDArray[np.int64]]:
+        """The people of the frame at `time_s`, sides as believed, and where each keypoint came from (P, K)."""
+        if time_s - self._time_s > self.options.forget_s:
+            self.reset()
+        self._time_s = time_s
         ids, places = tuple(people.ids.tolist()), finite(people.points_frame)
         weights = keypoint_weights(people.points_frame, people.scores)
         # The same weights both ways, so that only places decide.
