@@ -6,7 +6,9 @@ import csv
 import subprocess
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,14 +164,39 @@ def test_what_is_no_picture_is_refused(frame: Image) -> None:
         PoseTracker(BUDGET, boxes="whole", threads=1)(frame, 0.0)
 
 
-@pytest.mark.parametrize("time_s", [0.9, float("nan")])
-def test_time_does_not_go_back_without_a_reset(time_s: float) -> None:
+def test_time_does_not_go_back_without_a_reset() -> None:
     tracker, frame = PoseTracker(BUDGET, threads=1), np.zeros((64, 64, 3), np.uint8)
     tracker(frame, 1.0)
     with pytest.raises(UsageError, match="follows one at 1 s"):
-        tracker(frame, time_s)
+        tracker(frame, 0.9)
     tracker.reset()
     assert isinstance(tracker(frame, 0.9), People)
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -float("inf"), "3", None, True])
+def test_a_time_that_is_none_is_refused_and_forgotten(time_s: Any) -> None:
+    tracker, frame = PoseTracker(BUDGET, boxes="whole", threads=1), np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(UsageError, match="the time of a frame is"):
+        tracker(frame, time_s)
+    with pytest.raises(UsageError, match="index is 'a'"):
+        tracker(frame, 0.0, "a")  # type: ignore[arg-type]
+    assert isinstance(tracker(frame, np.float32(0.5), np.int64(3)), People)  # type: ignore[arg-type]
+    assert isinstance(tracker(frame, Fraction(2, 3)), People)  # type: ignore[arg-type]
+
+
+def test_a_rate_tells_a_tracker_what_track_and_run_see_in_slow_video(tmp_path: Path) -> None:
+    with read_video(CLIP, end_s=END_S, stride=6) as frames:
+        rate = float(frames.info.average_rate)
+        assert 0 < rate < 6.7
+        tracker = PoseTracker("0.2GFLOPs", threads=1, frame_rate=rate)
+        found = [TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s)) for frame in frames]
+    assert tracker.choice.every_frame
+    assert_same(found, list(track(CLIP, "0.2GFLOPs", end_s=END_S, stride=6, threads=1)))
+    run = rows_of_run(tmp_path, "--stride", "6", "--budget", "0.2GFLOPs")
+    assert [row[1:] for row in run] == [row[1:] for row in rows_of(found)]
+    assert not PoseTracker("0.2GFLOPs", threads=1, frame_rate=30).choice.every_frame
+    with pytest.raises(BudgetError, match="running a video"):
+        PoseTracker("60fps", frame_rate=30)
 
 
 def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
@@ -194,13 +221,31 @@ def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         ({"detect_every_s": -1}, UsageError, "detect_every_s is -1"),
         ({"detect_every_s": float("nan")}, UsageError, "detect_every_s is nan"),
         ({"verify": "x"}, UsageError, "verify is 'x'"),
+        ({"boxes": "whole", "verify": True}, UsageError, "verify has no use with boxes"),
+        ({"boxes": object()}, UsageError, "boxes is <object"),
+        ({"budget": ""}, BudgetError, "budget ''"),
+        ({"weights": 5}, UsageError, "weights is 5"),
+        ({"smooth": ["low"]}, UsageError, "smooth is \\['low'\\]"),
+        ({"provider": 1}, UsageError, "provider is 1"),
+        ({"max_people": np.float64(2)}, UsageError, "max_people is 2.0"),
+        ({"frame_rate": 0}, UsageError, "frame_rate is 0"),
+        ({"frame_rate": -5.0}, UsageError, "frame_rate is -5"),
+        ({"frame_rate": float("inf")}, UsageError, "frame_rate is inf"),
+        ({"frame_rate": float("nan")}, UsageError, "frame_rate is nan"),
+        ({"frame_rate": "5"}, UsageError, "frame_rate is '5'"),
     ):
         with pytest.raises(error, match=match):
             PoseTracker(**settings)
     with pytest.raises(VideoError, match="does not exist"):
         next(track(tmp_path / "none.mp4"))
-    with pytest.raises(UsageError, match="stride is 0"):
-        next(track(CLIP, stride=0))
+    for stride in (0, 1.5, "2", True, None):
+        with pytest.raises(UsageError, match=f"stride is {stride!r}"):
+            next(track(CLIP, stride=stride))
+    for video, words in (({"video": 5}, "video is 5"), ({"video": CLIP, "start_s": "1"}, "start_s is '1'")):
+        with pytest.raises(UsageError, match=words):
+            next(track(**video))
+    frames = track(CLIP, BUDGET, stride=np.int64(2), max_people=np.int32(1), boxes="whole", verify=False, threads=1)
+    assert isinstance(next(frames), TrackedFrame)
     with pytest.raises(UsageError, match="ambiguous"):
         next(track(CLIP, start_s=1.0, boxes=tmp_path / "none.csv"))
 

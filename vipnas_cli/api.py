@@ -5,11 +5,13 @@ Shapes: H, W frame pixels. `vipnas run` is this with readers and writers of file
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from types import NoneType
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
-from vipnas_cli.media.address import Origin, origin_of
+from vipnas_cli.media.address import Origin, Stream, origin_of
 from vipnas_cli.media.inputs import FrameReader, open_input
 from vipnas_cli.media.pictures import PICTURE_RATE
 from vipnas_cli.pose import People
@@ -70,8 +72,8 @@ class PoseTracker:
     `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
     None: as it comes; the bundled detector comes with a verifier, imported ones without).
     `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
-    coreml. `workload`: the video that a budget in frames per second is measured on, and its frame rate, as slow video
-    is better off without followers.
+    coreml. `frame_rate`: how many frames come per second, as slow video is better off without followers. `workload`:
+    the video that a budget in frames per second is measured on, with its frame rate.
 
     Errors: UsageError for a setting that cannot be used, BudgetError for a budget that nothing meets, WeightsError,
     and DataError for a file of boxes.
@@ -89,6 +91,7 @@ class PoseTracker:
     smooth: str = field(default="off", kw_only=True)
     threads: int = field(default=0, kw_only=True)
     provider: str = field(default="auto", kw_only=True)
+    frame_rate: float | None = field(default=None, kw_only=True)
     workload: Workload | None = field(default=None, kw_only=True, repr=False)
     choice: Choice = field(init=False, repr=False)
     tracker: Tracker = field(init=False, repr=False)
@@ -97,12 +100,12 @@ class PoseTracker:
     _time_s: float = field(default=-np.inf, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._smoother = _smoother(self.smooth)
         self._check_numbers()
+        self._smoother = _smoother(self.smooth)
         self._check_detector()
         boxes = self._given_boxes()
         weights = None if self.weights is None else Path(self.weights)
-        budget = self.budget or default_budget(weights)
+        budget = default_budget(weights) if self.budget is None else self.budget
         budget = Budget.parse(budget) if isinstance(budget, str) else budget
         every_s = TrackerOptions.detect_every_s if self.detect_every_s is None else self.detect_every_s
         options = TrackerOptions(
@@ -113,7 +116,10 @@ class PoseTracker:
             detect_every_s=every_s,
             verify=self.verify,
         )
-        workload = self.workload and replace(self.workload, options=options, detects=boxes is None)
+        workload = self.workload if self.frame_rate is None else self.workload or Workload()
+        if workload is not None:
+            rate = workload.frame_rate if self.frame_rate is None else self.frame_rate
+            workload = replace(workload, options=options, detects=boxes is None, frame_rate=rate)
         self.choice = found = choose(weights, budget, RuntimeOptions(self.threads, self.provider), workload)
         options = replace(options, shortest_cycle=found.shortest_cycle)
         self.tracker = open_tracker(found.pipeline, found.bundle.detector, found.runtime, options, boxes)
@@ -124,6 +130,7 @@ class PoseTracker:
         `index` is the number by which a file of boxes knows the frame; None: the next one.
         """
         _check_picture(frame)
+        time_s, index = _checked_time(time_s), _checked("index", index, (int, NoneType))
         if not time_s >= self._time_s:
             raise UsageError(
                 f"a frame at {time_s:g} s follows one at {self._time_s:g} s", "call reset() before another video"
@@ -144,19 +151,21 @@ class PoseTracker:
         """UsageError for a setting of the wrong type, or a number that the command line would refuse, too."""
         kinds = {
             "budget": (Budget, str, NoneType),
+            "weights": (str, Path, NoneType),
             "max_people": (int,),
             "person": (str, int, NoneType),
             "region": (str, NoneType),
             "detector_size": (int, NoneType),
             "detect_every_s": (int, float, NoneType),
             "verify": (bool, NoneType),
+            "smooth": (str,),
             "threads": (int,),
+            "provider": (str,),
+            "frame_rate": (int, float, NoneType),
+            "workload": (Workload, NoneType),
         }
         for name, known in kinds.items():
-            value = getattr(self, name)
-            if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
-                wanted = " or ".join(kind.__name__ for kind in known if kind is not NoneType)
-                raise UsageError(f"{name} is {value!r}", f"give it as {wanted}")
+            setattr(self, name, _checked(name, getattr(self, name), known))
         bounds = (
             ("max_people", 1, None),
             ("detector_size", LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE),
@@ -167,13 +176,17 @@ class PoseTracker:
             if value is not None and not (value >= least and (most is None or value <= most)):
                 upper = "" if most is None else f" and at most {most}"
                 raise UsageError(f"{name} is {value}", f"it must be at least {least}{upper}")
-        if isinstance(self.boxes, int | float | bool | bytes):
+        if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
+            raise UsageError(f"frame_rate is {self.frame_rate}", "it must be above 0 and finite")
+        given = self.boxes is None or isinstance(self.boxes, str | Path)
+        if not given and not callable(getattr(self.boxes, "boxes", None)):
             raise UsageError(f"boxes is {self.boxes!r}", 'give a file, "whole" or a people source')
 
     def _check_detector(self) -> None:
         """UsageError if something is asked of the detector where it does not run."""
-        for name in ("detector_size", "detect_every_s"):
-            if self.boxes is not None and getattr(self, name) is not None:
+        for name in ("detector_size", "detect_every_s", "verify"):
+            value = getattr(self, name)
+            if self.boxes is not None and value is not None and value is not False:
                 raise UsageError(f"{name} has no use with boxes, which replace the detector", "leave one of them out")
 
     def _given_boxes(self) -> PeopleSource | None:
@@ -202,8 +215,6 @@ def track(
 
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
-    if not stride >= 1:
-        raise UsageError(f"stride is {stride!r}", "it must be at least 1")
     with read_video(video, start_s, end_s, stride) as frames:
         rate = float(frames.info.average_rate)
         workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate, stride=stride)
@@ -226,7 +237,32 @@ def read_video(
     one frame, a folder of pictures one of `picture_rate` frames a second. `live` streams drop pictures that come too
     fast and connect again when they break: None leaves it to the kind of stream. VideoError if there is no frame.
     """
+    video = _checked("video", video, (str, Path, Stream))
+    stride = _checked("stride", stride, (int,))
+    if stride < 1:
+        raise UsageError(f"stride is {stride}", "it must be at least 1")
+    start_s, end_s = (
+        _checked(name, at_s, (int, float, NoneType)) for name, at_s in (("start_s", start_s), ("end_s", end_s))
+    )
     return open_input(video, start_s, end_s, stride, picture_rate, live)
+
+
+def _checked(name: str, value: Any, known: tuple[type, ...]) -> Any:
+    """The value of a setting, as Python's own number if it is NumPy's; UsageError if it is of no type that is known."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    # A bool is an int, too.
+    if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
+        wanted = " or ".join(kind.__name__ for kind in known if kind is not NoneType)
+        raise UsageError(f"{name} is {value!r}", f"give it as {wanted}")
+    return value
+
+
+def _checked_time(time_s: object) -> float:
+    """Seconds as a float; UsageError for what is no number or none that time goes on from."""
+    if not isinstance(time_s, Real) or isinstance(time_s, bool) or not math.isfinite(time_s):
+        raise UsageError(f"the time of a frame is {time_s!r}", "give it as finite seconds")
+    return float(time_s)
 
 
 def _check_picture(frame: object) -> None:

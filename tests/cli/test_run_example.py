@@ -192,6 +192,14 @@ def test_boxes_are_verified_unless_told_otherwise(tmp_path: Path) -> None:
         assert summary["detector_macs_per_frame"] == round((looked + verifying) / summary["frames"])
 
 
+def test_what_did_not_run_and_what_was_not_checked_has_no_figure(tmp_path: Path) -> None:
+    options = ("--boxes", "whole", "--no-verify", "--end", "0.5", "-o", "out.csv", "--overwrite", "--json")
+    for budget, checked in (("1000ms", False), ("0.1fps", False), ("0.2GFLOPs", True)):
+        summary = json.loads(vipnas("run", str(CLIP), "--budget", budget, *options, cwd=tmp_path).stdout)
+        assert (summary["over_budget"] is not None) == checked
+        assert summary["looks_for_people"] == 0 < summary["key_frames"]
+
+
 def test_without_options_video_and_table_go_to_the_current_folder(tmp_path: Path) -> None:
     result = vipnas("run", str(CLIP), "--end", "0.5", cwd=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -116,6 +116,7 @@ def test_help_names_only_commands_that_work(tmp_path: Path) -> None:
 def test_a_detector_size_without_the_detector(tmp_path: Path, clip: Path) -> None:
     fails(vipnas("run", str(clip), "--boxes", "whole", "--detector-size", "416", cwd=tmp_path), 2, "--detector-size")
     fails(vipnas("run", str(clip), "--boxes", "whole", "--detect-every", "1", cwd=tmp_path), 2, "--detect-every")
+    fails(vipnas("run", str(clip), "--boxes", "whole", "--verify", cwd=tmp_path), 2, "--verify has no use")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.choosing import Region
-from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.choice import DEFAULT_BUDGET, Workload, choose
 from vipnas_cli.latency.clock import StageTime, sample_frames
@@ -56,7 +58,7 @@ def test_a_remembered_budget_in_milliseconds_is_not_measured_again(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remember_all(bundle)
-    monkeypatch.setattr("vipnas_cli.latency.choice.network_ms", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("vipnas_cli.latency.choice.networks_ms", lambda *_: pytest.fail("measured"))
     affordable = bundle.by_cost[:2]
     found = choose(None, Budget(2.5, "ms"), OPEN)
     assert found.pipeline == max(affordable, key=lambda pipeline: pipeline.scores["selection"])
@@ -79,6 +81,22 @@ def test_what_is_not_remembered_is_measured(bundle: Bundle) -> None:
     assert found.figure.source == "measured now"
     assert 0 < found.figure.value <= 10_000
     assert found.to_json()["measured"]["unit"] == "ms"
+
+
+def test_each_network_is_measured_once_whatever_pipelines_it_is_in(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+
+    def called(estimator: OnnxEstimator, position: int, people: int) -> Callable[[], object]:
+        measured.append((estimator.schedule.plan(position), people))
+        return lambda: None
+
+    monkeypatch.setattr("vipnas_cli.latency.clock.network_call", called)
+    choose(None, Budget(10_000, "ms"), ONE)
+    distinct = {network for pipeline in bundle.pipelines for network in pipeline.networks}
+    assert len(measured) == len(distinct)
+    assert set(measured) == {(network.plan, 1) for network in distinct}
 
 
 def test_frames_per_second_count_reading_and_writing_the_video(bundle: Bundle) -> None:
@@ -197,6 +215,57 @@ def test_slow_video_has_the_best_key_network_that_the_budget_pays_on_every_frame
         assert found.shortest_cycle == len(found.pipeline.networks) == 1
         assert found.pipeline.macs_per_person_frame <= budget
         assert found.pipeline.selection == max(pipeline.selection_key for pipeline in affordable)
+
+
+def key_times(bundle: Bundle) -> dict[str, float]:
+    """Invented milliseconds of the key networks, in the order of their costs: 1, 2, …, by checksum."""
+    keys = sorted({p.networks[0] for p in bundle.pipelines}, key=lambda network: network.macs)
+    return {network.sha256: index + 1.0 for index, network in enumerate(keys)}
+
+
+@pytest.mark.parametrize("unit", ["ms", "fps"])
+@pytest.mark.parametrize("rate", [5.0, 30.0])
+def test_slow_video_has_the_best_key_network_that_a_measured_budget_pays(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, unit: Literal["ms", "fps"], rate: float
+) -> None:
+    keys = key_times(bundle)
+
+    def taken(pipeline: Pipeline) -> float:
+        # Followers take nothing.
+        return sum(keys.get(network.sha256, 0.0) for network in pipeline.networks) / len(pipeline.networks)
+
+    def times(pipeline: Pipeline, *_: object) -> PipelineTimes:
+        return PipelineTimes(taken(pipeline), taken(pipeline), 0.0)
+
+    def networks(pipelines: Sequence[tuple[Pipeline, RuntimeOptions]]) -> list[float]:
+        return [taken(pipeline) for pipeline, _ in pipelines]
+
+    monkeypatch.setattr("vipnas_cli.latency.choice.networks_ms", networks, raising=False)
+    monkeypatch.setattr("vipnas_cli.latency.choice.pipeline_times", times)
+    monkeypatch.setattr("vipnas_cli.latency.choice.loop_fps", lambda found, *_: 1000 / found.step_ms)
+    video = Workload(CLIP, None, pictures=False, frame_rate=rate)
+    for limit in (0.9, 1.5, 2.5, 100.0):
+        budget = Budget(limit if unit == "ms" else 1000 / limit, unit)
+        found = choose(None, budget, ONE, video)
+        affordable = [p.alone for p in bundle.pipelines if keys[p.networks[0].sha256] <= limit]
+        assert found.every_frame == (rate < 6 and bool(affordable))
+        assert found.figure is not None
+        assert found.figure.value == pytest.approx(
+            taken(found.pipeline) if unit == "ms" else 1000 / taken(found.pipeline)
+        )
+        if found.every_frame:
+            assert len(found.pipeline.networks) == 1
+            assert found.pipeline.selection == max(pipeline.selection for pipeline in affordable)
+        elif not affordable:
+            # Where no key network is paid for on every frame, followers are what there is.
+            assert len(found.pipeline.networks) > 1
+
+
+def test_a_rate_without_a_video_is_enough_but_for_frames_per_second(bundle: Bundle) -> None:
+    slow = Workload(frame_rate=5.0)
+    assert choose(None, Budget(0.2e9, "macs"), OPEN, slow).every_frame
+    with pytest.raises(BudgetError, match="running a video"):
+        choose(None, Budget(0.1, "fps"), OPEN, slow)
 
 
 def test_more_budget_is_never_a_worse_key_network_for_slow_video(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -21,6 +22,7 @@ from vipnas_cli.latency.clock import (
     best_measured,
     draw_time,
     loop_fps,
+    networks_ms,
     pipeline_times,
     position_ms,
     sample_frames,
@@ -92,6 +94,18 @@ def test_every_part_of_a_run_takes_time(bundle: Bundle) -> None:
     assert len(position_ms(OnnxEstimator(pipeline, runtime), 3)) == len(pipeline.networks)
     times = pipeline_times(pipeline, bundle.detector, runtime, [frame.image for frame in frames])
     assert min(times.network_ms, times.step_ms, times.step_cpu_ms) > 0
+
+
+def test_pipelines_that_share_a_network_share_its_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noise(calls: Sequence[object], repeats: int) -> list[list[float]]:
+        return [[2.0**index] * repeats for index in range(len(calls))]
+
+    monkeypatch.setattr("vipnas_cli.latency.clock.in_turn_ms", noise)
+    one, two = (next(p for p in bundle.by_cost if len(p.networks) == count) for count in (1, 2))
+    key, both, again = networks_ms(
+        [(p, RuntimeOptions(1)) for p in (one, replace(two, networks=(*one.networks, two.networks[1])), one)]
+    )
+    assert (key, both, again) == (1.0, 1.5, 1.0)
 
 
 def test_a_frame_costs_those_that_are_left_out_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

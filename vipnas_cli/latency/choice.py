@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from vipnas_cli.latency.clock import (
     MediaTimes,
     best_measured,
     loop_fps,
-    network_ms,
+    networks_ms,
     pipeline_times,
     sample_frames,
+    within_measured,
     write_time,
 )
 from vipnas_cli.latency.machine import (
@@ -89,12 +91,12 @@ class Workload:
 
     `options` are those of the run; `detects` says that the own detector finds people; every `stride`-th frame is run;
     `frame_rate` is that of the frames that are run, per second, None where it is not known; `single`: there is one
-    frame only.
+    frame only. `video` None: there is none to measure on.
     """
 
-    video: Origin
-    start_s: float | None
-    pictures: bool
+    video: Origin | None = None
+    start_s: float | None = None
+    pictures: bool = False
     options: TrackerOptions = TrackerOptions()
     detects: bool = True
     frame_rate: float | None = None
@@ -140,8 +142,8 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
     """The best pipeline within the budget; an exported network is taken as it is.
 
     Threads that `runtime` leaves open are those that `vipnas bench` found fastest. Budgets in ms and fps take what it
-    remembered and measure the rest; those in fps need the workload. In slow video those in FLOPs buy the best key
-    network that they pay for on every frame, if they pay for one.
+    remembered and measure the rest; those in fps need the workload's video. In slow video a budget buys the best key
+    network that it pays for on every frame, if it pays for one.
     """
     measurements = load_measurements(measurements_file(), this_machine(runtime.provider))
     if weights is not None and weights.is_file() and not is_archive(weights):
@@ -155,10 +157,24 @@ def choose(weights: Path | None, budget: Budget, runtime: RuntimeOptions, worklo
         found = _chosen(bundle, alone or bundle.within(budget.value), runtime, measurements, pictures)
         shortest = found.pipeline.shortest_cycle(budget.value)
         return replace(found, shortest_cycle=shortest, every_frame=alone is not None)
-    figures = _figures(bundle, budget, runtime, measurements, workload)
-    values = {name: figure.value for name, figure in figures.items()}
-    pipeline = best_measured(bundle.pipelines, values, budget)
+    figures_of = partial(_figures, bundle, budget, runtime, measurements, workload)
+    if workload is not None and workload.slow:
+        keys = _keys_alone(bundle)
+        figures = figures_of(keys)
+        alone = within_measured(keys, _values(figures), budget)
+        if alone is not None:
+            found = _chosen(bundle, alone, runtime, measurements, pictures)
+            return replace(found, figure=figures[alone.name], every_frame=True)
+    figures = figures_of(bundle.pipelines)
+    pipeline = best_measured(bundle.pipelines, _values(figures), budget)
     return replace(_chosen(bundle, pipeline, runtime, measurements, pictures), figure=figures[pipeline.name])
+
+
+def _keys_alone(bundle: Bundle) -> tuple[Pipeline, ...]:
+    """Each key network of the bundle on every frame, by the name of the shortest cycle that it begins."""
+    by_length = sorted(bundle.pipelines, key=lambda pipeline: len(pipeline.networks))
+    # Of the same network the last one stays.
+    return tuple({pipeline.networks[0]: pipeline.alone for pipeline in reversed(by_length)}.values())
 
 
 def _chosen(
@@ -174,41 +190,58 @@ def _chosen(
     return Choice(bundle, pipeline, measured, "bench", note=measurements.note)
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A pipeline with what it would run on, and what is remembered of that."""
+
+    pipeline: Pipeline
+    runtime: RuntimeOptions
+    known: PipelineTimes | None
+
+
 def _figures(
-    bundle: Bundle, budget: Budget, runtime: RuntimeOptions, measurements: Measurements, workload: Workload | None
+    bundle: Bundle,
+    budget: Budget,
+    runtime: RuntimeOptions,
+    measurements: Measurements,
+    workload: Workload | None,
+    pipelines: Sequence[Pipeline],
 ) -> dict[str, Figure]:
     """What each pipeline does in the budget's unit, by its name."""
     pictures = workload is not None and workload.pictures
-    in_unit = _fps(bundle, workload) if budget.unit == "fps" else _ms
-    found = {}
-    for pipeline in bundle.pipelines:
+    another = budget.unit == "fps" and workload is not None and not workload.as_benched(bundle.detector)
+    candidates = []
+    for pipeline in pipelines:
         chosen = _chosen(bundle, pipeline, runtime, measurements, pictures).runtime
         known = measurements.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
-        if budget.unit == "fps" and workload is not None and not workload.as_benched(bundle.detector):
-            known = None
-        value = in_unit(pipeline, chosen, known)
-        found[pipeline.name] = Figure(value, budget.unit, "bench" if known else "measured now")
-    return found
+        candidates.append(_Candidate(pipeline, chosen, None if another else known))
+    values = _fps(bundle, workload, candidates) if budget.unit == "fps" else _ms(candidates)
+    return {
+        one.pipeline.name: Figure(value, budget.unit, "bench" if one.known else "measured now")
+        for one, value in zip(candidates, values, strict=True)
+    }
 
 
-def _ms(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
+def _values(figures: dict[str, Figure]) -> dict[str, float]:
+    return {name: figure.value for name, figure in figures.items()}
+
+
+def _ms(candidates: Sequence[_Candidate]) -> list[float]:
     """Milliseconds of the networks per person and frame."""
-    return known.network_ms if known else network_ms(pipeline, runtime)
+    unknown = [(one.pipeline, one.runtime) for one in candidates if one.known is None]
+    measured = iter(networks_ms(unknown) if unknown else ())
+    return [one.known.network_ms if one.known else next(measured) for one in candidates]
 
 
-def _fps(
-    bundle: Bundle, workload: Workload | None
-) -> Callable[[Pipeline, RuntimeOptions, PipelineTimes | None], float]:
-    """A function like `_ms` for frames per second; what reading and writing take is always measured on the video."""
-    if workload is None:
+def _fps(bundle: Bundle, workload: Workload | None, candidates: Sequence[_Candidate]) -> list[float]:
+    """Frames per second of whole runs; what reading and writing take is always measured on the video."""
+    if workload is None or workload.video is None:
         raise BudgetError("a budget in fps is one for running a video", "state it in GFLOPs or ms here")
     info, frames, decode = sample_frames(workload.video, workload.start_s, workload.stride)
     media = MediaTimes(decode, write_time(info, frames)) if workload.pictures else MediaTimes(decode)
     images, detector = [frame.image for frame in frames], workload.detector(bundle.detector)
     options, rate = workload.options, workload.frame_rate
-
-    def fps(pipeline: Pipeline, runtime: RuntimeOptions, known: PipelineTimes | None) -> float:
-        times = known or pipeline_times(pipeline, detector, runtime, images, options, rate)
-        return loop_fps(times, media, usable_cores())
-
-    return fps
+    times = (
+        one.known or pipeline_times(one.pipeline, detector, one.runtime, images, options, rate) for one in candidates
+    )
+    return [loop_fps(found, media, usable_cores()) for found in times]

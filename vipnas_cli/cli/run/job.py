@@ -55,7 +55,11 @@ def _run_one(run: RunOptions, options: RunOptions, console: Messages) -> RunRepo
 
 def _check_boxes(options: RunOptions) -> None:
     """Options of the detector make no sense without it."""
-    own = {"--detector-size": options.detector_size, "--detect-every": options.detect_every_s}
+    own = {
+        "--detector-size": options.detector_size,
+        "--detect-every": options.detect_every_s,
+        "--verify": options.verify or None,
+    }
     for name, value in own.items():
         if options.boxes is not None and value is not None:
             raise UsageError(f"{name} has no use with --boxes, which replaces the detector", "leave one of them out")

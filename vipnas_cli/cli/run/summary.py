@@ -114,9 +114,10 @@ class RunReport:
         return per_person_frame(macs, crops, followed) if crops.total() else 0.0
 
     @property
-    def over_budget(self) -> float:
-        """The share by which that is above the budget, 0 within it."""
-        return self.budget.excess(self.macs_per_person_frame) if self.budget else 0.0
+    def over_budget(self) -> float | None:
+        """The share by which that is above a budget in FLOPs, 0 within it; None for others, which nothing checks."""
+        budget = self.budget
+        return budget.excess(self.macs_per_person_frame) if budget and budget.unit == "macs" else None
 
     @property
     def detector_macs_per_frame(self) -> float:
@@ -147,7 +148,8 @@ class RunReport:
             "boxes_left_out": found.most_left_out,
             "interrupted": found.interrupted,
             "key_frames": found.key_frames,
-            "looks_for_people": found.looks,
+            # Boxes that are given are taken, not looked for.
+            "looks_for_people": found.looks if self.tracker.detector else 0,
             "boxes_verified": self.tracker.verified,
             "crops_verified": self.tracker.crops_verified,
             "boxes_compared": self.tracker.compared,
@@ -159,7 +161,7 @@ class RunReport:
             "busy_s": {stage: round(seconds, 3) for stage, seconds in found.busy_s.items()},
             "macs_per_person_frame": round(self.macs_per_person_frame),
             "budget": str(self.budget) if self.budget else None,
-            "over_budget": round(self.over_budget, 4),
+            "over_budget": None if self.over_budget is None else round(self.over_budget, 4),
             "stated_macs_per_person_frame": round(self.choice.pipeline.macs_per_person_frame),
             "detector_macs_per_frame": round(self.detector_macs_per_frame),
             "provider": self.tracker.provider,
@@ -184,7 +186,7 @@ def print_report(report: RunReport, console: Console) -> None:
     table.add_row("busy", f"{shares} of the time, side by side")
     table.add_row("cost", f"{report.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame")
     if report.over_budget:
-        table.add_row("", _over_budget(report))
+        table.add_row("", _over_budget(report, report.over_budget))
     if report.tracker.detector is not None:
         table.add_row("", f"detector {report.detector_macs_per_frame / 1e9:.3f} GFLOPs per frame on top")
     table.add_row("runtime", f"{report.tracker.provider}, {_threads(report.choice)}")
@@ -222,10 +224,10 @@ def _steadiness(found: Steadiness) -> str:
     return f"{rates}, median acceleration {found.acceleration:.2f} % of the height"
 
 
-def _over_budget(report: RunReport) -> str:
+def _over_budget(report: RunReport, share: float) -> str:
     """A warning with the figures."""
     stated, extra = report.choice.pipeline.macs_per_person_frame / 1e9, report.sentences.extra_costs
-    told = f"{100 * report.over_budget:.0f} % above the budget of {report.budget}"
+    told = f"{100 * share:.0f} % above the budget of {report.budget}"
     return f"{told}: on top of the cycle's {stated:.3f} came {extra}" if extra else told
 
 
