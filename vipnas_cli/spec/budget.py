@@ -54,9 +54,9 @@ class Budget:
             raise BudgetError(f"budget {text!r} is not a number above 0 that can be met", _HELP)
         return budget
 
-    def excess(self, macs: float) -> float:
-        """The share by which multiply-accumulates are above the budget; 0 within it, and for budgets in ms and fps."""
-        return max(macs / self.value - 1, 0.0) if self.unit == "macs" else 0.0
+    def excess(self, macs: float) -> float | None:
+        """The share by which multiply-accumulates are above the budget, 0 within it; None for one in ms or fps."""
+        return max(macs / self.value - 1, 0.0) if self.unit == "macs" else None
 
     def __str__(self) -> str:
         return f"{self.value / 1e9:g} GFLOPs" if self.unit == "macs" else f"{self.value:g} {self.unit}"

@@ -212,17 +212,18 @@ def _document(
     if model:
         document["flip"] = options.flip
         document["early_keys"] = options.early_keys
-        document["over_budget"] = round(_over_budget(options, cost), 4)
+        excess = _over_budget(options, cost)
+        document["over_budget"] = None if excess is None else round(excess, 4)
         document["speed"] = _speed(outcome, options)
     else:
         document["predictions"] = str(options.predictions)
     return document
 
 
-def _over_budget(options: EvalOptions, cost: Cost) -> float:
-    """The share by which what ran is above the budget that chose the pipeline, 0 within it."""
+def _over_budget(options: EvalOptions, cost: Cost) -> float | None:
+    """The share by which what ran is above the budget in FLOPs that chose the pipeline, 0 within it."""
     budget = stated_budget(options.budget, options.weights)
-    return budget.excess(cost.macs_per_person_frame) if budget else 0.0
+    return budget.excess(cost.macs_per_person_frame) if budget else None
 
 
 def _speed(outcome: Outcome, options: EvalOptions) -> dict[str, Any]:

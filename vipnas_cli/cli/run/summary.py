@@ -116,8 +116,7 @@ class RunReport:
     @property
     def over_budget(self) -> float | None:
         """The share by which that is above a budget in FLOPs, 0 within it; None for others, which nothing checks."""
-        budget = self.budget
-        return budget.excess(self.macs_per_person_frame) if budget and budget.unit == "macs" else None
+        return self.budget.excess(self.macs_per_person_frame) if self.budget else None
 
     @property
     def detector_macs_per_frame(self) -> float:
