@@ -1,5 +1,7 @@
 """Decode, inference and output side by side: everything arrives, in order, also when something fails."""
 
+import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
@@ -119,6 +121,19 @@ def test_an_output_error_is_raised(pictures: bool) -> None:
     sink = Listing(failing=29)
     with pytest.raises(OutputError, match="disk is full"):
         process(frames(30), propagator(), Outputs([], [sink]) if pictures else Outputs([sink], []), ignore)
+
+
+def test_an_error_ends_frames_that_wait_for_data() -> None:
+    stopped = threading.Event()
+
+    def stalled() -> Iterator[Frame]:
+        yield from frames(3)
+        stopped.wait(10)
+
+    started = time.monotonic()
+    with pytest.raises(OutputError, match="disk is full"):
+        process(stalled(), propagator(), Outputs([Listing(failing=2)], []), ignore, stopped.set, ahead=1)
+    assert time.monotonic() - started < 5
 
 
 def test_an_interrupt_keeps_what_was_computed() -> None:

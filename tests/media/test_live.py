@@ -229,6 +229,26 @@ def test_the_interpreter_ends_after_the_thread_that_waits_for_a_stalled_stream(m
     assert (ended.returncode, ended.stdout.split()) == (0, ["1"]), ended.stderr
 
 
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_reader_that_is_dropped_midway_lets_go_of_its_stream(make_clip: Callable[..., Path], taken: int) -> None:
+    data, left = make_clip("clip.ts").read_bytes(), threading.Event()
+
+    def endless(connection: socket.socket) -> None:
+        try:
+            while True:
+                slowly(data, connection)
+        finally:
+            left.set()
+
+    with serving(endless) as port:
+        reader = open_input(f"tcp://127.0.0.1:{port}")
+        for _ in range(taken):
+            next(iter(reader))  # which goes on where another one ended
+        assert not left.is_set()
+        del reader
+        assert left.wait(5)
+
+
 def test_only_streams_and_pipes_are_live(make_clip: Callable[..., Path]) -> None:
     with pytest.raises(UsageError, match="not live"):
         open_input(make_clip(), live=True)

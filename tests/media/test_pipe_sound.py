@@ -13,7 +13,7 @@ import av
 import pytest
 
 from vipnas_cli.errors import VideoError
-from vipnas_cli.media import sound
+from vipnas_cli.media import pipe, sound
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.sound import Sound, SoundClocks
 from vipnas_cli.media.writer import VideoWriter
@@ -27,16 +27,16 @@ def piped(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
     """A FIFO through which the content of a file comes."""
     feeders = []
 
-    def feed(pipe: Path, data: bytes) -> None:
-        with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:
+    def feed(fifo: Path, data: bytes) -> None:
+        with suppress(BrokenPipeError), fifo.open("wb", buffering=0) as file:
             file.write(data)
 
     def pipe_of(file: Path) -> Path:
-        pipe = tmp_path / f"pipe{len(feeders)}{file.suffix}"
-        os.mkfifo(pipe)
-        feeders.append(threading.Thread(target=feed, args=(pipe, file.read_bytes()), daemon=True))
+        fifo = tmp_path / f"pipe{len(feeders)}{file.suffix}"
+        os.mkfifo(fifo)
+        feeders.append(threading.Thread(target=feed, args=(fifo, file.read_bytes()), daemon=True))
         feeders[-1].start()
-        return pipe
+        return fifo
 
     yield pipe_of
     for feeder in feeders:
@@ -135,6 +135,18 @@ def test_sound_that_waits_is_bounded(make_clip, piped, tmp_path: Path, monkeypat
     assert "packets of sound are left out" in writer.notes[0]
 
 
+def test_sound_that_no_output_can_use_does_not_wait(
+    make_clip, piped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sound, "PROBED_PIPE_S", 1)
+    monkeypatch.setattr(sound, "WAITING_SOUND", 500_000)  # of 960,000 bytes
+    monkeypatch.setattr(sound, "first_sound", lambda _packet: None)
+    clip = make_clip("clip.mkv", pts=range(250), audio=("pcm_s16le",))
+    (writer,) = copy(piped(clip), [tmp_path / "out.mkv"])
+    (note,) = writer.notes
+    assert "no sound of it could be decoded" in note
+
+
 def test_nothing_waits_for_nobody(make_clip, piped) -> None:
     clip = make_clip("clip.mkv", pts=range(75), audio=("pcm_s16le",))
     with open_video(piped(clip)) as reader:
@@ -152,6 +164,49 @@ def test_a_socket_that_was_inherited_is_a_pipe(make_clip) -> None:
         with open_video(f"/dev/fd/{theirs.fileno()}") as reader:
             assert len(list(reader)) == 20
         feeder.join()
+
+
+def test_what_is_no_video_is_let_go_of() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(b"no video at all")
+        ours.shutdown(socket.SHUT_WR)
+        with theirs, pytest.raises(VideoError, match="is not a video"):
+            open_video(f"/dev/fd/{theirs.fileno()}")
+        ours.settimeout(1)
+        assert not ours.recv(1)
+
+
+@pytest.fixture
+def far_descriptor() -> Iterator[int]:
+    """A number of a descriptor that select does not take."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    number = 1100
+    if hard != resource.RLIM_INFINITY and hard <= number:
+        pytest.skip("may not open so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 1), hard))
+    yield number
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_pipe_is_read_beside_many_open_files(far_descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, writing = os.pipe()
+    monkeypatch.setattr(pipe, "_opened", lambda _path: os.dup2(near, far_descriptor))
+    file = pipe.PipeFile(Path("pipe"))
+    try:
+        os.write(writing, b"data")
+        assert file.read(10) == b"data"
+        os.close(writing)
+        assert not file.read(10)
+    finally:
+        file.close()
+        os.close(near)
+
+
+def test_the_null_device_is_an_empty_pipe() -> None:
+    with pytest.raises(VideoError, match="nothing came through"):
+        open_video("/dev/null")
 
 
 def test_a_pipe_cannot_give_an_index_that_comes_last(make_clip, piped) -> None:

@@ -155,13 +155,14 @@ def process(
 ) -> RunStatistics:
     """Runs all frames through the propagator into the outputs and says what was done.
 
-    An interrupt stops after the current frame; what was computed is still written. `stop` is called then, and makes
-    frames that wait for data end. `ahead` frames are decoded at once. Errors of any stage are raised here, after the
-    frames before them were written.
+    An interrupt stops after the current frame; what was computed is still written. `stop` is called then and after an
+    error, and makes frames that wait for data end. `ahead` frames are decoded at once. Errors of any stage are raised
+    here, after the frames before them were written.
     """
     statistics, started = RunStatistics(region=propagator.options.region), time.perf_counter()
     decoder, writer = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "write")
     written: deque[Future[None]] = deque()
+    ended = False
 
     def write(frame: Frame, step: Step) -> None:
         with statistics.busy("output"):
@@ -180,11 +181,13 @@ def process(
                 write(frame, step)
             statistics.add(step, frame)
             on_frame(statistics)
+        ended = True
     except KeyboardInterrupt:
         statistics.interrupted = True
-        if stop is not None:
-            stop()
     finally:
+        # After an error, too, the decoder may wait for data that does not come.
+        if stop is not None and not ended:
+            stop()
         decoder.shutdown(cancel_futures=True)
         writer.shutdown()
         statistics.wall_s = time.perf_counter() - started

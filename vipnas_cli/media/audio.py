@@ -68,6 +68,7 @@ class AudioFeed:
     def begin(self, origin_s: Fraction, end_s: Fraction | None) -> None:
         """Take the sound from `origin_s` to `end_s` of the source; the output begins at `origin_s`."""
         if not self._moves:
+            self._source.close()  # what nobody takes would wait in memory
             return
         shift_s = origin_s + self._source.start_s
         # Encoders put a packet of silence before time zero. QuickTime files hide it by edit lists; Matroska knows the

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -51,8 +52,51 @@ class LiveReader(SelfClosing):
         self, origin: Origin, start_s: float | None = None, end_s: float | None = None, stride: int = 1
     ) -> None:
         check_span(start_s or 0.0, end_s)
+        self._taker = _Taker(origin, start_s or 0.0, end_s, stride)
+        self._delivered = False
+        # Nothing else holds the reader, so that one that is dropped midway ends, too.
+        weakref.finalize(self, self._taker.stop)
+        try:
+            self._taker.begin()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> VideoInfo:
+        """Facts about the stream, with notes on what happened to it so far."""
+        return self._taker.info
+
+    @property
+    def damaged(self) -> int:
+        """Corrupt pictures so far, and one for a stream that was lost for good."""
+        return self._taker.damaged
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self._taker.next_frame(expected=not self._delivered)
+        if frame is None:
+            raise StopIteration
+        self._delivered = True
+        return frame
+
+    def stop(self) -> None:
+        """Come to an end now."""
+        self._taker.stop()
+
+    def close(self) -> None:
+        """Let go of the stream, at the latest when its next packet comes or fails to come."""
+        self._taker.close()
+
+
+class _Taker:
+    """What a reader and its thread have in common: the thread holds this, not the reader."""
+
+    def __init__(self, origin: Origin, start_s: float, end_s: float | None, stride: int) -> None:
         self._origin, self._stride = origin, stride
-        self._start_s, self._end_s = start_s or 0.0, end_s
+        self._start_s, self._end_s = start_s, end_s
         self._waiting: Frame | None = None
         self._changed = threading.Condition()
         self._clock = _Clock()
@@ -65,17 +109,14 @@ class LiveReader(SelfClosing):
         # A thread that waits for a stalled stream must not hold up the end of the program.
         self._thread = threading.Thread(target=self._take_all, name=_THREAD, daemon=True)
         self._thread.start()
-        # But the interpreter must not come down around a thread that is inside FFmpeg.
-        atexit.register(self._see_out)
-        try:
-            with self._changed:
-                while self._waiting is None and not self._ended:
-                    self._changed.wait(LOOK_S)
-        except BaseException:
-            self.close()
-            raise
+
+    def begin(self) -> None:
+        """Wait for the first picture; VideoError if there is none."""
+        with self._changed:
+            while self._waiting is None and not self._ended:
+                self._changed.wait(LOOK_S)
         if self._waiting is None:
-            raise self._failure or VideoError(f"{origin} ended before its first picture", "Check what sends it.")
+            raise self._failed() or VideoError(f"{self._origin} ended before its first picture", "Check what sends it.")
 
     @property
     def info(self) -> VideoInfo:
@@ -88,14 +129,6 @@ class LiveReader(SelfClosing):
         """Corrupt pictures so far, and one for a stream that was lost for good."""
         now = self._reader.damaged if self._reader else 0
         return self._damaged_before + now + self._lost
-
-    def __iter__(self) -> Iterator[Frame]:
-        none = not self._wanted
-        while (frame := self._next()) is not None:
-            none = False
-            yield frame
-        if none and not self._stopped:
-            raise VideoError(f"{self._origin} has no picture {span(self._start_s, self._end_s)}", "Begin earlier.")
 
     def stop(self) -> None:
         """Come to an end now."""
@@ -110,27 +143,39 @@ class LiveReader(SelfClosing):
         """Let go of the stream, at the latest when its next packet comes or fails to come."""
         self.stop()
         self._thread.join(LOOK_S)
-        if not self._thread.is_alive():
-            atexit.unregister(self._see_out)
 
     def _see_out(self) -> None:
         """Waits for the thread, as long as FFmpeg waits for a packet at most."""
         self.stop()
         self._thread.join(READ_S + LOOK_S)
 
-    def _next(self) -> Frame | None:
+    def next_frame(self, expected: bool) -> Frame | None:
+        """The next picture, None at the end; VideoError if the stream ends by itself where one is expected."""
         with self._changed:
             if not self._wanted and self._waiting is not None:
                 first = self._clock.timed(self._waiting)
                 self._wanted, self._waiting = True, first if first.time_s >= self._start_s else None
             self._changed.wait_for(lambda: self._waiting is not None or self._ended or self._stopped)
             frame, self._waiting = self._waiting, None
-            if frame is None and self._failure is not None and not self._stopped:
-                raise self._failure
-            return None if self._stopped else frame
+            if self._stopped:
+                return None
+            failure = None if frame else self._failed()
+            if frame is None and failure is None and expected:
+                told = f"{self._origin} has no picture {span(self._start_s, self._end_s)}"
+                failure = VideoError(told, "Begin earlier.")
+            if failure is not None:
+                raise failure
+            return frame
+
+    def _failed(self) -> VipnasError | None:
+        """What went wrong, told once: an error that was raised holds the reader, which nothing here may hold."""
+        failure, self._failure = self._failure, None
+        return failure
 
     def _take_all(self) -> None:
         """What the thread does: connections one after another, until one ends in a way that ends all."""
+        # The interpreter must not come down around a thread that is inside FFmpeg.
+        atexit.register(self._see_out)
         try:
             self._take_connections()
         except VipnasError as error:
@@ -142,6 +187,7 @@ class LiveReader(SelfClosing):
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+            atexit.unregister(self._see_out)
 
     def _take_connections(self) -> None:
         deadline, wait_s = 0.0, FIRST_WAIT_S

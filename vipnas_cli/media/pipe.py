@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import select
+import selectors
 import stat
 import time
 from pathlib import Path
@@ -12,6 +12,8 @@ from pathlib import Path
 # Seconds without data after which a pipe is given up, and between two looks at whether somebody wants to stop.
 PATIENCE_S = 60
 LOOK_S = 0.1
+# Not select, which fails for descriptors from 1024 on, nor epoll, which takes no device; Windows has nothing else.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 # What this process was started with: its stdin, or what a shell opened for it.
 _INHERITED = re.compile(r"/dev/stdin|(?:/dev/fd|/proc/self/fd)/([0-9]{1,6})")
 
@@ -33,6 +35,8 @@ class PipeFile:
         self.interrupted = self.timed_out = False
         self.empty = True
         self._descriptor = _opened(path)
+        self._selector = _Selector()
+        self._selector.register(self._descriptor, selectors.EVENT_READ)
 
     def read(self, size: int) -> bytes:
         """The next bytes, none at the end."""
@@ -45,7 +49,7 @@ class PipeFile:
     def _wait(self, size: int) -> bytes:
         end = time.monotonic() + PATIENCE_S
         while not (self.interrupted or self.timed_out):
-            if select.select([self._descriptor], [], [], LOOK_S)[0]:
+            if self._selector.select(LOOK_S):
                 try:
                     data = os.read(self._descriptor, size)
                 except BlockingIOError:
@@ -61,6 +65,7 @@ class PipeFile:
 
     def close(self) -> None:
         """Let go of the pipe."""
+        self._selector.close()
         os.close(self._descriptor)
 
 

@@ -59,7 +59,11 @@ class VideoReader(SelfClosing):
         self._path = path
         self._damage = Damage()
         self._pipe = source.open_pipe(path)
-        self._container = source.open_container(path, self._pipe)
+        try:
+            self._container = source.open_container(path, self._pipe)
+        except BaseException:
+            self._close_pipe()
+            raise
         try:
             self._take_stream(careful=self._pipe is not None)
             pictures = self._wanted()
@@ -94,6 +98,9 @@ class VideoReader(SelfClosing):
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
