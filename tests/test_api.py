@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +20,7 @@ from vipnas_cli import People, PoseTracker, TrackedFrame, VipnasError, read_vide
 from vipnas_cli.arrays import Boxes, Image, Scores
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import BudgetError, DataError, UsageError, VideoError, WeightsError
+from vipnas_cli.latency.choice import Workload
 from vipnas_cli.pose import COCO17
 
 CLIP = Path(__file__).parents[1] / "examples" / "two_people.mp4"
@@ -171,6 +173,16 @@ def test_time_does_not_go_back_without_a_reset() -> None:
         tracker(frame, 0.9)
     tracker.reset()
     assert isinstance(tracker(frame, 0.9), People)
+
+
+def test_a_single_picture_is_seen_by_a_key_network_alone(tmp_path: Path) -> None:
+    picture = tmp_path / "one.png"
+    with read_video(CLIP, end_s=0.03) as frames:
+        cv2.imwrite(str(picture), next(iter(frames)).image[:, :, ::-1])
+    (found,) = track(picture, "0.2GFLOPs", threads=1)
+    alone = PoseTracker("0.2GFLOPs", threads=1, workload=Workload(single=True))
+    assert alone.choice.every_frame
+    assert_same([found], [TrackedFrame(found.image, 0.0, alone(found.image, 0.0))])
 
 
 @pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -float("inf"), "3", None, True])

@@ -216,8 +216,7 @@ def track(
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
     with read_video(video, start_s, end_s, stride) as frames:
-        rate = float(frames.info.average_rate)
-        workload = Workload(origin_of(video), start_s, pictures=False, frame_rate=rate, stride=stride)
+        workload = Workload.of(frames.info, origin_of(video), start_s, stride)
         tracker = PoseTracker(budget, workload=workload, **settings)
         for frame in frames:
             yield TrackedFrame(frame.image, frame.time_s, tracker(frame.image, frame.time_s, frame.index))

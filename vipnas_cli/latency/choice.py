@@ -35,6 +35,8 @@ from vipnas_cli.latency.machine import (
     this_machine,
 )
 from vipnas_cli.media.address import Origin
+from vipnas_cli.media.frames import VideoInfo
+from vipnas_cli.media.pictures import PICTURE_CODEC
 from vipnas_cli.spec import Budget
 
 DEFAULT_BUDGET = "0.2GFLOPs"
@@ -102,6 +104,12 @@ class Workload:
     frame_rate: float | None = None
     single: bool = False
     stride: int = 1
+
+    @staticmethod
+    def of(info: VideoInfo, video: Origin, start_s: float | None, stride: int, pictures: bool = False) -> Workload:
+        """The run of every `stride`-th frame of a video that was opened; `info` has the rate of those frames."""
+        single = info.frames == 1 and info.codec == PICTURE_CODEC
+        return Workload(video, start_s, pictures, frame_rate=float(info.average_rate), single=single, stride=stride)
 
     @property
     def slow(self) -> bool:

@@ -17,7 +17,6 @@ from vipnas_cli.latency.choice import Choice, Workload, default_budget, stated_b
 from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.media.live import LiveReader
 from vipnas_cli.media.overlay import OverlaySink
-from vipnas_cli.media.pictures import PICTURE_CODEC
 
 
 def run_input(
@@ -104,14 +103,7 @@ def _tracker(options: RunOptions, info: VideoInfo) -> PoseTracker:
         verify=options.verify,
         threads=options.threads,
         provider=options.provider,
-        workload=Workload(
-            options.video,
-            options.start,
-            options.pictures,
-            frame_rate=float(info.average_rate),
-            single=info.frames == 1 and info.codec == PICTURE_CODEC,
-            stride=options.stride,
-        ),
+        workload=Workload.of(info, options.video, options.start, options.stride, options.pictures),
     )
 
 
