@@ -182,7 +182,7 @@ def test_a_single_picture_is_seen_by_a_key_network_alone(tmp_path: Path) -> None
     (found,) = track(picture, "0.2GFLOPs", threads=1)
     alone = PoseTracker("0.2GFLOPs", threads=1, workload=Workload(single=True))
     assert alone.choice.every_frame
-    assert_same([found], [TrackedFrame(found.image, 0.0, alone(found.image, 0.0))])
+    assert_same([found], [TrackedFrame(found.frame, 0.0, alone(found.frame, 0.0))])
 
 
 @pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -float("inf"), "3", None, True])
