@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle, read_manifest
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, read_manifest
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.pose.letterbox import Letterbox
+from vipnas_cli.spec import Budget
 from vipnas_cli.spec.cost import detector_cost
 from vipnas_cli.spec.presets import DETECTOR
 
@@ -47,6 +48,20 @@ def test_a_budget_takes_the_best_pipeline_within_it(bundle: Bundle) -> None:
     with pytest.raises(BudgetError) as caught:
         bundle.within(cheapest.macs_per_person_frame - 1)
     assert cheapest.name in caught.value.hint
+
+
+@pytest.mark.parametrize("macs", [362_599_999, 362_600_001, 363_000_000, 1_001_000_000, 5_200_000, 20_000_000_001])
+def test_what_is_said_to_buy_the_cheapest_pipeline_does(bundle: Bundle, macs: int) -> None:
+    key = replace(bundle.by_cost[0].networks[0], macs=macs)
+    one = replace(bundle, pipelines=(Pipeline("one", (key,), {}),))
+    with pytest.raises(BudgetError) as caught:
+        one.within(macs - 1)
+    text = " ".join(caught.value.hint.split()[-2:])
+    assert text == f"{one.by_cost[0].least_gflops} GFLOPs"
+    assert macs <= Budget.parse(text).value <= macs + 1_000_001
+    assert one.within(Budget.parse(text).value).name == "one"
+    # What was asked for is not rounded to what would have been enough.
+    assert str(Budget(macs - 1, "macs")) in caught.value.what
 
 
 @pytest.mark.parametrize(

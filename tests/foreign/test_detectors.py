@@ -23,6 +23,7 @@ from vipnas_cli.foreign.detector_graph import grid_cells  # noqa: E402
 from vipnas_cli.foreign.detector_importer import add_detector, bundled_with, read_detector  # noqa: E402
 from vipnas_cli.foreign.detector_signature import read_input  # noqa: E402
 from vipnas_cli.foreign.detector_trials import DetectorGiven  # noqa: E402
+from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
 from vipnas_cli.foreign.importer import Origin  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.people import DetectorSource  # noqa: E402
@@ -168,6 +169,9 @@ def test_the_same_people_are_found(dress: Callable[[Clothes], None], form: str, 
     assert own is not None
     assert bundle.detector.verifier is None
     assert abs(bundle.detector.macs / (own.macs * HEIGHT * WIDTH / own.letterbox.side**2) - 1) < 0.01
+    # The cost is that of the file that runs.
+    runs = onnx.load_from_string(bundle.detector.read())
+    assert bundle.detector.macs == graph_cost(runs, {"images": np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)}).macs
     picture = render_still(np.random.default_rng(4), HEIGHT, WIDTH).image
     runtime = RuntimeOptions(1)
     scores, boxes = OnnxDetector(own, runtime).detect(picture)

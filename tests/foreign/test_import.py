@@ -250,6 +250,10 @@ def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any
     key = bundle.pipelines[0].networks[0]
     assert isinstance(key.plan.arch, ImportedSpec)
     assert key.macs == plan_cost(key.plan).macs == imported.spec.macs
+    # The cost is that of the file that runs, with the products that resample the heatmaps.
+    assert key.macs == graph_cost(onnx.load_from_string(key.read()), {"images": crops(1)}).macs
+    rows, columns = HEIGHT // 4, WIDTH // 4
+    assert key.macs == graph_cost(own, {"images": crops(1)}).macs + 17 * rows * columns * (rows + columns)
     facts = {entry.key: entry.value for entry in onnx.load_from_string(key.read()).metadata_props}
     assert (facts["vipnas.licence"], json.loads(facts["vipnas.imported"])["source"]) == ("CC0-1.0", "a test")
     for pipeline in bundle.pipelines:

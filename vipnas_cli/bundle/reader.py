@@ -23,7 +23,7 @@ from vipnas_cli.files import inside, read_regular, shown
 from vipnas_cli.pose.letterbox import Fit, Letterbox
 from vipnas_cli.spec import Plan, Schedule
 from vipnas_cli.spec.arch import LARGEST
-from vipnas_cli.spec.budget import best_within
+from vipnas_cli.spec.budget import Budget, best_within
 
 # Raised when an older vipnas would misread what is written; all formats from 1 on are read.
 FORMAT = 1
@@ -141,6 +141,12 @@ class Pipeline:
         return sum(network.macs for network in self.networks) / len(self.networks)
 
     @property
+    def least_gflops(self) -> str:
+        """That cost in GFLOPs, rounded up to three digits, so that a budget of it buys the pipeline."""
+        # Above whole millions, too: a text read back may be a hair below the number that it was made of.
+        return f"{(math.floor(self.macs_per_person_frame / 1e6) + 1) / 1e3:.3f}"
+
+    @property
     def alone(self) -> Pipeline:
         """Its key network on every frame, without followers."""
         if len(self.networks) == 1:
@@ -218,8 +224,8 @@ class Bundle:
         if best is None:
             cheapest = self.by_cost[0]
             raise BudgetError(
-                f"no pipeline costs at most {macs / 1e9:.3g} GFLOPs per person and frame",
-                f"the cheapest is {cheapest.name} with {cheapest.macs_per_person_frame / 1e9:.3f} GFLOPs",
+                f"no pipeline costs at most {Budget(macs, 'macs')} per person and frame",
+                f"the cheapest is {cheapest.name} with {cheapest.least_gflops} GFLOPs",
             )
         return best
 

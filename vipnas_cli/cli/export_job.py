@@ -128,7 +128,7 @@ def _tell(
         f"Pipeline {pipeline.name}: cycle of {len(pipeline.networks)}, {plural(networks, 'network')}, "
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
     )
-    budget = f"{pipeline.macs_per_person_frame / 1e9 + 0.0005:.3f}GFLOPs"
+    budget = f"{pipeline.least_gflops}GFLOPs"
     weights = ("--weights", str(options.out))
     run = ("run", "clip.mp4", *weights, "--budget", budget) if pipeline.trained else ("bench", *weights)
     console.print(f"Written to {options.out}. Next: {shlex.join(('vipnas', *run))}", soft_wrap=True)

@@ -157,6 +157,6 @@ def _print_detector(found: ForeignDetector, printer: Console) -> None:
 def _print_next(options: ImportOptions, imported: Imported | ImportedPreset | None, printer: Console) -> None:
     budget = ""
     if imported is not None:
-        cheapest = min(pipeline.macs_per_person_frame for pipeline in imported.pipelines)
-        budget = f" --budget {1.05 * cheapest / 1e9:.2f}GFLOPs"
+        cheapest = min(imported.pipelines, key=lambda pipeline: pipeline.macs_per_person_frame)
+        budget = f" --budget {cheapest.least_gflops}GFLOPs"
     printer.print(f"Next: vipnas run CLIP.mp4 --weights {options.bundle}{budget}")

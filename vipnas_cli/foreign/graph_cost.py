@@ -35,22 +35,27 @@ class GraphCost:
 
 
 def graph_cost(model: Any, inputs: dict[str, NDArray[Any]]) -> GraphCost:
-    """The cost of one run of an ONNX model on `inputs`, from the shapes that its tensors then have; WeightsError for a
-    graph without anything that is counted, whose cost nobody would know.
+    """The cost of one run of an ONNX model on `inputs`, from the shapes that its tensors then have; WeightsError as of
+    `check_countable`.
 
     Shape inference alone does not get through graphs that compute shapes as they run, as many exports do.
     """
+    check_countable(model)
     counted = [node for node in model.graph.node if node.op_type in COUNTED]
     wanted = list(dict.fromkeys(name for node in counted for name in (*_factors(node), node.output[0])))
     constants = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes = {**constants, **_shapes(model, [name for name in wanted if name not in constants], inputs)}
     macs = sum(_macs(node, shapes) for node in counted)
-    if not macs:
+    parameters = sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type in _NUMBERS)
+    return GraphCost(macs, parameters)
+
+
+def check_countable(model: Any) -> None:
+    """WeightsError for a graph without anything that is counted, whose cost nobody would know."""
+    if not any(node.op_type in COUNTED for node in model.graph.node):
         raise WeightsError(
             "the network has no convolution and no matrix product that can be counted", "export it without fused nodes"
         )
-    parameters = sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type in _NUMBERS)
-    return GraphCost(macs, parameters)
 
 
 _KIND = onnx.TensorProto

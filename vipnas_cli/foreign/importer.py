@@ -12,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
 from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX
@@ -35,7 +34,7 @@ from vipnas_cli.evaluation.pck import evaluate_clips
 from vipnas_cli.evaluation.ranking import Rank, rank_of
 from vipnas_cli.files import inside, make_folder, read_regular, write_bytes, write_json
 from vipnas_cli.foreign.conventions import NOTHING_GIVEN, Given, Understood, understand
-from vipnas_cli.foreign.graph_cost import graph_cost
+from vipnas_cli.foreign.graph_cost import check_countable, graph_cost
 from vipnas_cli.foreign.pose_graph import Signature, wrapped
 from vipnas_cli.foreign.signature import load_foreign, read_signature
 from vipnas_cli.inference.metadata import to_metadata
@@ -83,12 +82,13 @@ def import_network(
     signature = read_signature(model, path.name, size)
     understood = understand(model, signature, path.name, given)
     side = (signature.height, signature.width)
-    crop = np.zeros((1, *side, 3) if signature.channels_last else (1, 3, *side))
-    cost = graph_cost(model, {signature.input: crop.astype(helper.tensor_dtype_to_np_dtype(signature.dtype))})
+    graph = wrapped(model, signature, understood.conventions)
+    # The cost is that of what runs: the nodes around the network multiply matrices, too.
+    check_countable(model)
+    cost = graph_cost(graph, {"images": np.zeros((1, *side, 3), np.uint8)})
     digest, padding = hashlib.sha256(data).hexdigest(), understood.conventions.padding
     spec = ImportedSpec(origin.name, *side, cost.macs, cost.parameters, digest, padding)
     facts = _facts(spec, signature, understood, origin)
-    graph = wrapped(model, signature, understood.conventions)
     for key, value in to_metadata(facts).items():
         graph.metadata_props.add(key=key, value=value)
     with bundle_folder(out) as folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,11 +130,10 @@ def default_budget(weights: Path | None) -> str:
     """0.2 GFLOPs, or what the cheapest pipeline costs if the user's own weights hold none as cheap."""
     if weights is None or not (weights.is_dir() or is_archive(weights)):
         return DEFAULT_BUDGET
-    cheapest = open_bundle(weights).by_cost[0].macs_per_person_frame
-    if cheapest <= Budget.parse(DEFAULT_BUDGET).value:
+    cheapest = open_bundle(weights).by_cost[0]
+    if cheapest.macs_per_person_frame <= Budget.parse(DEFAULT_BUDGET).value:
         return DEFAULT_BUDGET
-    # Rounded up, so that the pipeline is within what is printed.
-    return f"{math.ceil(cheapest / 1e6) / 1e3:g}GFLOPs"
+    return f"{cheapest.least_gflops}GFLOPs"
 
 
 def stated_budget(budget: str | None, weights: Path | None) -> Budget | None:
