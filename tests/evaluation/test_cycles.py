@@ -107,8 +107,8 @@ def test_handed_out_networks_see_what_was_scored(
     assert surely_labelled_pck(clips.frames(1), second.poses.points_frame) == score.positions[1]
     with torch.no_grad():
         plain = torch.cat([follower(*batch) for batch in inputs.batches()]).numpy()
-    codec = HeatmapCodec(*inputs.crops.shape[1:3])
-    np.testing.assert_allclose(second.poses.heatmaps, inputs.poses_of(plain, codec).heatmaps, atol=1e-5)
+    codec = HeatmapCodec(*inputs.crops.pictures.shape[1:3])
+    np.testing.assert_allclose(second.poses.heatmaps, inputs.seen(plain, codec).poses.heatmaps, atol=1e-5)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vipnas_cli.arrays import Boxes, Heatmaps, Image, Numbers, Points
+from vipnas_cli.arrays import Boxes, Heatmaps, Numbers, Points
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
 from vipnas_cli.evaluation.posetrack import FRAME_RATE
-from vipnas_cli.inference.crops import CropPoses, crop_transforms, decode_poses, next_boxes
+from vipnas_cli.inference.crops import CropPoses, Crops, crop_transforms, next_boxes
 from vipnas_cli.inference.flow import View
 from vipnas_cli.inference.frozen import FrozenKey, TorchKey
 from vipnas_cli.inference.joining import Recalled, mixed
@@ -32,7 +32,7 @@ from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.nets.posenet import PoseNet, network_input
 from vipnas_cli.nets.supernet import SuperNet
-from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec, People
+from vipnas_cli.pose import COCO17, HeatmapCodec, People
 from vipnas_cli.spec import Plan, Schedule
 
 BATCH = 16
@@ -64,39 +64,27 @@ class Networks:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a position gets of all clips: crops, their transforms, what the position before saw, whether that is fused,
-    and the seconds (C,) since then."""
+    """What a position gets of all clips: crops of boxes (C, 4), and where there was a position before, what it saw and
+    the shares (C, K) that this has in what comes out; `previous` are the heatmaps (C, K, h, w) of it for a fusion."""
 
-    crops: Image
-    transforms: tuple[CropTransform, ...]
+    crops: Crops
     boxes_frame: Boxes
+    previous: Heatmaps | None = None
     recalled: Recalled | None = None
-    fused: bool = False
-    gaps_s: Numbers | None = None
+    shares: Numbers | None = None
 
-    @property
-    def views(self) -> tuple[View, ...]:
-        """The person of each clip."""
-        return tuple(View(*each) for each in zip(self.transforms, self.crops, strict=True))
-
-    @property
-    def previous(self) -> Heatmaps | None:
-        """Heatmaps (C, K, h, w) for a fusion."""
-        return self.recalled.heatmaps if self.recalled is not None and self.fused else None
-
-    def poses_of(self, heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
-        """The poses that a network's heatmaps (C, K, h, w) show, mixed with what is recalled."""
-        poses = replace(decode_poses(self.transforms, heatmaps, codec), views=self.views)
-        if self.recalled is None or self.gaps_s is None:
-            return poses
-        shares = OPTIONS.memory_shares(self.recalled.moves, self.gaps_s[:, None])
-        return mixed(poses, self.recalled.heatmaps, self.recalled.rows, shares)
+    def seen(self, heatmaps: Heatmaps, codec: HeatmapCodec) -> Seen:
+        """What a network's heatmaps (C, K, h, w) show, mixed with what is recalled."""
+        poses = self.crops.decoded(heatmaps, codec)
+        if self.recalled is not None and self.shares is not None:
+            poses = mixed(poses, self.recalled.heatmaps, self.recalled.rows, self.shares)
+        return Seen(self.boxes_frame, poses)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Network inputs, batch by batch."""
-        for first in range(0, len(self.crops), BATCH):
+        for first in range(0, len(self.boxes_frame), BATCH):
             rows = slice(first, first + BATCH)
-            images = network_input(torch.from_numpy(self.crops[rows]))
+            images = network_input(torch.from_numpy(self.crops.pictures[rows]))
             yield images, None if self.previous is None else torch.from_numpy(self.previous[rows])
 
 
@@ -196,13 +184,16 @@ def boxes_after(key: People, last: People, gaps_s: Numbers) -> Boxes:
 def inputs_of(clips: ClipSet, position: int, plan: Plan, boxes_frame: Boxes, before: Seen | None) -> Inputs:
     """The crops of boxes (C, 4) at a position, and what the position before saw of the same people."""
     transforms, people = crop_transforms(boxes_frame, plan), clips.frames(position)
-    crops = np.stack([t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)])
-    inputs = Inputs(crops, transforms, boxes_frame)
+    pictures = [t.warp(clips.pictures[person.image]) for t, person in zip(transforms, people, strict=True)]
+    views = tuple(View(*each) for each in zip(transforms, pictures, strict=True))
+    crops = Crops(transforms, np.stack(pictures), views)
     if before is None:
-        return inputs
-    everyone = np.arange(len(crops))
-    recalled = Recalled.of(everyone, before.poses, before.people, transforms, inputs.views)
-    return replace(inputs, recalled=recalled, fused=plan.fusion.operation != "none", gaps_s=gaps_of(clips))
+        return Inputs(crops, boxes_frame)
+    recalled = Recalled.of(np.arange(len(people)), before.poses, before.people, transforms, views)
+    previous = None if plan.fusion.operation == "none" else recalled.heatmaps
+    return Inputs(
+        crops, boxes_frame, previous, recalled, OPTIONS.memory_shares(recalled.moves, gaps_of(clips)[:, None])
+    )
 
 
 @torch.no_grad()
@@ -214,16 +205,16 @@ def seen_by(net: PoseNet, inputs: Inputs) -> Seen:
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     codec = HeatmapCodec(net.arch.height, net.arch.width)
     parts = [folded(images, previous).contiguous().numpy() for images, previous in inputs.batches()]
-    return Seen(inputs.boxes_frame, inputs.poses_of(np.concatenate(parts), codec))
+    return inputs.seen(np.concatenate(parts), codec)
 
 
 def key_seen_by(key: FrozenKey, inputs: Inputs) -> Seen:
     """What a frozen key network makes of inputs."""
     arch = key.plan.arch
-    rows = (slice(first, first + BATCH) for first in range(0, len(inputs.crops), BATCH))
-    parts = [key(torch.from_numpy(inputs.crops[part])).contiguous().numpy() for part in rows]
+    pictures = torch.from_numpy(inputs.crops.pictures)
+    parts = [key(part).contiguous().numpy() for part in torch.split(pictures, BATCH)]
     codec = HeatmapCodec(arch.height, arch.width)
-    return Seen(inputs.boxes_frame, inputs.poses_of(np.concatenate(parts), codec))
+    return inputs.seen(np.concatenate(parts), codec)
 
 
 def surely_labelled_pck(people: Sequence[LabelledPerson], points_frame: Points) -> float:

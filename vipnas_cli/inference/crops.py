@@ -110,6 +110,15 @@ class Crops:
         # A pixel of every 8 by 8 tells.
         return np.array([picture[::8, ::8].std() >= LEAST_CONTRAST for picture in self.pictures], np.bool_)
 
+    def decoded(self, heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
+        """The poses that heatmaps (P, K, h, w) of these crops show; WeightsError for NaN.
+
+        A crop of one colour, as of a faded picture or outside of it, shows nobody: its scores are 0.
+        """
+        poses = decode_poses(self.transforms, heatmaps, codec)
+        poses.scores[~self.show_something] = 0
+        return replace(poses, views=self.views)
+
 
 def estimate_poses(
     estimator: PoseEstimator,
@@ -118,15 +127,10 @@ def estimate_poses(
     previous: Heatmaps | None = None,
     codec: HeatmapCodec | None = None,
 ) -> CropPoses:
-    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's.
-
-    A crop of one colour, as of a faded picture or outside of it, shows nobody: its scores are 0.
-    """
+    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's."""
     arch = estimator.schedule.plan(position).arch
     heatmaps = estimator.estimate(position, crops.pictures, previous)
-    poses = decode_poses(crops.transforms, heatmaps, codec or HeatmapCodec(arch.height, arch.width))
-    poses.scores[~crops.show_something] = 0
-    return replace(poses, views=crops.views)
+    return crops.decoded(heatmaps, codec or HeatmapCodec(arch.height, arch.width))
 
 
 def empty_heatmaps(estimator: PoseEstimator, position: int, people: int) -> Heatmaps:
