@@ -39,7 +39,7 @@ COMMANDS = {
         POSES --out/-o --overwrite --quiet/-q
     """,
     "train": """
-        RECIPE --data --out/-o --init --key --detector --spec --resume --steps --device=auto --threads=0
+        RECIPE --data --out/-o --init --key --teacher --detector --spec --resume --steps --device=auto --threads=0
         --compile/--no-compile=True --cache=cache --tensorboard
     """,
     "search": """

@@ -117,6 +117,12 @@ def scores_in(log: Path) -> list[float]:
         (TrainOptions("key-128", data=Path()), DataError, "stanford40"),
         (TrainOptions("followers-128", data=Path()), UsageError, "key network"),
         (TrainOptions("key-128", init=(Path("no.safetensors"),)), UsageError, r"no\.safetensors"),
+        (TrainOptions("key-128", teacher=(Path("no.safetensors"),)), UsageError, r"no\.safetensors"),
+        (
+            TrainOptions("verifier", teacher=(Path("no.safetensors"),)),
+            UsageError,
+            "--teacher is for recipes of kind pose",
+        ),
         (TrainOptions("key-128", resume=True), UsageError, "--resume|does not exist"),
         (TrainOptions("key-128", device="abacus"), UsageError, "abacus"),
     ],

@@ -75,7 +75,8 @@ class Recipe:
     besides the largest and the smallest.
 
     Key networks are trained on `crops` of several sizes one after the other, by their shares of the steps, or on those
-    of the network's own size if none are named. Followers see `key_errors` in the heatmaps of key frames.
+    of the network's own size if none are named; of their loss the share `distilled` is the distance from the heatmaps
+    of teachers, where a training has any. Followers see `key_errors` in the heatmaps of key frames.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Recipe:
     validation: ValidationSet | None = None
     crops: tuple[CropShare, ...] = ()
     key_errors: KeyErrors = KeyErrors()
+    distilled: float = 0.5
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a JSON object for a checkpoint's header."""

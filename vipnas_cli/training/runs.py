@@ -13,6 +13,7 @@ from vipnas_cli.training.batches import Batch, StillBatches, SuccessiveBatches
 from vipnas_cli.training.data import still_source
 from vipnas_cli.training.detector import train_detector
 from vipnas_cli.training.device_augment import fastest_batches
+from vipnas_cli.training.distillation import distillation_loss, teachers_of
 from vipnas_cli.training.followers import train_cycle, train_followers
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
@@ -59,11 +60,17 @@ def _train_pose(plan: RunPlan) -> Iterator[StepEvent]:
     if plan.resume:
         trainer.resume(plan.out)
     raw = compiled(net.raw, plan, dynamic=False)
+    teachers = teachers_of(plan, net.final.out_channels)
+    share = recipe.distilled if teachers.networks else 0.0
 
     def loss_of(batch: Batch) -> Tensor:
         found = raw(network_input(batch.crops))
         assert isinstance(found, Tensor)
-        return heatmap_loss(found, batch.points_crop, batch.weights, arch.rules.output)
+        loss = (1 - share) * heatmap_loss(found, batch.points_crop, batch.weights, arch.rules.output)
+        if not share:
+            return loss
+        taught = teachers.heatmaps(batch.crops, found.shape[2], found.shape[3])
+        return loss + share * distillation_loss(found, taught, arch.rules.output)
 
     validation = still_validation(recipe, plan.folders.data, size)
     return trainer.run(source, loss_of, plan.out, plan.until, validation)

@@ -41,11 +41,11 @@ def _tell_nobody(_text: str, _warning: bool) -> None:
 class RunPlan:
     """Where a training reads and writes, what it starts from, and how it computes.
 
-    `keys` are the frozen key networks of followers, of which every clip has one, `detector` the frozen one whose boxes
-    a verifier judges; `initial` gives first weights, later ones over earlier ones; `until` stops earlier than the
-    recipe; `spec` is a searched schedule whose networks are trained in place of the recipe's preset. `validation`
-    scores super-networks and followers on the way; key networks are scored as the recipe says. `tell` is called with
-    what was taken from `initial`, and whether that is a warning.
+    `keys` are the frozen key networks of followers, of which every clip has one, `teachers` those whose heatmaps a key
+    network learns, `detector` the frozen one whose boxes a verifier judges; `initial` gives first weights, later ones
+    over earlier ones; `until` stops earlier than the recipe; `spec` is a searched schedule whose networks are trained
+    in place of the recipe's preset. `validation` scores super-networks and followers on the way; key networks are
+    scored as the recipe says. `tell` is called with what was taken from `initial`, and whether that is a warning.
     """
 
     recipe: Recipe
@@ -60,6 +60,7 @@ class RunPlan:
     spec: Path | None = None
     validation: Validation | None = None
     detector: Path | None = None
+    teachers: tuple[Path, ...] = ()
     tell: Callable[[str, bool], None] = _tell_nobody
 
 
@@ -219,8 +220,8 @@ def header_of(plan: RunPlan, facts: dict[str, object]) -> dict[str, object]:
         _, before = load_checkpoint(plan.out)
         start = before.get("training", {}).get("start", start)
     initial = [("--init", path) for path in plan.initial]
-    keys = [("--key", path) for path in plan.keys]
-    named = [("--spec", plan.spec), *initial, *keys, ("--detector", plan.detector), ("--out", plan.out)]
+    frozen = [("--key", path) for path in plan.keys] + [("--teacher", path) for path in plan.teachers]
+    named = [("--spec", plan.spec), *initial, *frozen, ("--detector", plan.detector), ("--out", plan.out)]
     options = " ".join(f"{option} {path.name}" for option, path in named if path is not None)
     command = f"vipnas train {plan.recipe.name} --data DATA {options}"
     return {**facts, "training": {"recipe": plan.recipe.to_json(), "start": start, "command": command}}

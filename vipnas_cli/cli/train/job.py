@@ -86,6 +86,7 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         )
     for named, option, kinds in (
         (options.key, "--key", WITH_KEY),
+        (options.teacher, "--teacher", ("pose",)),
         (options.spec, "--spec", WITH_SPEC),
         (options.detector, "--detector", ("verifier",)),
     ):
@@ -95,8 +96,9 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         raise UsageError("followers need the key network of their cycle", "name its checkpoint with --key")
     if kind == "cycle" and options.spec is None and not options.init:
         raise UsageError("a cycle needs the schedule that a search found", "name its file with --spec")
-    for path in (*options.init, *options.key, options.spec, options.detector):
-        if path is not None and not (path.is_file() or (path in options.key and path.is_dir())):
+    frozen = (*options.key, *options.teacher)
+    for path in (*options.init, *frozen, options.spec, options.detector):
+        if path is not None and not (path.is_file() or (path in frozen and path.is_dir())):
             raise UsageError(f"{path} does not exist", "check the path")
     assert options.out is not None
     if options.out.exists() and not options.resume:
@@ -116,7 +118,9 @@ def _plan(options: TrainOptions, recipe: Recipe, device: object) -> RunPlan:
     folders = Folders(options.data or Path(), options.cache)
     start = (options.init, options.key, options.resume)
     plan = RunPlan(recipe, folders, options.out, *start, options.steps, options.compile, device, options.spec)
-    return replace(plan, detector=options.detector or _bundled_detector()) if recipe.kind == "verifier" else plan
+    if recipe.kind == "verifier":
+        return replace(plan, detector=options.detector or _bundled_detector())
+    return replace(plan, teachers=options.teacher)
 
 
 def _bundled_detector() -> Path:

@@ -41,6 +41,13 @@ class TrainOptions:
             "one; may be repeated, then every clip has one of them."
         ),
     ] = ()
+    teacher: Annotated[
+        tuple[Path, ...],
+        typer.Option(
+            help="A frozen network whose heatmaps a key network learns besides the labels, such as a larger one or "
+            "itself as it was: as --key; of several the mean."
+        ),
+    ] = ()
     detector: Annotated[
         Path | None,
         typer.Option(help="The detector whose boxes a verifier judges, a checkpoint. Default: the bundled one's."),
