@@ -22,11 +22,14 @@ from vipnas_cli.nets.batchnorm import BatchNorm, set_synced  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_checkpoint  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec  # noqa: E402
+from vipnas_cli.training import followers  # noqa: E402
 from vipnas_cli.training.batches import Batch, StillBatches  # noqa: E402
 from vipnas_cli.training.data import StillSource  # noqa: E402
 from vipnas_cli.training.loop import Trainer  # noqa: E402
 from vipnas_cli.training.losses import heatmap_loss  # noqa: E402
 from vipnas_cli.training.options import LoopOptions  # noqa: E402
+from vipnas_cli.training.supernet import in_place_distillation_loss  # noqa: E402
+from vipnas_cli.training.verifier import VerificationBatch, verification_loss  # noqa: E402
 
 BATCH = 6
 
@@ -124,6 +127,42 @@ def test_a_synced_batch_norm_normalises_and_teaches_as_one_of_the_whole_batch(tm
         np.testing.assert_allclose(each[4:], whole[4:], rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["heatmaps", "in place", "verifier"])
+def test_gradients_averaged_over_processes_are_those_of_the_whole_batch(tmp_path: Path, loss: str) -> None:
+    found = np.concatenate(in_two_processes(tmp_path, loss)) / 2
+    np.testing.assert_allclose(found, raw_gradients(loss, range(BATCH)), rtol=1e-4, atol=1e-9)
+
+
+def raw_gradients(loss: str, rows: range) -> list[float]:
+    """The gradients of raw outputs, of rows of which some weigh more than others."""
+    generator = torch.Generator().manual_seed(0)
+    raw, other = (torch.randn(BATCH, 17, 8, 6, generator=generator)[list(rows)] for _ in range(2))
+    other = other * torch.tensor([9.0, 1, 1, 0.2, 1, 0.1])[list(rows), None, None, None]
+    numbers = raw[:, :5, 0, 0].clone() if loss == "verifier" else raw
+    numbers.requires_grad_()
+    if loss == "verifier":
+        right = torch.tensor([1, 1, 1, 0, 1, 0])[list(rows)]
+        places = torch.tensor([0.1, 0, 0.9, 1.1]).repeat(len(rows), 1)
+        crops = torch.zeros(len(rows), 8, 8, 3, dtype=torch.uint8)
+        total = verification_loss(numbers, VerificationBatch(crops, places, right))
+    elif loss == "in place":
+        total = in_place_distillation_loss(numbers, other, "softmax")
+    else:
+        weights = torch.tensor([1.0, 1, 1, 0, 0.5, 0])[list(rows), None].repeat(1, 17)
+        total = heatmap_loss(numbers, other[:, :, 0, :2] + 12, weights, "softmax")
+    (gradient,) = torch.autograd.grad(total, numbers)
+    return gradient.flatten().tolist()
+
+
+def test_processes_draw_other_noise_and_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for rank in (0, 1, 0):
+        monkeypatch.setattr(followers, "ranks", lambda rank=rank: Ranks(rank, 2))
+        drawn.append(torch.rand(9, generator=followers.step_noise(3, 7)))
+    assert torch.equal(drawn[0], drawn[2])
+    assert not (drawn[0] == drawn[1]).any()
+
+
 def normalised(rows: range) -> list[float]:
     """Per row the output and the gradient of a norm's input; its weights' gradients, its running statistics."""
     generator = torch.Generator().manual_seed(0)
@@ -153,5 +192,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with process_group(torch.device("cpu")):
         what, out = sys.argv[1], Path(sys.argv[2])
-        numbers = normalised(own_rows(BATCH)) if what == "norm" else train(out, what == "synced")
+        if what == "norm":
+            numbers = normalised(own_rows(BATCH))
+        elif what in ("plain", "synced"):
+            numbers = train(out, what == "synced")
+        else:
+            numbers = raw_gradients(what, own_rows(BATCH))
         sys.stdout.write(" ".join(map(str, numbers)))

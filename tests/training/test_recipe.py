@@ -58,6 +58,10 @@ def test_a_loop_that_nothing_learns_by(entry: str, tmp_path: Path) -> None:
         ),
         (HEAD.replace("fast-base", "detector") + LOOP + DATA, "preset 'detector' is for kind detector, not pose"),
         (HEAD.replace("fast-base", "slow") + LOOP + DATA, "unknown preset 'slow'"),
+        (
+            HEAD.replace('"pose"', '"followers"') + 'start = "blazepose"\n' + LOOP + DATA,
+            "start 'blazepose' is for kind pose, not followers",
+        ),
         (HEAD + 'space = "pyramid"\n' + LOOP + DATA, "space is for kind spatial or temporal, not pose"),
         (HEAD + 'fusion = { operation = "cat", stage = 1 }\n' + LOOP + DATA, "fusion is for kind followers, not pose"),
         (HEAD + LOOP + DATA + '[validation]\nformat = "coco"\nevery = 0\n', r"validation\.every must be 1 to"),

@@ -13,7 +13,7 @@ from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.spec import FusionSpec, Plan, Schedule, SearchSpace
 from vipnas_cli.training.followers import Followers
-from vipnas_cli.training.validation import ClipScore
+from vipnas_cli.training.validation import ClipScore, spread
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,19 @@ def test_finished_followers_are_scored_as_they_are(small_clips: ClipSets, key: T
     two = ClipScorer(Networks(key, (one, other)), small_clips)(schedule)
     assert two.positions[:2] == ClipScorer(Networks(key, (one, one)), small_clips)(schedule).positions[:2]
     assert all(torch.equal(tensor, before[name]) for name, tensor in one.state_dict().items())
+
+
+def test_every_key_network_is_scored_also_of_one_architecture(small_clips: ClipSets, key: TorchKey) -> None:
+    torch.manual_seed(4)
+    untrained, follower = TorchKey(PoseNet(key.net.arch)), PoseNet(key.net.arch, fusion=FusionSpec("cat", 2)).eval()
+    one, other = (ClipScore(small_clips, (each,), 1)(follower) for each in (key, untrained))
+    assert one != other
+    assert ClipScore(small_clips, (key, untrained), 1)(follower) == np.mean([one, other])
+    assert ClipScore(small_clips, (untrained, key), 1)(follower) == np.mean([one, other])
+
+
+def test_people_to_score_on_are_spread_over_all() -> None:
+    assert spread(643, 300)[::299] == [0, 642]
+    assert np.ptp(np.diff(spread(643, 300))) == 1
+    assert spread(3, 300) == [0, 1, 2]
+    assert spread(0, 300) == []

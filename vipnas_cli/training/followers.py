@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from vipnas_cli.distributed import ranks
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.inference.crops import padding_of
@@ -54,6 +55,11 @@ class HeatmapRules:
     def heatmaps(self, raw: Tensor) -> Tensor:
         """The heatmaps (B, K, h, w) that the next follower gets of raw output."""
         return heatmaps_from_raw(raw if self.through_time else raw.detach(), self.output)
+
+
+def step_noise(seed: int, step: int) -> torch.Generator:
+    """The generator of a step's noise: the same after a resume, another in each process, whose rows are others."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step + ranks().rank * 1_000_000_007)
 
 
 def corrupt(heatmaps: Tensor, noise: HeatmapNoise, generator: torch.Generator) -> Tensor:
@@ -130,8 +136,7 @@ def train_followers(plan: RunPlan) -> Iterator[StepEvent]:
     raw = compiled(net.raw, plan)
 
     def loss_of(batch: ClipBatch) -> Tensor:
-        # A generator of the step's own, so that a resumed training draws the same noise.
-        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        noise = step_noise(recipe.seed, trainer.step)
         return unrolled_loss(keys, [raw] * recipe.followers, batch, noise, heatmap_rules(recipe, arch))
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)
@@ -182,7 +187,7 @@ def train_cycle(plan: RunPlan) -> Iterator[StepEvent]:
     runs = [compiled(net.raw, plan) for net in nets]
 
     def loss_of(batch: ClipBatch) -> Tensor:
-        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        noise = step_noise(recipe.seed, trainer.step)
         return unrolled_loss(keys, [runs[place] for place in places], batch, noise, heatmap_rules(recipe, nets[0].arch))
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

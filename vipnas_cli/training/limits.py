@@ -149,6 +149,9 @@ def _check_kinds(recipe: Recipe) -> None:
     for name, kinds in KINDS.items():
         if recipe.kind not in kinds and getattr(recipe, name) != defaults[name]:
             raise ValueError(f"the entry {name} is for kind {' or '.join(kinds)}, not {recipe.kind}")
+    # Their batch norms have no statistics before a key network's training has shown them crops.
+    if recipe.start.startswith("blazepose") and recipe.kind != "pose":
+        raise ValueError(f"start {recipe.start!r} is for kind pose, not {recipe.kind}")
 
 
 def _check_preset(recipe: Recipe) -> None:

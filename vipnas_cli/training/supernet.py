@@ -18,6 +18,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from vipnas_cli.distributed import mean_over_ranks
 from vipnas_cli.inference.frozen import FrozenKey, about_key
 from vipnas_cli.nets.posenet import heatmaps_from_raw, network_input
 from vipnas_cli.nets.supernet import SuperNet
@@ -26,7 +27,7 @@ from vipnas_cli.spec.families import Output
 from vipnas_cli.training.batches import Batch, BatchSource, BatchType, StillBatches
 from vipnas_cli.training.clip_batches import ClipBatch, ClipBatches
 from vipnas_cli.training.data import clip_source, still_source
-from vipnas_cli.training.followers import HeatmapRules, clip_options, corrupt, heatmap_rules
+from vipnas_cli.training.followers import HeatmapRules, clip_options, corrupt, heatmap_rules, step_noise
 from vipnas_cli.training.key_heatmaps import frozen_keys, key_heatmaps, realign_heatmaps
 from vipnas_cli.training.loop import StepEvent, Trainer
 from vipnas_cli.training.losses import heatmap_loss
@@ -46,19 +47,19 @@ def step_rng(seed: int, step: int) -> Random:
     return Random(f"{seed}/{step}")
 
 
-def distillation_loss(raw: Tensor, teacher_raw: Tensor, output: Output) -> Tensor:
+def in_place_distillation_loss(raw: Tensor, teacher_raw: Tensor, output: Output) -> Tensor:
     """How far a network's output (B, K, h, w) is from the largest one's; joints weigh as much as its confidence."""
     if output != "softmax":
         return ((raw - teacher_raw) ** 2).mean()
     confidence = heatmaps_from_raw(teacher_raw, output).flatten(2).amax(-1)
     wanted = teacher_raw.flatten(2).softmax(-1)
     per_joint = -(wanted * raw.flatten(2).log_softmax(-1)).sum(-1)
-    return (per_joint * confidence).sum() / confidence.sum().clamp(min=1)
+    return (per_joint * confidence).sum() / mean_over_ranks(confidence.sum()).clamp(min=1)
 
 
 def student_loss(raw: Tensor, labelled: Tensor, teacher_raw: Tensor, output: Output) -> Tensor:
     """The loss of a network below the largest: labels and teacher, half each."""
-    return (1 - TEACHER_SHARE) * labelled + TEACHER_SHARE * distillation_loss(raw, teacher_raw, output)
+    return (1 - TEACHER_SHARE) * labelled + TEACHER_SHARE * in_place_distillation_loss(raw, teacher_raw, output)
 
 
 def spatial_step(
@@ -205,8 +206,7 @@ def train_temporal(plan: RunPlan) -> Iterator[StepEvent]:
     def loss_of(batch: ClipBatch) -> Tensor:
         size = (batch.crops[0].shape[1], batch.crops[0].shape[2])
         cycles = sandwich_cycles(space, size, recipe.random, step_rng(recipe.seed + 1, trainer.step))
-        # A generator of the step's own, so that a resumed training draws the same noise.
-        noise = torch.Generator().manual_seed(recipe.seed * 1_000_003 + trainer.step)
+        noise = step_noise(recipe.seed, trainer.step)
         return temporal_step(Unrolled(net, keys, heatmap_rules(recipe, net.store.arch), noise), batch, cycles)
 
     return trainer.run(source, loss_of, plan.out, plan.until, plan.validation)

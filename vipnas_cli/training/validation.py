@@ -96,9 +96,14 @@ def still_score(recipe: Recipe, data: Path, size: tuple[int, int]) -> PoseScore 
         people, images = synthetic_people(wanted.people, SYNTHETIC_SEED + recipe.seed)
     else:
         people = read_people(data / wanted.path)
-        people = people[:: max(len(people) // wanted.people, 1)][: wanted.people]
+        people = [people[row] for row in spread(len(people), wanted.people)]
         images = {path: read_image(path) for path in {person.image for person in people}}
     return PoseScore.of(people, images, size)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most `wanted` of the numbers 0 … `count` − 1, from the first to the last at even distances."""
+    return [round(place) for place in np.linspace(0, count - 1, min(count, wanted))]
 
 
 def still_validation(recipe: Recipe, data: Path, size: tuple[int, int]) -> Validation | None:
@@ -117,13 +122,13 @@ DRAWN = 2
 class ClipScore:
     """Mean PCK@0.1 in percent of a training's networks on clips; `keys` are the frozen key networks of followers.
 
-    What they see of the clips stays the same from score to score, so it is computed once.
+    What each of them sees of the clips stays the same from score to score, so it is computed once.
     """
 
     clips: ClipSets
     keys: tuple[FrozenKey, ...] = ()
     followers: int = 0
-    _seen: dict[Plan, tuple[FrozenKey, Seen, Seen]] = field(default_factory=dict)
+    _seen: dict[int, dict[Plan, tuple[FrozenKey, Seen, Seen]]] = field(default_factory=dict)
 
     def __call__(self, net: nn.Module) -> float:
         """The score of a super-network, of one follower in all places, or of a cycle's followers."""
@@ -133,8 +138,12 @@ class ClipScore:
             return self._mean(ClipScorer(Networks(net), self.clips), self._spatial(net))
         followers = net if isinstance(net, SuperNet) else tuple(self._places(net))
         scores = [
-            self._mean(ClipScorer(Networks(key, followers), self.clips, self._seen), self._temporal(net, key))
-            for key in self.keys
+            # By place, as several key networks may have one architecture.
+            self._mean(
+                ClipScorer(Networks(key, followers), self.clips, self._seen.setdefault(place, {})),
+                self._temporal(net, key),
+            )
+            for place, key in enumerate(self.keys)
         ]
         return float(np.mean(scores))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vipnas_cli.data.augment import Augmentation, vary_look
 from vipnas_cli.data.crowds import Scene, empty_scene, with_photo
-from vipnas_cli.distributed import own_rows
+from vipnas_cli.distributed import mean_over_ranks, own_rows
 from vipnas_cli.nets.checkpoints import load_detector
 from vipnas_cli.nets.detector import PersonDetector
 from vipnas_cli.nets.posenet import network_input
@@ -160,7 +160,7 @@ def verification_loss(raw: Tensor, batch: VerificationBatch) -> Tensor:
     with torch.no_grad():
         overlap = pairwise_iou(found[:, None], batch.places[:, None])[:, 0, 0]
         targets = ((overlap - NO_FIT) / (FIT - NO_FIT)).clamp(0, 1) * right
-    misplaced = ((1 - quality) * right).sum() / right.sum().clamp(min=1)
+    misplaced = ((1 - quality) * right).sum() / mean_over_ranks(right.sum()).clamp(min=1)
     return F.binary_cross_entropy_with_logits(raw[:, 0], targets) + PLACE_WEIGHT * misplaced
 
 
