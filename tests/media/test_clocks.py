@@ -33,6 +33,21 @@ def remux(source: Path, target: Path, move: Callable[[int, int], int], kind: str
     return target
 
 
+def moved(source: Path, target: Path, by_s: Fraction) -> Path:
+    """A clip with all its sound and pictures so much earlier, also before zero."""
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as read, av.open(str(target), "w", container_options=options) as written:
+        copies = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in read.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            ticks = round(by_s / packet.time_base)
+            packet.dts, packet.pts = packet.dts - ticks, packet.pts - ticks
+            packet.stream = copies[packet.stream.index]
+            written.mux(packet)
+    return target
+
+
 def frames_of(path: Path, start_s: float | None = None) -> list[Frame]:
     with open_video(path, start_s) as reader:
         frames = list(reader)
@@ -180,3 +195,31 @@ def test_a_matroska_file_that_begins_late_is_whole(
     assert len(frames_of(late)) == count
     with open_video(late) as reader:
         assert reader.info.duration_s == pytest.approx(stated, abs=0.05)
+
+
+def test_pictures_of_matroska_before_zero_keep_their_distances_and_their_sound(
+    make_clip: Callable[..., Path], tmp_path: Path, contents
+) -> None:
+    early = moved(make_clip(audio=("aac",)), tmp_path / "early.mkv", Fraction(7, 25))
+    with open_video(early) as reader, VideoWriter(tmp_path / "out.mkv", reader.info, reader.sound) as writer:
+        assert (reader.info.frames, reader.info.duration_s) == (20, pytest.approx(0.8, abs=0.01))
+        frames = []
+        for frame in reader:
+            frames.append(frame)
+            writer.write(frame.image, frame.pts)
+        assert reader.damaged == 0
+    assert times(frames) == regular(20)
+    assert contents(tmp_path / "out.mkv").audio[0][2] == pytest.approx(0, abs=0.03)
+    assert times(frames_of(early, 0.4)) == regular(10, 0.4)
+
+
+def test_pictures_without_times_lie_before_the_first_that_has_one() -> None:
+    clock = PictureClock(Fraction(1, 1000), Fraction(10), Fraction(0), ClockRules())
+    pictures = []
+    for pts, duration in ((None, 100), (None, 0), (250, 100), (350, 100)):
+        picture = av.VideoFrame(16, 16, "yuv420p")
+        picture.pts, picture.time_base, picture.duration = pts, Fraction(1, 1000), duration
+        pictures.append(picture)
+    clock.begin(pictures[:3])
+    assert [clock.stamp(picture) for picture in pictures] == [50, 150, 250, 350]
+    assert clock.early_s == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -125,3 +127,25 @@ def test_frames_have_the_names_of_their_pictures(folder: Path) -> None:
     assert [reader.names[frame.index] for frame in reader] == names[::2]
     assert PictureReader(folder, 1 / 25).names == tuple(names[1:])
     assert PictureReader(folder / "shot6.png").names == ("shot6.png",)
+
+
+def test_pictures_behind_the_first_of_a_file_are_told(folder: Path) -> None:
+    pages = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(3)]
+    assert cv2.imwritemulti(str(folder / "pages.tif"), pages)
+    with av.open(str(folder / "moving.apng"), "w") as container:
+        stream = container.add_stream("apng", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number, page in enumerate(pages):
+            frame = av.VideoFrame.from_ndarray(page)
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert len(frames(folder / "moving.apng")) == 3
+    moving = (folder / "moving.apng").rename(folder / "moving.png")
+    advice = {moving: "rename it .apng", folder / "pages.tif": "save each as a file of one folder"}
+    for path, told in advice.items():
+        with open_input(path) as reader:
+            assert len(list(reader)) == 1
+            assert reader.info.notes == (f"the picture has 3 frames, of which the first is read: {told} to read all",)
+    with open_input(folder / "shot1.png") as reader:
+        assert reader.info.notes == ()

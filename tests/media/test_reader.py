@@ -12,9 +12,11 @@ import av
 import numpy as np
 import pytest
 
+from vipnas_cli.cli.info_job import describe
 from vipnas_cli.errors import UsageError, VideoError
-from vipnas_cli.media.frames import Frame
+from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
 from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.writer import VideoWriter
 
 VARIABLE_PTS = [0, 3000, 4500, 13500, 15000, 30000, 31500, 40500]
 
@@ -332,3 +334,35 @@ def test_a_stride_takes_every_nth_frame(make_clip: Callable[..., Path], stride: 
         assert [(frame.index, frame.pts, frame.image.tobytes()) for frame in reader] == whole[::stride]
         assert reader.info.frames == len(whole[::stride])
         assert reader.damaged == 0
+
+
+def test_frames_that_an_edit_list_hides_are_not_expected(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(make_clip())) as read, av.open(str(cut), "w", container_options=options) as written:
+        stream = read.streams.video[0]
+        copied = written.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                ticks = round(Fraction(7, 25) / packet.time_base)
+                packet.dts, packet.pts, packet.stream = packet.dts - ticks, packet.pts - ticks, copied
+                written.mux(packet)
+    with open_video(cut) as reader:
+        assert reader.info.frames == len(list(reader)) == 13
+        assert reader.damaged == 0
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (1, None)])
+def test_a_high_dynamic_range_is_told(tmp_path: Path, transfer: int, name: str | None) -> None:
+    path, drawn = tmp_path / "film.mp4", tmp_path / "drawn.mp4"
+    image = np.full((48, 64, 3), 100, np.uint8)
+    color = ColorTags(9, 9, transfer)
+    with VideoWriter(path, VideoInfo(path, 64, 48, Fraction(1, 25), Fraction(25), color=color)) as writer:
+        writer.write(image, 0)
+    with open_video(path) as reader, VideoWriter(drawn, reader.info) as writer:
+        writer.write(image, 0)
+        told = (f"HDR ({name}) is not converted: poses are found in it as it is, pictures of it look flat, and drawn",)
+        assert tuple(note.partition(" videos")[0] for note in reader.info.notes) == (told if name else ())
+    with open_video(drawn) as reader:  # "drawn videos stay HDR"
+        assert reader.info.color == color
+    assert describe(path).facts["codec"] == ("h264" if name is None else f"h264, HDR ({name})")

@@ -7,12 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from vipnas_cli.errors import OutputError
 from vipnas_cli.media.audio import AudioTrack
-from vipnas_cli.media.frames import ColorTags, VideoInfo
+from vipnas_cli.media.frames import UNSPECIFIED, ColorTags, VideoInfo
+from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.media.writer import VideoWriter
 
@@ -85,6 +87,52 @@ def test_colors_are_written_as_tagged(tmp_path: Path, matrix: int) -> None:
         frame = next(container.decode(video=0))
         assert frame.colorspace == matrix
         assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - image).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["pictures", "libx264rgb", "gif", "ffv1"])
+@pytest.mark.parametrize(("height", "matrix"), [(718, 6), (720, 1)])
+def test_colors_of_rgb_sources_are_those_that_players_show(tmp_path: Path, kind: str, height: int, matrix: int) -> None:
+    source, target = rgb_source(tmp_path, kind, height), tmp_path / "out.mp4"
+    with open_input(source) as reader, VideoWriter(target, reader.info, crf=5) as writer:
+        for frame in reader:
+            writer.write(frame.image, frame.pts)
+            image = frame.image
+    with av.open(str(target)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.colorspace == matrix
+        # On the mean: GIF has few colours, of which it mixes others.
+        assert np.abs((frame.to_ndarray(format="rgb24").astype(int) - image).mean((0, 1))).max() <= 4
+
+
+def rgb_source(folder: Path, kind: str, height: int) -> Path:
+    """Two pictures without YUV: a folder of PNGs, or a film of a codec."""
+    image = grey(32, height)
+    image[:] = (200, 60, 40)
+    if kind == "pictures":
+        for number in range(2):
+            cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
+        return folder
+    path = folder / {"gif": "made.gif", "ffv1": "made.mkv"}.get(kind, "made.mp4")
+    form = {"gif": "rgb8", "ffv1": "bgr0"}.get(kind, "rgb24")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(kind, 25)
+        stream.width, stream.height, stream.pix_fmt = 32, height, form
+        for index in range(2):
+            frame = av.VideoFrame.from_ndarray(image).reformat(format=form)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_what_names_no_matrix_keeps_its_values(make_clip, tmp_path: Path) -> None:
+    """Players guess the matrix of a source and that of its copy alike."""
+    source = make_clip(size=(64, 720), pts=range(2))
+    copy(source, tmp_path / "copy.mp4")
+    with av.open(str(source)) as before, av.open(str(tmp_path / "copy.mp4")) as after:
+        one, other = next(before.decode(video=0)), next(after.decode(video=0))
+        assert one.colorspace == other.colorspace == UNSPECIFIED
+        assert np.abs(one.to_ndarray().astype(int) - other.to_ndarray()).mean() < 2
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m4v", ".mov", ".mkv"])

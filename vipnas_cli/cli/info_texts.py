@@ -13,6 +13,7 @@ from vipnas_cli.data.files.coco import LABELS, Labels
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
 from vipnas_cli.files import shown
+from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.results.facts import POSES, Results
@@ -198,8 +199,18 @@ def describe_video(path: Path) -> Description:
         "fps": round(float(info.average_rate), 3),
         "frames": info.frames,
         "duration": None if info.duration_s is None else f"{info.duration_s:.2f} s",
-        "codec": info.codec,
-        "rotation": f"{info.rotation}°, applied" if info.rotation else "none",
+        "codec": f"{info.codec}, HDR ({info.color.hdr})" if info.color.hdr else info.codec,
+        "rotation": _turn(info),
         "audio": ", ".join(info.audio) or "none",
     }
     return Description("video", facts, f"vipnas run {path} --budget 0.2GFLOPs")
+
+
+def _turn(info: VideoInfo) -> str:
+    """How the stored pictures are made upright."""
+    if not info.mirrored:
+        return f"{info.rotation}°, applied" if info.rotation else "none"
+    if info.rotation == 180:
+        return "mirrored left to right, applied"
+    turn = f"{info.rotation}°, then " if info.rotation else ""
+    return f"{turn}mirrored top to bottom, applied"

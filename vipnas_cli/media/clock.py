@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,16 +42,40 @@ class PictureClock:
         self.time_base = time_base / self._finer
         self.step = max(1, round(1 / (rate * self.time_base)))
         self._rules = rules
-        self._start = round(start / self.time_base)
-        self._origin = self._start
+        self._origin = round(start / self.time_base)
+        self._early: list[int] = []
         self._last: int | None = None
         self._stamps: list[int] = []
+        # Seconds that pictures without time stamps lie before the start, which all times are later by.
+        self.early_s = Fraction(0)
+
+    def begin(self, pictures: Sequence[VideoFrame]) -> None:
+        """Notes that the last of the first pictures is the first with a time stamp.
+
+        FFmpeg gives none to pictures of Matroska before zero.
+        """
+        stamp = pictures[-1].pts if pictures else None
+        if stamp is None:
+            return
+        place = self.of_file(stamp)
+        for picture in reversed(pictures[:-1]):
+            place -= self.of_file(picture.duration) - self.of_file(0) or self.step
+            self._early.append(place)
+        if self._early and place < 0:
+            self._origin += place
+            self.early_s = -place * self.time_base
+            self._early = [one - place for one in self._early]
 
     def stamp(self, frame: VideoFrame) -> int:
         """The pts of the next picture in the order of presentation."""
         due = 0 if self._last is None else self._last + self.step
         stamp = self._next_stamp(frame) if self._rules.by_decoding else frame.pts
-        pts = due if stamp is None else self.of_file(stamp)
+        if stamp is not None:
+            pts = self.of_file(stamp)
+        elif self._early:
+            pts = self._early.pop()
+        else:
+            pts = due
         if self._seam(pts, due):
             self._origin += pts - due
             pts = due
@@ -68,11 +93,6 @@ class PictureClock:
         """Takes back the stamp of a packet that gave no picture."""
         if self._stamps:
             heapq.heappop(self._stamps)
-
-    def restart(self) -> None:
-        """Forget all pictures and seams."""
-        self._last, self._origin = None, self._start
-        self._stamps.clear()
 
     def ticks(self, seconds: float) -> int:
         """The first pts at or after a time, give or take what a float cannot say (0.2 is a little more than 1/5)."""

@@ -15,14 +15,16 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import OutputError
-from vipnas_cli.media.frames import Image, VideoInfo
+from vipnas_cli.media.frames import NO_YUV, UNSPECIFIED, Image, VideoInfo
 from vipnas_cli.media.limits import LARGE_PIXELS
 
 # Measured on 720p: half the bytes of `superfast` for 8 instead of 5 ms a frame on one core; slower ones save no more.
 PRESET = "veryfast"
 # The matrices between RGB and YUV that FFmpeg converts (ITU-T H.273).
 CONVERTIBLE_MATRICES = frozenset({1, 5, 6, 7, 9})
-UNSPECIFIED = 2
+BT709, BT601 = 1, 6
+# What has no matrix of its own gets the one that players take for pictures of its height.
+HD_LINES = 720
 # The last picture of a video may last as many mean frames; if the header says more, it was not the last.
 LONGEST_LAST = 4
 
@@ -34,8 +36,7 @@ class PictureEncoder:
         if "libx264" not in av.codecs_available:
             raise OutputError("this build of PyAV cannot encode H.264", "Install PyAV with pip, whose wheels can.")
         self._info = info
-        matrix = info.color.matrix if info.color.matrix in CONVERTIBLE_MATRICES else UNSPECIFIED
-        self._matrix = matrix
+        self._matrix = matrix = _matrix_for(info)
         self._mean_step = max(1, round(1 / (info.average_rate * info.time_base)))
         self._duration = 0 if info.duration_s is None else round(Fraction(info.duration_s) / info.time_base)
         self._first_pts = 0
@@ -91,3 +92,10 @@ class PictureEncoder:
     def _encode(self, frame: VideoFrame, duration: int) -> list[Packet[VideoStream]]:
         frame.duration = duration
         return self._stream.encode(frame)
+
+
+def _matrix_for(info: VideoInfo) -> int:
+    """The matrix to convert with and to name: that of the source, also where it names none, if it has one."""
+    if info.color.matrix == NO_YUV:
+        return BT709 if info.height >= HD_LINES else BT601
+    return info.color.matrix if info.color.matrix in CONVERTIBLE_MATRICES else UNSPECIFIED

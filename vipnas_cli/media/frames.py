@@ -14,6 +14,9 @@ from vipnas_cli.pose.people import People
 
 Image = NDArray[np.uint8]
 
+# Numbers of ITU-T H.273: the matrix of pictures that are no YUV (RGB, a palette, grey), and what nothing is said of.
+NO_YUV, UNSPECIFIED = 0, 2
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -34,9 +37,14 @@ class Frame:
 class ColorTags:
     """How a video says its YUV values are meant, as the numbers of ITU-T H.273; 2 is unspecified."""
 
-    matrix: int = 2
-    primaries: int = 2
-    transfer: int = 2
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+
+    @property
+    def hdr(self) -> str | None:
+        """The name of a transfer with a high dynamic range, if it is one."""
+        return {16: "PQ", 18: "HLG"}.get(self.transfer)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class VideoInfo:
     """Facts about a video; `width` and `height` are those of the upright picture.
 
     `average_rate` is a hint: time is pts and `time_base`. `frames` estimates what will be delivered.
-    `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied.
+    `duration_s` is the whole video's. `rotation` is the counter-clockwise turn (0, 90, 180, 270) that was applied,
+    before the picture was mirrored up and down where it is `mirrored`.
     `pixel_aspect` is the width of its pixels over their height, as good as 1.
     `drawn` says that poses are drawn into its pictures, by `run`.
     `notes` say what was chosen where the file leaves a choice.
@@ -58,6 +67,7 @@ class VideoInfo:
     frames: int | None = None
     duration_s: float | None = None
     rotation: int = 0
+    mirrored: bool = False
     audio: tuple[str, ...] = ()
     codec: str = ""
     pixel_aspect: Fraction = Fraction(1)

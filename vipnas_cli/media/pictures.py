@@ -17,7 +17,8 @@ import numpy as np
 
 from vipnas_cli.errors import UsageError, VideoError, VipnasError
 from vipnas_cli.files import SelfClosing, read_regular, shown
-from vipnas_cli.media.frames import Frame, Image, VideoInfo
+from vipnas_cli.media.frames import NO_YUV, ColorTags, Frame, Image, VideoInfo
+from vipnas_cli.media.heif import upright
 from vipnas_cli.media.limits import LIMIT_NAME, LONGEST_S, check_span, max_pixels, span
 from vipnas_cli.media.picture_size import stated_size
 
@@ -25,6 +26,14 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff",
 LARGEST_FILE = 1_000_000_000
 # Frames per second of a folder of pictures, which say nothing of time.
 PICTURE_RATE = 25.0
+# Formats that can hold several pictures, with what makes all of them an input.
+SEVERAL = {
+    ".png": "rename it .apng to read all",
+    ".webp": "convert it to a video to read all",
+    ".avif": "convert it to a video to read all",
+    ".tif": "save each as a file of one folder to read all",
+    ".tiff": "save each as a file of one folder to read all",
+}
 # What stands for a codec.
 PICTURE_CODEC = "pictures"
 FASTEST_RATE = 1000
@@ -56,13 +65,24 @@ def decode_picture(path: Path, data: bytes, kind: type[VipnasError], hint: str) 
             f"{shown(path)} is a picture of {width}×{height}, more than {max_pixels()} pixels",
             f"if it can be trusted and memory suffices, set {LIMIT_NAME}={width * height}",
         )
+    turn = upright(data)
+    # OpenCV applies EXIF, but not what AVIF has in its place.
+    flags = cv2.IMREAD_COLOR if turn is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
         raise kind(f"{shown(path)} is not a readable image", hint)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return rgb if turn is None else turn.apply(rgb)
+
+
+def _several_note(path: Path) -> str | None:
+    """What is told of a readable picture that holds more than the one that is read."""
+    advice = SEVERAL.get(path.suffix.lower())
+    count = cv2.imcount(str(path)) if advice else 1
+    return f"the picture has {count} frames, of which the first is read: {advice}" if count > 1 else None
 
 
 def is_picture(path: Path) -> bool:
@@ -136,6 +156,7 @@ class PictureReader(SelfClosing):
         self._frames = chain([frame], self._frames)
         height, width = frame.image.shape[:2]
         note = f"{len(files)} pictures are the frames of one video, in the order of their names, {rate:g} a second"
+        notes = (note,) if path.is_dir() else tuple(filter(None, [_several_note(path)]))
         self.info = VideoInfo(
             path=path,
             width=width,
@@ -145,7 +166,8 @@ class PictureReader(SelfClosing):
             frames=len(self._numbers),
             duration_s=float(len(files) * step),
             codec=PICTURE_CODEC,
-            notes=(note,) if path.is_dir() else (),
+            color=ColorTags(matrix=NO_YUV),
+            notes=notes,
         )
 
     def __iter__(self) -> Iterator[Frame]:

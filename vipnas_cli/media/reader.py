@@ -19,9 +19,9 @@ from vipnas_cli.errors import VideoError
 from vipnas_cli.files import SelfClosing
 from vipnas_cli.media import source
 from vipnas_cli.media.address import Origin, Stream
-from vipnas_cli.media.clock import PictureClock
+from vipnas_cli.media.clock import REORDERED, PictureClock
 from vipnas_cli.media.decoding import Damage, decode, read_packets
-from vipnas_cli.media.frames import ColorTags, Frame, VideoInfo
+from vipnas_cli.media.frames import NO_YUV, UNSPECIFIED, ColorTags, Frame, VideoInfo
 from vipnas_cli.media.limits import check_size, check_span, span
 from vipnas_cli.media.orientation import Orientation, square_size
 from vipnas_cli.media.sound import APART_S, FileSound, SinglePass, SoundSource
@@ -29,6 +29,7 @@ from vipnas_cli.media.starting import Place, packets_from, packets_from_index
 
 # A file whose last frame ends this long before the end that its header states was cut off.
 CUT_OFF_S = 0.5
+DRAWN_NOTE = "poses are drawn in it already: the video as it was filmed gives better ones"
 
 Stamped = tuple[int, VideoFrame]
 
@@ -114,10 +115,12 @@ class VideoReader(SelfClosing):
         """The sound, opened for one output; that of a pipe before its first frame is taken."""
         if self._once is None:
             assert isinstance(self._path, Path)  # streams are read once
-            return FileSound(self._path)
-        listener = self._once.listen()
-        self._heed_interrupt()
-        return listener
+            sound: SoundSource = FileSound(self._path)
+        else:
+            sound = self._once.listen()
+            self._heed_interrupt()
+        sound.start_s -= self._clock.early_s
+        return sound
 
     def _heed_interrupt(self) -> None:
         """Raises the KeyboardInterrupt that came while FFmpeg waited for the data of a pipe."""
@@ -171,8 +174,8 @@ class VideoReader(SelfClosing):
             aspect = Fraction(1)
         if orientation.transpose:
             width, height, aspect = height, width, 1 / aspect
-        drawn, note = source.is_drawn(self._container), source.stream_note(self._container, stream)
-        notes = (note, "poses are drawn in it already: the video as it was filmed gives better ones" if drawn else None)
+        drawn, color = source.is_drawn(self._container), _color(picture)
+        notes = (source.stream_note(self._container, stream), DRAWN_NOTE if drawn else None, _hdr_note(color))
         return VideoInfo(
             path=self._path,
             width=width,
@@ -182,20 +185,25 @@ class VideoReader(SelfClosing):
             frames=None if pictures is None else max(1, math.ceil(pictures / self._stride)),
             duration_s=None if duration is None else float(duration),
             rotation=orientation.rotation,
+            mirrored=orientation.mirrored,
             audio=source.audio_codecs(self._container),
             codec=stream.codec_context.codec.canonical_name,
             pixel_aspect=aspect,
-            color=ColorTags(picture.colorspace, picture.color_primaries, picture.color_trc),
+            color=color,
             drawn=drawn,
             notes=tuple(filter(None, notes)),
         )
 
     def _duration(self) -> Fraction | None:
-        return source.picture_duration(self._container, self._stream) or source.file_duration(self._container)
+        stated = source.picture_duration(self._container, self._stream) or source.file_duration(self._container)
+        if stated is None or not self._clock.early_s:
+            return stated
+        # The header states it from the first time stamp on.
+        return stated + self._clock.of_file(self._stream.start_time or 0) * self._clock.time_base
 
     def _pictures_stated(self) -> int | None:
         """How many pictures the header states between start and end, with those that a stride leaves out."""
-        duration, frames = self._duration(), source.stated_frames(self._stream)
+        duration, frames = self._duration(), source.stated_frames(self._container, self._stream)
         if not duration:
             return frames
         whole = frames or duration * source.average_rate(self._stream)
@@ -269,7 +277,7 @@ class VideoReader(SelfClosing):
                     newest = max(newest, packet.pts)
                 yield packet
 
-        for picture in decode(watched(), self._clock, self._damage):
+        for picture in self._led(decode(watched(), self._clock, self._damage)):
             if self._damage.errors and not self._careful:
                 raise _DoubtError
             last = max(last, -math.inf if picture.pts is None else picture.pts)
@@ -278,6 +286,17 @@ class VideoReader(SelfClosing):
         lost = self._damage.packets > self._damage.frames and (newest > last or source.is_bare(self._container))
         if not self._careful and (self._damage.errors or not self._damage.frames or lost):
             raise _DoubtError
+
+    def _led(self, pictures: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """The same pictures, of which the first one with a time stamp tells when those before it were."""
+        early: list[VideoFrame] = []
+        if source.has_times(self._container):
+            for picture in pictures:
+                early.append(picture)
+                if picture.pts is not None or len(early) > REORDERED:
+                    break
+        self._clock.begin(early)
+        yield from chain(early, pictures)
 
     def _deliver(self, pictures: Iterator[Stamped], first: VideoFrame) -> Iterator[Frame]:
         orientation, reformatter = Orientation.of(first), VideoReformatter()
@@ -323,3 +342,19 @@ class VideoReader(SelfClosing):
             end = min(end, Fraction(self._end_s))
         gap = end - last_end * self._clock.time_base
         return round(gap * source.average_rate(self._stream)) if gap > CUT_OFF_S else 0
+
+
+def _color(picture: VideoFrame) -> ColorTags:
+    """How the values of a picture are meant."""
+    matrix, form = picture.colorspace, picture.format
+    if matrix in (NO_YUV, UNSPECIFIED):
+        matrix = NO_YUV if form.is_rgb or len(form.components) < 3 else UNSPECIFIED
+    return ColorTags(matrix, picture.color_primaries, picture.color_trc)
+
+
+def _hdr_note(color: ColorTags) -> str | None:
+    """What is told of pictures with a high dynamic range, which nothing here converts."""
+    if color.hdr is None:
+        return None
+    where = "poses are found in it as it is, pictures of it look flat, and drawn videos stay HDR"
+    return f"HDR ({color.hdr}) is not converted: {where}"

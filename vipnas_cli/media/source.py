@@ -25,6 +25,9 @@ from vipnas_cli.media.pipe import PATIENCE_S, PipeFile, is_pipe
 # Recordings cut from a broadcast begin at any time. A later start than this is such a clock and is taken off; an
 # earlier one (a few frames of encoder delay) is part of the timing and stays.
 LATE_START_S = 1
+# What HEIF files with pictures call themselves. Phones store large pictures in tiles, each a stream of its own; how
+# they are put together FFmpeg tells, but PyAV does not.
+STILL_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "mif2", "avif"})
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 # Rates and aspects beyond these are mistakes of the file (DV tapes say 60000 frames per second).
 SLOWEST_RATE, FASTEST_RATE = Fraction(1, 86_400), 1000
@@ -115,8 +118,17 @@ def picture_stream(container: InputContainer, path: Origin) -> VideoStream:
     if not decodable:
         raise VideoError(f"{path} uses a codec that cannot be decoded", "Convert it to H.264 first.")
     chosen = max(decodable, key=lambda stream: (stream.frames != 1, _pixels(stream)))
+    if _is_tiled(container, chosen):
+        raise VideoError(f"{path} is a picture of several tiles, which is not read", "Convert it to JPEG or PNG.")
     check_size(chosen.codec_context.width, chosen.codec_context.height, str(path))
     return chosen
+
+
+def _is_tiled(container: InputContainer, chosen: VideoStream) -> bool:
+    """Whether a stream is a tile, or the small preview, of a still picture that has no stream of its own."""
+    if container.metadata.get("major_brand", "") not in STILL_BRANDS or chosen.disposition & Disposition.default:
+        return False
+    return any(stream.disposition & Disposition.dependent for stream in container.streams.video)
 
 
 def _pixels(stream: VideoStream) -> int:
@@ -166,6 +178,11 @@ def clock_rules(container: InputContainer) -> ClockRules:
 def is_bare(container: InputContainer) -> bool:
     """Whether a file is the stream itself, without time stamps: each packet is cut out as one picture."""
     return bool(container.format.flags & cast(int, Flags.no_timestamps.value))
+
+
+def has_times(container: InputContainer) -> bool:
+    """Whether decoded pictures get the time stamps of the file."""
+    return not is_bare(container) and not clock_rules(container).by_decoding
 
 
 def has_index(container: InputContainer) -> bool:
@@ -219,9 +236,12 @@ def _begin(stream: AnyStream) -> Fraction:
     return max(stream.start_time * stream.time_base, Fraction(0))
 
 
-def stated_frames(stream: VideoStream) -> int | None:
-    """How many frames the header states."""
-    return stream.frames if 0 < stream.frames < NO_LENGTH else None
+def stated_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many frames the header states, without those of MP4 that an edit list hides."""
+    if not 0 < stream.frames < NO_LENGTH:
+        return None
+    listed = stream.index_entries if container.format.name.startswith("mov") else ()
+    return sum(not entry.is_discard for entry in listed) or stream.frames
 
 
 def _knows_length(container: InputContainer) -> bool:

@@ -34,10 +34,15 @@ Place: TypeAlias = Callable[[InputContainer, VideoStream, PictureClock, int], Vi
 def packets_from_index(
     container: InputContainer, stream: VideoStream, clock: PictureClock, wanted: int
 ) -> VideoPackets | None:
-    """The packets from where the index of the file leads for a pts, None without one."""
+    """The packets from where the index of the file leads for a pts, None without one.
+
+    None also where pictures without time stamps come first, which have a place in time only from the beginning on.
+    """
     if not has_index(container):
         return None
     with suppress(av.error.FFmpegError):
+        if next(read_packets(container, [stream], Damage())).pts is None:
+            return None
         container.seek(clock.in_file(wanted), stream=stream)
         return read_packets(container, [stream], Damage())
     return None
