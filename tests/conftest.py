@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from torch import nn
 
+    from vipnas_cli.data.augment import Augmentation
     from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets
     from vipnas_cli.evaluation.cycles import Networks
     from vipnas_cli.spec import ArchSpec, CycleSpace, SearchSpace
@@ -55,7 +56,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, write_bundle
+    from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector
     from vipnas_cli.nets.checkpoints import save_checkpoint
     from vipnas_cli.nets.detector import PersonDetector
     from vipnas_cli.nets.posenet import PoseNet
@@ -84,7 +85,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         PipelineParts("tiny-key", cycle[:1], {"selection": 1.0}),
         PipelineParts("tiny-3", cycle, {"selection": 2.0}),
     )
-    write_bundle(folder, pipelines, DetectorParts(folder / "detector.safetensors", 0.005, {}))
+    set_detector(folder, DetectorParts(folder / "detector.safetensors", 0.005, {}))
+    for parts in pipelines:
+        add_pipeline(folder, parts)
     return folder
 
 
@@ -106,6 +109,14 @@ def randomised(net: nn.Module, seed: int) -> nn.Module:
     for parameter in net.parameters():
         parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return net.eval()
+
+
+@pytest.fixture(scope="session")
+def no_augmentation() -> Augmentation:
+    """Crops as they are."""
+    from vipnas_cli.data.augment import Augmentation
+
+    return Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, read_manifest
+from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, least_gflops, open_bundle, read_manifest
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.pose.letterbox import Letterbox
@@ -60,6 +60,7 @@ def test_what_is_said_to_buy_the_cheapest_pipeline_does(bundle: Bundle, macs: in
     assert text == f"{one.by_cost[0].least_gflops} GFLOPs"
     assert macs <= Budget.parse(text).value <= macs + 1_000_001
     assert one.within(Budget.parse(text).value).name == "one"
+    assert text == f"{least_gflops(macs)} GFLOPs"
     # What was asked for is not rounded to what would have been enough.
     assert str(Budget(macs - 1, "macs")) in caught.value.what
 

@@ -60,6 +60,7 @@ def test_run_takes_what_is_remembered(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("VIPNAS_CACHE", str(folder / "cache"))
     (remembered,) = load_measurements(measurements_file(), this_machine()).pipelines.values()
     assert set(remembered) == {1}
+    assert (remembered[1].width, remembered[1].height, remembered[1].frame_rate) == (640, 360, 25.0)
     arguments = ["run", str(CLIP), "--end", "0.2", "-o", str(tmp_path / "o.csv"), "--budget", "0.1GFLOPs", "--json"]
     summary = json.loads(CliRunner().invoke(app, arguments).stdout)
     assert (summary["pipeline"], summary["threads"], summary["threads_from"]) == (NAME, 1, "bench")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from vipnas_cli.bundle.reader import open_bundle
+from vipnas_cli.bundle.reader import MANIFEST, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.data.clips import is_held_back
 from vipnas_cli.data.sets import SetSize, write_synthetic_coco
 from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.spec import Budget
 
 
 def vipnas(*arguments: str | Path) -> Result:
@@ -92,6 +94,41 @@ def test_ranks_are_recorded_in_the_bundle_and_choose(
         assert row["selection_key"] == found["pipelines"][0]["selection"]
     assert recorded.within(1e12).name == found["chosen"][-1]
     assert isinstance(vipnas(*arguments, "--record").exception, UsageError)
+
+
+def test_one_still_tells_no_error_and_what_was_recorded_of_it_goes(
+    tiny_bundle: Path, stills: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    for row in manifest["pipelines"]:
+        row["scores"]["selection_error"] = 1.5
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    arguments = ("--weights", bundle, "--stills", stills, "--people", 1, "--frames", 2)
+    found = document(*arguments, "--record")
+    assert [row["selection_error"] for row in found["pipelines"]] == [None, None]
+    recorded = open_bundle(bundle)
+    for row, pipeline in zip(found["pipelines"], recorded.pipelines, strict=True):
+        assert pipeline.scores.keys() == {"selection", "selection_key"}
+        assert pipeline.selection == row["selection"]
+    assert recorded.within(1e12).name == found["chosen"][-1]
+    table = vipnas(*arguments)
+    assert table.exit_code == 0, table.exception
+    assert all("–" in line for line in table.stdout.splitlines() if line.startswith("tiny-") and "against" not in line)
+
+
+def test_a_budget_that_is_printed_buys_what_it_names(tiny_bundle: Path, stills: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    for row in manifest["networks"].values():
+        # As a text in GFLOPs, read back, that is a hair less.
+        row["macs"] = 1_001_000_000
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    arguments = ("--weights", bundle, "--stills", stills, "--people", 1, "--frames", 2, "--record")
+    told = re.findall(r"a budget from (\S+ GFLOPs) on takes (\S+)", vipnas(*arguments).stdout)
+    assert told
+    for budget, name in told:
+        assert open_bundle(bundle).within(Budget.parse(budget).value).name == name
 
 
 def test_the_table_shows_the_pipelines_asked_for(tiny_bundle: Path, stills: Path) -> None:

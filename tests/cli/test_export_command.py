@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -14,14 +15,21 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
-from vipnas_cli.bundle.reader import open_bundle  # noqa: E402
+from vipnas_cli.bundle.reader import (  # noqa: E402
+    DetectorFile,
+    NetworkFile,
+    VerifierFile,
+    open_bundle,
+    read_manifest,
+)
 from vipnas_cli.cli import export_job as export_job_module  # noqa: E402
 from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
 from vipnas_cli.cli.export_job import export_job  # noqa: E402
 from vipnas_cli.errors import DataError, OutputError, SpecError, UsageError, WeightsError  # noqa: E402
+from vipnas_cli.export import bundle_writer  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
 from vipnas_cli.export.sources import find_networks  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
@@ -161,10 +169,7 @@ def test_pipelines_are_added_to_a_file_and_replaced_in_it(tiny_bundle: Path, tmp
 
 
 def test_a_verifier_goes_with_the_detector_and_outlasts_it(tiny_bundle: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    verifier, detector, out = tmp_path / "v.safetensors", tiny_bundle / "detector.safetensors", tmp_path / "out"
-    tensors = BoxVerifier(VERIFIER).state_dict()
-    save_checkpoint(verifier, tensors, {"kind": "verifier", "arch": VERIFIER.to_json()})
+    verifier, detector, out = verifier_checkpoint(tmp_path, 0), tiny_bundle / "detector.safetensors", tmp_path / "out"
     with pytest.raises(WeightsError, match="no person detector"):
         export_job(ExportJobOptions(out, verifier=verifier))
     export_job(ExportJobOptions(out, (str(tiny_bundle / "key.safetensors"),), detector=detector, verifier=verifier))
@@ -181,6 +186,13 @@ def test_a_verifier_goes_with_the_detector_and_outlasts_it(tiny_bundle: Path, tm
         np.testing.assert_allclose(verdict, want, atol=0.02)
     with pytest.raises(WeightsError, match="no verifier"):
         load_verifier(detector)
+
+
+def verifier_checkpoint(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    path = folder / "verifier.safetensors"
+    save_checkpoint(path, BoxVerifier(VERIFIER).state_dict(), {"kind": "verifier", "arch": VERIFIER.to_json()})
+    return path
 
 
 def detector_checkpoint(folder: Path) -> Path:
@@ -318,30 +330,112 @@ def test_a_received_folder_leads_to_no_file_outside(tmp_path: Path, file: str) -
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("name", ["detector.onnx", "manifest.json"])
-def test_export_writes_through_no_link_in_its_folder(tmp_path: Path, name: str) -> None:
-    victim, folder = tmp_path / "victim", tmp_path / "got"
-    folder.mkdir()
-    (folder / name).symlink_to(victim)
-    checkpoint = tmp_path / "detector.safetensors"
-    net = PersonDetector(arch(64))
-    save_checkpoint(checkpoint, net.state_dict(), {"kind": "detector", "arch": net.arch.to_json()})
+@pytest.mark.parametrize("pattern", ["detector-*.onnx", "manifest.json"])
+def test_export_writes_through_no_link_in_its_folder(tmp_path: Path, pattern: str) -> None:
+    victim, folder, parts = tmp_path / "victim", tmp_path / "got", DetectorParts(detector_checkpoint(tmp_path), 0.5, {})
+    set_detector(folder, parts)
+    (path,) = folder.glob(pattern)
+    for file in folder.iterdir():
+        file.unlink()
+    path.symlink_to(victim)
     with pytest.raises(WeightsError, match=r"outside its folder|holds no manifest"):
-        set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
+        set_detector(folder, parts)
     assert not victim.exists()
 
 
 def test_a_detector_takes_the_place_of_another_whose_file_goes(tmp_path: Path) -> None:
-    checkpoint, folder = tmp_path / "detector.safetensors", tmp_path / "got"
-    net = PersonDetector(arch(64))
-    save_checkpoint(checkpoint, net.state_dict(), {"kind": "detector", "arch": net.arch.to_json()})
-    set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
+    checkpoint, folder = detector_checkpoint(tmp_path), tmp_path / "got"
+    path = set_detector(folder, DetectorParts(checkpoint, 0.5, {})).path
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "detector.onnx").rename(folder / "theirs.onnx")
-    manifest["detector"]["file"] = "theirs.onnx"
+    path.rename(folder / "detector.onnx")
+    manifest["detector"]["file"] = "detector.onnx"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    set_detector(folder, DetectorParts(checkpoint, 0.5, {}))
-    assert {path.name for path in folder.iterdir()} == {"detector.onnx", "manifest.json"}
+    assert set_detector(folder, DetectorParts(checkpoint, 0.5, {})).path == path
+    assert {path.name, "manifest.json"} == {file.name for file in folder.iterdir()}
+
+
+def files_named(folder: Path) -> dict[str, bytes]:
+    """The content of each file that a bundle names, all of which are whole."""
+    bundle = open_bundle(folder)
+    found: list[NetworkFile | DetectorFile | VerifierFile] = [
+        network for pipeline in bundle.pipelines for network in pipeline.networks
+    ]
+    if bundle.detector is not None:
+        found += [bundle.detector, *filter(None, [bundle.detector.verifier])]
+    return {file.path.name: file.read() for file in found}
+
+
+@pytest.fixture
+def whole(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A bundle with a detector and a verifier."""
+    out = tmp_path / "whole"
+    key, detector = tiny_bundle / "key.safetensors", tiny_bundle / "detector.safetensors"
+    export_job(ExportJobOptions(out, (str(key),), detector=detector, verifier=verifier_checkpoint(tmp_path, 0)))
+    return out
+
+
+def others(tiny_bundle: Path, out: Path) -> dict[str, ExportJobOptions]:
+    """Exports that each put something else in the place of what `whole` holds."""
+    return {
+        "detector": ExportJobOptions(out, detector=detector_checkpoint(out.parent)),
+        "verifier": ExportJobOptions(out, verifier=verifier_checkpoint(out.parent, 1)),
+        "pipeline": ExportJobOptions(out, (str(tiny_bundle / "key.safetensors"),), score=("selection=3.0",)),
+    }
+
+
+@pytest.mark.parametrize("part", ["detector", "verifier", "pipeline"])
+def test_a_failed_export_leaves_a_bundle_as_it_was(
+    whole: Path, tiny_bundle: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_given: object, **_options: object) -> None:
+        raise OutputError("manifest.json cannot be written: No space left on device")
+
+    before = {path.name: path.read_bytes() for path in whole.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle_writer, "write_text", full)
+        with pytest.raises(OutputError, match="No space left"):
+            export_job(others(tiny_bundle, whole)[part])
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
+    # With room it succeeds, and what was replaced is gone.
+    export_job(others(tiny_bundle, whole)[part])
+    now = files_named(whole)
+    assert {path.name for path in whole.iterdir()} == {*now, "manifest.json"}
+    assert len(now) == 3
+    assert sum(name not in before for name in now) == 1
+
+
+def bundle_of_others(tiny_bundle: Path, folder: Path, file: str, note: str) -> Path:
+    """A bundle of one network that differs by a note from that of another bundle, whatever its file is called."""
+    key, manifest = open_bundle(tiny_bundle).pipelines[0].networks[0], read_manifest(tiny_bundle)
+    model = onnx.load_from_string(key.read())
+    model.doc_string = note
+    data = model.SerializeToString()
+    row = {**manifest["networks"][key.path.stem], "file": file, "sha256": hashlib.sha256(data).hexdigest()}
+    pipeline = {"name": "theirs", "cycle": ["net"], "scores": {}}
+    folder.mkdir()
+    (folder / file).write_bytes(data)
+    told = {**manifest, "detector": None, "networks": {"net": row}, "pipelines": [pipeline]}
+    (folder / "manifest.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_copied_networks_of_one_name_stay_apart(whole: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    """So does the detector, when a network has the name of its file."""
+    (taken,) = whole.glob("detector*.onnx")
+    sources = {}
+    for name, file in (("first", "mine.onnx"), ("second", "mine.onnx"), ("third", taken.name)):
+        sources[name] = bundle_of_others(tiny_bundle, tmp_path / name, file, name)
+        export_job(ExportJobOptions(whole, (str(sources[name]),), name=name))
+    files = {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "manifest.json"}
+    assert len(files) == 6
+    assert files_named(whole) == files
+    for name, source in sources.items():
+        (theirs,) = open_bundle(source).pipelines
+        (mine,) = (pipeline for pipeline in open_bundle(whole).pipelines if pipeline.name == name)
+        assert mine.networks[0].read() == theirs.networks[0].read()
+        # Once more changes nothing.
+        export_job(ExportJobOptions(whole, (str(source),), name=name))
+    assert files_named(whole) == files
 
 
 def follower_checkpoint(folder: Path) -> Path:

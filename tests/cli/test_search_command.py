@@ -235,6 +235,41 @@ def test_who_lets_networks_be_measured_hears_of_tables(files: dict[str, Path]) -
         assert "latency-table" not in vipnas(*weights, *budget, "--out", str(len(budget))).output
 
 
+def test_a_search_that_measures_goes_on_only_with_the_same_threads_on_the_same_machine(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = ["--weights", files["temporal"], "--key", files["key"], "-n", 2, "--frames", 2]
+    measured, measuring, counted = (
+        [*weights, "--out", "ms", "-b", "4ms"],
+        [*weights, "--out", "both", "-b", "2MFLOPs", "--measure"],
+        [*weights, "--out", "flops", "-b", "2MFLOPs"],
+    )
+    for arguments in (measured, measuring, counted):
+        first = document(*arguments)
+        assert document(*arguments, "--resume")["front"] == first["front"]
+    for arguments in (measured, measuring):
+        assert "another threads: 1, not 2" in failure(UsageError, *arguments, "--resume", "--threads", 2)
+    # How many cores there are says nothing about one thread; another processor does.
+    fewer = replace(this_machine(), cores=99)
+    monkeypatch.setattr(job, "this_machine", lambda: fewer)
+    document(*measured, "--resume")
+    monkeypatch.setattr(job, "this_machine", lambda: replace(fewer, cpu="abacus"))
+    for arguments in (measured, measuring):
+        assert "not 'abacus, " in failure(UsageError, *arguments, "--resume")
+    document(*counted, "--resume", "--threads", 2)
+
+
+def test_a_search_that_begins_takes_no_times_that_an_earlier_one_left(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--weights", files["temporal"], "--key", files["key"], "-n", 2, "--frames", 2, "-b", "4ms"]
+    assert {row["ms"] for row in document(*arguments, "--out", "found")["front"]} == {1.5}
+    Path("found/candidates.jsonl").unlink()
+    monkeypatch.setattr(plan_times, "measured_ms", lambda _plan, _options: 1.8)
+    assert {row["ms"] for row in document(*arguments, "--out", "found")["front"]} == {1.8}
+    assert set(read_measured(Path("found/measured.jsonl")).values()) == {1.8}
+
+
 def test_info_knows_what_a_search_wrote(files: dict[str, Path]) -> None:
     weights = ["--weights", files["temporal"], "--key", files["key"], "-n", 4, "--frames", 2]
     found = document(*weights, "-b", "4ms", "--out", "found")

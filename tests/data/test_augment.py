@@ -7,7 +7,6 @@ import pytest
 
 from vipnas_cli.data.augment import (
     COARSE_SHRINK,
-    NO_AUGMENTATION,
     Augmentation,
     crop_person,
     draw_degradation,
@@ -42,23 +41,23 @@ def test_a_painted_pixel_and_its_keypoint_still_meet(seed: int) -> None:
         np.testing.assert_allclose([columns.mean(), rows.mean()], moved[place], atol=1.5)
 
 
-def test_a_keypoint_outside_the_crop_weighs_nothing() -> None:
+def test_a_keypoint_outside_the_crop_weighs_nothing(no_augmentation: Augmentation) -> None:
     points = np.full((17, 2), 120.0)
     points[0] = (1000, 1000)
     who = person(points, np.ones(17))
-    transform, flip = draw_transform(who, (128, 96), NO_AUGMENTATION, np.random.default_rng(0))
+    transform, flip = draw_transform(who, (128, 96), no_augmentation, np.random.default_rng(0))
     _, _, weights = crop_person(np.zeros((260, 240, 3), np.uint8), who, transform, flip)
     assert weights[0] == 0
     assert weights[1:].all()
 
 
-def test_without_augmentation_the_crop_is_the_plain_one_and_looks_stay() -> None:
+def test_without_augmentation_the_crop_is_the_plain_one_and_looks_stay(no_augmentation: Augmentation) -> None:
     who = person(np.full((17, 2), 120.0), np.ones(17))
-    transform, flip = draw_transform(who, (128, 96), NO_AUGMENTATION, np.random.default_rng(0))
+    transform, flip = draw_transform(who, (128, 96), no_augmentation, np.random.default_rng(0))
     assert not flip
     np.testing.assert_allclose(transform.to_crop(np.array([119.5, 129.5])), [47.5, 63.5], atol=1e-3)
     crop = np.random.default_rng(1).integers(0, 256, (128, 96, 3), np.uint8)
-    np.testing.assert_array_equal(vary_look(crop, NO_AUGMENTATION, np.random.default_rng(0)), crop)
+    np.testing.assert_array_equal(vary_look(crop, no_augmentation, np.random.default_rng(0)), crop)
 
 
 def test_the_same_generator_state_gives_the_same_look() -> None:

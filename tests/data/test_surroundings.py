@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.data.augment import NO_AUGMENTATION, crop_person, draw_transform
+from vipnas_cli.data.augment import Augmentation, crop_person, draw_transform
 from vipnas_cli.data.people_labels import WEIGHT_OF_VISIBILITY, LabelledPerson
 from vipnas_cli.data.surroundings import FEWEST_LEFT, MOST_HIDDEN, cut_off, with_bystander
 from vipnas_cli.synthetic import ClipOptions, render_clip
@@ -43,12 +43,12 @@ def test_nobody_is_cut_to_nothing() -> None:
         assert (left.weights > 0).sum() >= FEWEST_LEFT
 
 
-def test_a_bystander_hides_joints_and_leaves_the_rest_alone() -> None:
+def test_a_bystander_hides_joints_and_leaves_the_rest_alone(no_augmentation: Augmentation) -> None:
     frame = next(iter(render_clip(np.random.default_rng(0), ClipOptions(160, 240, 1))))
     other = LabelledPerson(Path("y"), frame.boxes_frame[0], frame.points_frame[0], np.ones(17, np.float32))
     generator = np.random.default_rng(1)
     who = person(generator.uniform([62, 42], [178, 218], (17, 2)))
-    transform, flip = draw_transform(who, (128, 96), NO_AUGMENTATION, generator)
+    transform, flip = draw_transform(who, (128, 96), no_augmentation, generator)
     crop, points, weights = crop_person(np.full((260, 240, 3), 7, np.uint8), who, transform, flip)
     hidden_ever = False
     for seed in range(40):

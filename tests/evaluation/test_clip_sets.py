@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vipnas_cli.data.clips import is_held_back
+from vipnas_cli.data.clips import is_held_back, video_of
 from vipnas_cli.errors import DataError
 from vipnas_cli.evaluation.clip_sets import HELD_BACK, ClipSets, SetSizes, clip_sets
 
@@ -36,14 +36,15 @@ def write_coco(path: Path, people: int, keypoints: list[int] = KEYPOINTS) -> Non
     path.write_text(json.dumps({"images": images, "annotations": rows}), encoding="utf-8")
 
 
-def write_sequence(folder: Path, split: str, name: str, frames: int = 8) -> None:
-    """A sequence of one person."""
+def write_sequence(folder: Path, split: str, name: str, frames: int = 8, people: int = 1) -> None:
+    """A sequence of people who are all at one place."""
     images, rows = [], []
     for index in range(frames):
         file = f"images/{name}/{index}.png"
         picture(folder / file)
         images.append({"id": index, "file_name": file})
-        rows.append({"track_id": 0, "image_id": index, "bbox": [15, 10, 50, 70], "coco_keypoints": KEYPOINTS})
+        row = {"image_id": index, "bbox": [15, 10, 50, 70], "coco_keypoints": KEYPOINTS}
+        rows += [{"track_id": track, **row} for track in range(people)]
     path = folder / "annotations" / split / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"images": images, "annotations": rows}), encoding="utf-8")
@@ -108,6 +109,32 @@ def test_checks_are_of_other_pictures_and_videos(data: Path) -> None:
         assert parts.name.startswith("val") if "/a/" in name else is_held_back(parts.parent.name, HELD_BACK)
     with pytest.raises(DataError, match="beside those that score"):
         clip_sets(data, SetSizes(500, 4, 3, checks=5))
+
+
+def held_back_videos(folder: Path, count: int, clips: int, people: int) -> None:
+    """So many videos that score, each of so many clips with so many people, and one still that recalibrates."""
+    write_coco(folder / "annotations/train.json", 1)
+    names = (f"{number:04d}" + "v" * 20 for number in range(1000))
+    for name in [name for name in names if is_held_back(name, HELD_BACK)][:count]:
+        for part in range(clips):
+            write_sequence(folder, "train", f"{name}_clip{part}", people=people)
+
+
+def test_no_video_that_scores_gives_a_clip_to_check(tmp_path: Path) -> None:
+    held_back_videos(tmp_path, count=5, clips=3, people=2)
+    sets = clip_sets(tmp_path, SetSizes(3, 1, 3, checks=50))
+    assert sets.checks is not None
+    scored, checked = ({video_of(clip.sequence) for clip in part.clips} for part in (sets.scored, sets.checks))
+    assert not scored & checked
+    assert len(scored | checked) == 5
+    # All clips of a video and all people in them are taken; how many that are is told with the scores.
+    assert sets.checks.about == f"{6 * len(checked)} clips of video and 0 stills"
+
+
+def test_one_video_scores_and_leaves_none_to_check(tmp_path: Path) -> None:
+    held_back_videos(tmp_path, count=1, clips=3, people=1)
+    with pytest.raises(DataError, match="beside those that score"):
+        clip_sets(tmp_path, SetSizes(2, 1, 3, checks=5))
 
 
 def test_synthetic_checks_are_other_people() -> None:

@@ -12,7 +12,6 @@ import pytest
 from vipnas_cli.data.files.coco import read_json
 from vipnas_cli.errors import DataError
 from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
-from vipnas_cli.evaluation.pck import evaluate_stills
 from vipnas_cli.inference.estimator import Crops, Heatmaps, PaintedEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.metrics.coco import evaluate_coco
@@ -44,8 +43,6 @@ def test_painted_people_score_100(stills: Any) -> None:
     assert [row["image_id"] for row in results] == [1, 1, 2, 4]
     scores = evaluate_coco(read_json(stills.labels), results)
     assert pytest.approx((100, 100)) == (scores.AP, scores.AR)
-    own = evaluate_stills(PaintedEstimator((Plan(SMALL),)), stills.labels)
-    assert pytest.approx((100, 100)) == (own.AP, own.AR)
 
 
 def scores_of_peaks() -> tuple[float, float, float]:

@@ -56,4 +56,9 @@ def test_counts_of_clips_add_up_to_the_whole() -> None:
     wrong = replace(moved, frames=tuple(replace(frame, points_frame=POINTS + 60) for frame in moved.frames))
     found = evaluate_clips(estimator, [clip("whole", 12), wrong], options, painted)
     assert [one.right for one in found.clips] == [48, 0]
+    assert [one.group for one in found.clips] == ["whole", "moved"]
+    long = [replace(clip("video" * 6 + end, 12), still=still) for still in (False, True) for end in "ab"]
+    # Names of clips that begin alike are of one video; names of stills are not cut.
+    groups = [one.group for one in evaluate_clips(estimator, long, options, painted).clips]
+    assert groups == ["videovideovideovideovide"] * 2 + ["video" * 6 + end for end in "ab"]
     assert found.pck[1] == pytest.approx(50)

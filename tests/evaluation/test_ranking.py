@@ -1,14 +1,22 @@
-"""Ranks of pipelines: every kind of clips counts alike, and errors count videos, not clips."""
+"""Ranks of pipelines: every kind of clips counts alike, and errors count videos and stills, not clips."""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
 
+from vipnas_cli.data.clips import PersonClip
+from vipnas_cli.data.people_labels import LabelledPerson
+from vipnas_cli.data.walks import walked_over
 from vipnas_cli.evaluation.pck import ClipCount
 from vipnas_cli.evaluation.ranking import Comparison, compared, rank_of
 
 WALKS = [ClipCount(f"still{i}", right, 10) for i, right in enumerate((9, 5, 7, 7))]
-CLIPS = [ClipCount(f"{'video' * 6}{i}_{j}", 4 + j, 10) for i in range(2) for j in range(2)]
+CLIPS = [ClipCount(f"video{i}", 4 + j, 10) for i in range(2) for j in range(2)]
 
 
 def test_each_kind_of_clips_counts_alike() -> None:
@@ -21,12 +29,30 @@ def test_the_error_is_that_of_a_mean_over_videos() -> None:
     # The standard error of 90, 50, 70, 70: their deviation over the root of four.
     assert rank_of([WALKS]).error == pytest.approx(16.33 / 2, abs=0.01)
     assert rank_of([WALKS, WALKS]).error == pytest.approx(16.33 / 2 / 2**0.5, abs=0.01)
-    # Clips of one video, told by the beginning of their names, are one: however many there are, all say the same.
-    one_video = [ClipCount("video" * 6 + str(i), 4, 10) for i in range(50)]
-    other = [ClipCount("other", 6, 10)] * 50
-    assert rank_of([one_video + other]).error == pytest.approx(10)
+    # Clips of one video are one: however many there are, all say the same.
+    assert rank_of([[ClipCount("one", 4, 10)] * 50 + [ClipCount("other", 6, 10)] * 50]).error == pytest.approx(10)
+
+
+def test_clips_of_a_video_begin_alike_and_stills_do_not_belong_together_for_that(tmp_path: Path) -> None:
+    clips = [PersonClip(f"{'video' * 6}{i}", ()) for i in range(3)]
+    assert len({clip.group for clip in clips}) == 1
+    people = []
+    for number in range(3):
+        path = tmp_path / f"COCO_val2014_00000000004{number}.png"
+        assert cv2.imwrite(str(path), np.zeros((90, 80, 3), np.uint8))
+        box, points = np.array([15, 10, 65, 80], np.float32), np.full((17, 2), 40, np.float32)
+        people += [LabelledPerson(path, box, points, np.ones(17, np.float32))] * 2
+    walks, _ = walked_over(people, 2, np.random.default_rng(0))
+    assert len({clip.group for clip in walks}) == 3
+
+
+def test_one_video_tells_no_error() -> None:
+    alone = [ClipCount("one", right, 10) for right in (4, 6)]
+    assert rank_of([alone]).score == pytest.approx(50)
+    assert math.isnan(rank_of([alone]).error)
+    assert math.isnan(rank_of([WALKS, alone]).error)
 
 
 def test_clip_by_clip() -> None:
-    other = [ClipCount(clip.sequence, right, 10) for clip, right in zip(WALKS, (5, 9, 7, 7), strict=True)]
+    other = [ClipCount(clip.group, right, 10) for clip, right in zip(WALKS, (5, 9, 7, 7), strict=True)]
     assert compared(WALKS, other) == Comparison(1, 2, 1)

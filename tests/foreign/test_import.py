@@ -16,9 +16,11 @@ from onnx import TensorProto, compose, helper, numpy_helper  # noqa: E402
 
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import SpecError, WeightsError  # noqa: E402
-from vipnas_cli.foreign import conventions  # noqa: E402
+from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets  # noqa: E402
+from vipnas_cli.evaluation.ranking import Rank  # noqa: E402
+from vipnas_cli.foreign import conventions, importer  # noqa: E402
 from vipnas_cli.foreign.around import BYTES, IMAGENET  # noqa: E402
-from vipnas_cli.foreign.conventions import Given, understand  # noqa: E402
+from vipnas_cli.foreign.conventions import Given, Understood, understand  # noqa: E402
 from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
 from vipnas_cli.foreign.importer import Origin, follower_sets, import_network  # noqa: E402
 from vipnas_cli.foreign.pose_graph import (  # noqa: E402
@@ -237,6 +239,26 @@ def test_a_network_of_one_crop_serves_several_people(own: Any, tmp_path: Path) -
     assert not imported.signature.people
     estimator = OnnxEstimator(imported.pipelines[0], RuntimeOptions(1))
     np.testing.assert_allclose(estimator.estimate(0, crops(), None), heatmaps_of(own, crops()), atol=1e-4)
+
+
+def test_a_file_that_is_read_in_two_ways_is_two_networks(
+    own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(dressed(own), str(path))
+    monkeypatch.setattr(importer, "score_pipeline", lambda *_: Rank(50.0, 1.0))
+    monkeypatch.setattr(importer, "clip_sets", lambda *_: ClipSets(ClipSet((), {}, ""), ClipSet((), {}, "")))
+    monkeypatch.setattr(importer, "follower_sets", lambda: {"": ()})
+    monkeypatch.setattr(
+        importer, "understand", lambda *given: Understood(Conventions(padding=given[-1].padding), 0.9, ())
+    )
+    names = []
+    for padding in (1.1, 1.25, 1.25):
+        out, given = tmp_path / f"bundle{len(names)}", Given(padding=padding)
+        (pipeline,) = import_network(path, out, Origin("mine"), given=given).pipelines
+        assert pipeline.networks[0].read()
+        names.append(pipeline.networks[0].path.name)
+    assert names[0] != names[1] == names[2]
 
 
 def test_an_imported_bundle_says_what_it_is_and_runs_with_all_followers(own: Any, tmp_path: Path) -> None:

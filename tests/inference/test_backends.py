@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
-from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, write_bundle  # noqa: E402
+from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
 from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions, runs_of  # noqa: E402
 from vipnas_cli.inference.torch import TorchEstimator  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
@@ -48,8 +48,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     detector = settled(PersonDetector(DETECTOR))
     save_checkpoint(folder / "d.safetensors", detector.state_dict(), {"kind": "detector", "arch": DETECTOR.to_json()})
     key, follower = folder / "key.safetensors", folder / "follower.safetensors"
-    pipelines = (PipelineParts("two", (key, follower), {"selection": 1.0}),)
-    write_bundle(folder, pipelines, DetectorParts(folder / "d.safetensors", 0.3, {}))
+    set_detector(folder, DetectorParts(folder / "d.safetensors", 0.3, {}))
+    add_pipeline(folder, PipelineParts("two", (key, follower), {"selection": 1.0}))
     return open_bundle(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.spec import Budget
 
 CLIP = Path(__file__).parents[2] / "examples" / "two_people.mp4"
+CLIP_SIZE, CLIP_RATE = (640, 360), 25.0
 OPEN, ONE = RuntimeOptions(0), RuntimeOptions(1)
 MACS = Budget(0.2e9, "macs")
 
@@ -34,10 +36,10 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
 
 
 def remember_all(bundle: Bundle) -> None:
-    """Invented times with 3 threads, which are said to be the fastest: 1, 2, … ms from cheap to dear."""
+    """Invented times of the clip with 3 threads, which are said to be the fastest: 1, 2, … ms from cheap to dear."""
     measured = {}
     for index, pipeline in enumerate(bundle.by_cost):
-        times = PipelineTimes(index + 1, index + 1, index + 1, 100.0, 50.0)
+        times = PipelineTimes(index + 1, index + 1, index + 1, 100.0, 50.0, *CLIP_SIZE, CLIP_RATE)
         slower = replace(times, network_ms=times.network_ms + 100, numbers_fps=10.0, video_fps=10.0)
         measured[pipeline_key(pipeline, bundle.detector)] = {1: slower, 3: times}
     remember(measurements_file(), this_machine(), measured)
@@ -177,8 +179,55 @@ def test_the_options_of_a_run_are_measured_unless_they_cost_what_is_remembered(
         assert set(measured) == {(options, 60)}
         measured.clear()
     for options in (TrackerOptions(1), TrackerOptions(region=Region(0, 0, 1, 1))):
-        choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, options, frame_rate=60))
+        choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, options, frame_rate=CLIP_RATE))
     assert not measured
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "known"),
+    [
+        (CLIP_SIZE, CLIP_RATE, True),
+        (CLIP_SIZE, None, True),
+        ((704, 400), 30.0, True),
+        ((3840, 2160), CLIP_RATE, False),
+        ((320, 180), CLIP_RATE, False),
+        ((360, 640), CLIP_RATE, False),
+        (CLIP_SIZE, 7.0, False),
+        (CLIP_SIZE, 60.0, False),
+    ],
+)
+def test_whole_runs_are_remembered_for_about_the_frames_that_bench_measured(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], rate: float | None, known: bool
+) -> None:
+    remember_all(bundle)
+
+    def sampled(*asked: object) -> tuple[VideoInfo, list[Frame], StageTime]:
+        info, frames, decode = sample_frames(CLIP)
+        return replace(info, width=size[0], height=size[1]), frames, decode
+
+    monkeypatch.setattr("vipnas_cli.latency.choice.sample_frames", sampled)
+    monkeypatch.setattr("vipnas_cli.latency.choice.pipeline_times", lambda *_: PipelineTimes(1, 1, 1))
+    figure = choose(None, Budget(0.1, "fps"), OPEN, Workload(CLIP, None, False, frame_rate=rate)).figure
+    assert figure is not None
+    assert figure.source == ("bench" if known else "measured now")
+
+
+def test_a_memory_without_sizes_and_rates_still_tells_milliseconds_and_threads(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_all(bundle)
+    memory = json.loads(measurements_file().read_text(encoding="utf-8"))
+    (machine,) = memory["machines"].values()
+    for times in (times for by_threads in machine["pipelines"].values() for times in by_threads.values()):
+        for name in ("width", "height", "frame_rate"):
+            del times[name]
+    measurements_file().write_text(json.dumps(memory), encoding="utf-8")
+    monkeypatch.setattr("vipnas_cli.latency.choice.pipeline_times", lambda *_: PipelineTimes(1, 1, 1))
+    for budget, source in ((Budget(1000, "ms"), "bench"), (Budget(0.1, "fps"), "measured now")):
+        found = choose(None, budget, OPEN, Workload(CLIP, None, False))
+        assert (found.threads_from, found.runtime.threads, found.note) == ("bench", 3, "")
+        assert found.figure is not None
+        assert found.figure.source == source
 
 
 def test_frames_that_are_left_out_are_decoded_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,8 @@ def test_every_part_of_a_run_takes_time(bundle: Bundle) -> None:
     assert len(position_ms(OnnxEstimator(pipeline, runtime), 3)) == len(pipeline.networks)
     times = pipeline_times(pipeline, bundle.detector, runtime, [frame.image for frame in frames])
     assert min(times.network_ms, times.step_ms, times.step_cpu_ms) > 0
+    # What a step takes is kept with the frames that it holds for; without a rate a usual one is meant.
+    assert (times.width, times.height, times.frame_rate) == (640, 360, 25.0)
 
 
 def test_pipelines_that_share_a_network_share_its_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,7 @@ from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.latency.measure import TableOptions, check_table, measure_table, random_plans, table_steps
 from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, LatencyTables, fit_correction, layer_key
-from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, Plan, Schedule, SearchSpace, preset
+from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, Plan, SearchSpace, preset
 from vipnas_cli.spec.networks import plan_layers
 
 if TYPE_CHECKING:
@@ -43,12 +42,6 @@ def test_a_machine_that_follows_the_rule_is_predicted_exactly(
     assert agreement.worst < 1e-6
     assert agreement.r2 == pytest.approx(1)
     assert agreement.spearman == pytest.approx(1)
-
-
-def test_a_schedule_is_the_mean_of_its_cycle(space: SearchSpace, table: LatencyTable) -> None:
-    key, *followers = random_plans(space, 4, Random(5))
-    schedule = Schedule((Plan(key.arch), *followers))
-    assert table.predict_schedule(schedule) == pytest.approx(mean(table.predict(plan) for plan in schedule.plans))
 
 
 MORE: list[Callable[[ArchSpec], ArchSpec]] = [

@@ -61,6 +61,15 @@ def test_exchanged_hands_and_feet_are_exchanges_and_one_step_each_way() -> None:
     )
 
 
+def test_keypoints_without_sides_are_measured_and_exchange_nothing() -> None:
+    meter = SteadinessMeter(Skeleton("tail", ("head", "back", "tail"), (), (0.05,) * 3))
+    points = POINTS[:3]
+    for index, x in enumerate([0, 0, 40]):
+        found = People(np.array([0]), np.zeros((1, 4), "f4"), points[None] + np.float32([x, 0]), np.ones((1, 3), "f4"))
+        meter.add(index, found)
+    assert (meter.result.steps, meter.result.jumps, meter.result.exchanges) == (2, 1, 0)
+
+
 def test_the_acceleration_is_that_of_a_parabola_and_steady_motion_has_none() -> None:
     assert measured([POINTS + np.float32([4 * i, 0]) for i in range(6)]).acceleration == pytest.approx(0, abs=1e-4)
     # Quick motion jumps, but has no spikes.

@@ -132,10 +132,18 @@ def test_frames_come_in_their_order_each_once_and_of_a_video() -> None:
             results(replace(first, time_s=time_s))
 
 
-@pytest.mark.parametrize("time_s", ["1e300000000", "inf", "nan", "-1e9", "soon"])
+@pytest.mark.parametrize(
+    "time_s",
+    ["1e300000000", "inf", "nan", "-1e9", "soon", "1e-30000000", "0E300000000", "-1e-3000_0000", "1.5e-٣٠٠٠٠٠٠٠"],
+)
 def test_a_time_that_no_video_has_is_refused_at_once(time_s: str) -> None:
     with pytest.raises(ValueError, match=r"soon|time"):
         ticks_of(time_s, Fraction(1, 1000))
+
+
+@pytest.mark.parametrize("time_s", ["0.1", "1e-1", "0.33366666666666667", "1.0E+2", " 7 ", "2.5e-300"])
+def test_a_time_keeps_all_its_digits(time_s: str) -> None:
+    assert ticks_of(time_s, Fraction(1, 10**18)) == round(Fraction(time_s) * 10**18)
 
 
 def test_a_file_with_a_frame_twice_is_told_by_its_name(tmp_path: Path) -> None:

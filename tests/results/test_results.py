@@ -2,6 +2,7 @@
 
 import csv
 import json
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -341,6 +342,24 @@ def test_a_video_without_people_has_a_csv_with_a_header(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == f"{','.join(COLUMNS)}\n"
     read = read_table(tmp_path / "out.csv")
     assert (read.header, read.whole, len(read.frames[0].people)) == (HEADER, True, 0)
+
+
+def test_frames_without_people_are_counted_and_not_held(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from vipnas_cli.results.parquet import ParquetSink, read_parquet
+
+    with ParquetSink(tmp_path / "out.parquet", COCO17, HEADER) as sink:
+        sink.write(result(0, 1))
+        nobody = result(1, 0)
+        told = weakref.ref(nobody.people)
+        sink.write(nobody)
+        del nobody
+        assert told() is None
+        for index in (2, 3):
+            sink.write(result(index, 2))
+    read = read_parquet(tmp_path / "out.parquet")
+    assert read.whole
+    assert [len(frame.people) for frame in read.frames] == [1, 0, 2, 2]
 
 
 def test_dash_is_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

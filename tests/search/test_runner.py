@@ -172,6 +172,37 @@ def test_measured_milliseconds_are_kept(
     assert [without_clock(row) for row in again.searched] == [without_clock(row) for row in outcome.searched]
 
 
+@pytest.mark.parametrize(
+    ("budget", "measure", "rounds"),
+    [
+        (Budget(1e9, "macs"), 0, Evolution.rounds),
+        (Budget(1e9, "macs"), 1, Evolution.rounds),
+        (Budget(1e9, "ms"), 1, 1),
+    ],
+)
+def test_only_a_search_whose_costs_are_measured_breeds_one_round(
+    small_task: SearchTask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: Budget,
+    measure: int,
+    rounds: int,
+) -> None:
+    bred = []
+
+    class Noted(Evolution):
+        def ask(self, count: int, first: int) -> list[Schedule]:
+            bred.append(self.rounds)
+            return super().ask(count, first)
+
+    monkeypatch.setattr("vipnas_cli.search.plan_times.measured_ms", lambda _plan, _options: 1.0)
+    monkeypatch.setattr("vipnas_cli.search.task.ClipScorer", lambda _networks, _clips: score_by_size)
+    monkeypatch.setattr("vipnas_cli.search.task.Evolution", Noted)
+    plan = replace(small_task.plan, budget=budget, measure=measure, evaluations=1, predictor=True, baselines=False)
+    run_with(replace(small_task, plan=plan), Ranks(), tmp_path)
+    assert bred == [rounds]
+
+
 def test_an_interrupted_search_that_measures_ends_where_an_uninterrupted_one_ends(
     small_task: SearchTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from vipnas_cli.data.augment import NO_AUGMENTATION, Augmentation  # noqa: E402
+from vipnas_cli.data.augment import Augmentation  # noqa: E402
 from vipnas_cli.data.people_labels import KEYPOINTS, LabelledPerson, person_from_coco, reliability_of  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet, network_input  # noqa: E402
 from vipnas_cli.spec import FAST_BASE, ArchSpec, HeadSpec, StageSpec, StemSpec  # noqa: E402
@@ -64,12 +64,12 @@ def test_a_batch_names_its_images_and_a_step_repeats() -> None:
     assert set(once.ids) <= {str(path) for path in images}
 
 
-def test_flipping_twice_is_the_identity() -> None:
+def test_flipping_twice_is_the_identity(no_augmentation: Augmentation) -> None:
     rows, images = people(3)
     mirrored = {path: np.ascontiguousarray(image[:, ::-1]) for path, image in images.items()}
     flip = Augmentation(1, (1, 1), 0, 0, 0, 0, 0, 0, 0)
     swapped = [_mirrored(row, 64) for row in rows]
-    plain = StillBatches(StillSource(images, ((rows, 1.0),)), SIZE, 4, NO_AUGMENTATION, 1).batch(0)
+    plain = StillBatches(StillSource(images, ((rows, 1.0),)), SIZE, 4, no_augmentation, 1).batch(0)
     twice = StillBatches(StillSource(mirrored, ((swapped, 1.0),)), SIZE, 4, flip, 1).batch(0)
     assert plain.ids == twice.ids
     torch.testing.assert_close(plain.points_crop, twice.points_crop, atol=1e-4, rtol=0)
@@ -87,7 +87,7 @@ def _mirrored(person: LabelledPerson, width: int) -> LabelledPerson:
     return LabelledPerson(person.image, box, points.astype(np.float32), person.weights[order])
 
 
-def test_clips_of_stills_move_their_crops_and_limbs_and_points_stay_on_pixels() -> None:
+def test_clips_of_stills_move_their_crops_and_limbs_and_points_stay_on_pixels(no_augmentation: Augmentation) -> None:
     rows, images = people(4)
     dark = {path: np.zeros_like(image) for path, image in images.items()}
     for row in rows:
@@ -95,7 +95,7 @@ def test_clips_of_stills_move_their_crops_and_limbs_and_points_stay_on_pixels() 
         row.points_frame[9] = x, y
         dark[row.image][y - 1 : y + 2, x - 1 : x + 2] = 255
     still = ClipOptions(((64, 32),), ((64, 32),) * 3, 6, stills=1.0)
-    source = ClipBatches(ClipSource({}, ()), StillSource(dark, ((rows, 1.0),)), still, NO_AUGMENTATION, 2)
+    source = ClipBatches(ClipSource({}, ()), StillSource(dark, ((rows, 1.0),)), still, no_augmentation, 2)
     batch = source.batch(0)
     paths = torch.stack(batch.points_crop)[:, :, 9]
     assert (paths[2] - paths[0]).norm(dim=-1).mean() > 1
@@ -126,9 +126,9 @@ def test_labels_count_by_how_far_they_are_trusted() -> None:
     assert person.weights == pytest.approx([0.25] * KEYPOINTS)
 
 
-def test_ten_samples_can_be_learnt_by_heart(tmp_path: Path) -> None:
+def test_ten_samples_can_be_learnt_by_heart(tmp_path: Path, no_augmentation: Augmentation) -> None:
     rows, images = people(10)
-    source = StillBatches(StillSource(images, ((rows, 1.0),)), SIZE, 10, NO_AUGMENTATION, 0)
+    source = StillBatches(StillSource(images, ((rows, 1.0),)), SIZE, 10, no_augmentation, 0)
     net = small_net()
     trainer = Trainer(net, LoopOptions(150, 0.02, 1.0, 0.0, warmup=10, average_decay=0.5), {})
     floors = []

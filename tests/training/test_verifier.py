@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vipnas_cli.data.augment import NO_AUGMENTATION
+from vipnas_cli.data.augment import Augmentation
 from vipnas_cli.data.crowds import Scene
 from vipnas_cli.data.files.coco import LabelledImage
 from vipnas_cli.nets.detector import PersonDetector
@@ -77,7 +77,7 @@ def test_a_picture_without_people_or_finds_gives_boxes_as_well() -> None:
     assert overlap(many(FOUND, scene([])), THING).max() > 0.8
 
 
-def test_a_batch_can_be_drawn_again_and_shows_the_person() -> None:
+def test_a_batch_can_be_drawn_again_and_shows_the_person(no_augmentation: Augmentation) -> None:
     torch.manual_seed(0)
     image = np.zeros((96, 96, 3), np.uint8)
     image[10:90, 10:50] = 255
@@ -85,7 +85,7 @@ def test_a_batch_can_be_drawn_again_and_shows_the_person() -> None:
     source = PictureSource({label.image: image}, (([label], 1.0),))
     arch = ArchSpec("fast", 96, 96, StemSpec(8, 3), STAGES, HeadSpec(16, 2, 1))
     detector = PersonDetector(arch).eval()
-    batches = VerificationBatches(source, detector, (64, 32), 16, (1.0, 1.0), NO_AUGMENTATION, 5)
+    batches = VerificationBatches(source, detector, (64, 32), 16, (1.0, 1.0), no_augmentation, 5)
     batch, again = batches.batch(3), batches.batch(3)
     assert batch.crops.shape == (16, 64, 32, 3)
     assert torch.equal(batch.crops, again.crops)

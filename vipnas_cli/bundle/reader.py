@@ -142,9 +142,8 @@ class Pipeline:
 
     @property
     def least_gflops(self) -> str:
-        """That cost in GFLOPs, rounded up to three digits, so that a budget of it buys the pipeline."""
-        # Above whole millions, too: a text read back may be a hair below the number that it was made of.
-        return f"{(math.floor(self.macs_per_person_frame / 1e6) + 1) / 1e3:.3f}"
+        """That cost in GFLOPs as a budget that buys the pipeline."""
+        return least_gflops(self.macs_per_person_frame)
 
     @property
     def alone(self) -> Pipeline:
@@ -228,6 +227,12 @@ class Bundle:
                 f"the cheapest is {cheapest.name} with {cheapest.least_gflops} GFLOPs",
             )
         return best
+
+
+def least_gflops(macs: float) -> str:
+    """A cost in GFLOPs, rounded up to three digits, so that a budget of it pays for it."""
+    # Above whole millions, too: a text read back may be a hair below the number that it was made of.
+    return f"{(math.floor(macs / 1e6) + 1) / 1e3:.3f}"
 
 
 def read_checked(path: Path, sha256: str) -> bytes:

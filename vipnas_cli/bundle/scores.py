@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +14,13 @@ Scores = Mapping[str, float]
 
 
 def record_scores(bundle: Path, scores: Mapping[str, Scores]) -> None:
-    """Adds scores to pipelines by their names, in place of those of the same names; the rest stays as it is."""
+    """Adds scores to pipelines by their names, in place of those of the same names; the rest stays as it is.
+
+    One that is NaN only takes the place: nobody knows it any more.
+    """
     with bundle_folder(bundle) as folder:
         manifest = read_manifest(folder)
         for row in manifest["pipelines"]:
-            row["scores"] = {**row["scores"], **scores.get(row["name"], {})}
+            found = {**row["scores"], **scores.get(row["name"], {})}
+            row["scores"] = {name: score for name, score in found.items() if not math.isnan(score)}
         write_json(folder / MANIFEST, manifest)

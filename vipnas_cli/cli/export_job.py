@@ -120,7 +120,7 @@ def _tell(
         console.print(f"Written to {options.out}. Next: add a pipeline to it")
         return
     networks = len(dict.fromkeys(pipeline.networks))
-    known = networks - sum(file.path.stem not in ("detector", "verifier") for file in written)
+    known = networks - len({network.path.name for network in pipeline.networks} & {file.path.name for file in written})
     if known:
         stay = "was there already and stays" if known == 1 else "were there already and stay"
         console.print(f"{plural(known, 'network')} of it {stay} as before")

@@ -46,7 +46,6 @@ class Augmentation:
 
 # What a crop shows of people who are 40 to 150 pixels tall in the picture.
 COARSE_SHRINK = (0.15, 0.6)
-NO_AUGMENTATION = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0)
 
 
 def draw_transform(

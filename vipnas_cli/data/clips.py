@@ -16,11 +16,21 @@ NAME_START = 24
 
 @dataclass(frozen=True)
 class PersonClip:
-    """One person through frames of one sequence, each `stride` frames after the one before."""
+    """One person through frames of one sequence, each `stride` frames after the one before.
+
+    `still`: the frames show one labelled still, whose name the sequence has.
+    """
 
     sequence: str
     frames: tuple[LabelledPerson, ...]
     stride: int = 1
+    still: bool = False
+
+    @property
+    def group(self) -> str:
+        """What clips have in common that err alike: their still or their video."""
+        # Names of stills are mostly long and begin alike in a whole data set.
+        return self.sequence if self.still else video_of(self.sequence)
 
 
 def read_clips(root: Path, split: str, shortest: int = 4) -> list[PersonClip]:

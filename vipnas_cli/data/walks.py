@@ -66,7 +66,7 @@ class Walks:
             inside = ((points >= 0) & (points < (width, height))).all(1)
             weights = (person.weights * inside).astype(np.float32)
             steps.append(replace(person, image=image, box_frame=box, points_frame=points, weights=weights))
-        return PersonClip(person.image.stem, tuple(steps))
+        return PersonClip(person.image.stem, tuple(steps), still=True)
 
 
 @lru_cache(maxsize=1)

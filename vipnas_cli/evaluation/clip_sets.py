@@ -135,9 +135,10 @@ class _Source:
 def _without(source: _Source, used: ClipSet) -> _Source:
     """The source without the pictures and videos of a set."""
     # A clip made of a still has the name of the picture.
-    names = {clip.sequence for clip in used.clips}
-    people = [person for person in source.people if person.image.stem not in names]
-    return _Source(people, [clip for clip in source.videos if clip.sequence not in names])
+    stills = {clip.sequence for clip in used.clips if clip.still}
+    videos = {clip.group for clip in used.clips if not clip.still}
+    people = [person for person in source.people if person.image.stem not in stills]
+    return _Source(people, [clip for clip in source.videos if clip.group not in videos])
 
 
 def usable(person: LabelledPerson) -> bool:
@@ -176,7 +177,7 @@ def _mixed(source: _Source, shape: tuple[int, int], generator: np.random.Generat
 
 
 def _cut(videos: Sequence[PersonClip], count: int, frames: int, generator: np.random.Generator) -> list[PersonClip]:
-    """Stretches of `frames` frames, at most one of each video, in which enough is labelled."""
+    """Stretches of `frames` frames, at most one of each person in a clip, in which enough is labelled."""
     found: list[PersonClip] = []
     for row in generator.permutation(len(videos)):
         if len(found) == count:

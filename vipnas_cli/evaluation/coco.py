@@ -21,7 +21,6 @@ from vipnas_cli.errors import DataError
 from vipnas_cli.inference.crops import key_poses
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import PeopleSource
-from vipnas_cli.pose import HeatmapCodec
 from vipnas_cli.pose.oks import oks_nms
 from vipnas_cli.pose.people import pose_scores
 
@@ -32,11 +31,10 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class StillOptions:
-    """A better pose with an OKS above `same_person_oks` removes a person, as is COCO's habit; `codec` None is the
-    product's own; `workers` images are looked at at once."""
+    """A better pose with an OKS above `same_person_oks` removes a person, as is COCO's habit; `workers` images are
+    looked at at once."""
 
     same_person_oks: float = 0.9
-    codec: HeatmapCodec | None = None
     workers: int = 1
 
 
@@ -96,7 +94,7 @@ def _people(
     """Keypoints and score of the people in boxes (P, 4) of one image, best first."""
     if not len(boxes):
         return []
-    poses = key_poses(estimator, image, boxes, options.codec)
+    poses = key_poses(estimator, image, boxes)
     points, sure = poses.points_frame, poses.scores
     scores = box_scores * pose_scores(sure)
     areas = np.array([crop.height * crop.width / crop.scale**2 for crop in poses.transforms])

@@ -1,4 +1,4 @@
-"""Scores of a pipeline on labelled images and clips, on the boxes of the labels.
+"""Scores of a pipeline on labelled clips, on the boxes of the labels.
 
 Shapes: P people, K keypoints, T frames.
 """
@@ -14,31 +14,23 @@ from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Points
 from vipnas_cli.data.clips import PersonClip
-from vipnas_cli.data.files.coco import people_only, read_json
 from vipnas_cli.data.files.image_store import read_image
-from vipnas_cli.evaluation.coco import StillOptions, labelled_people, predict_people
 from vipnas_cli.evaluation.posetrack import FRAME_RATE
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, propagator_of
-from vipnas_cli.metrics.coco import KeypointScores, evaluate_coco
 from vipnas_cli.metrics.pck import limb_pck, limb_sizes, limbs_of
-from vipnas_cli.pose import HeatmapCodec, Skeleton
-
-
-def evaluate_stills(estimator: PoseEstimator, annotations: Path, codec: HeatmapCodec | None = None) -> KeypointScores:
-    """OKS scores of the key network on the labelled boxes of a COCO file (images lie in `../images`)."""
-    truth = people_only(read_json(annotations), annotations)
-    source = GivenBoxesSource(labelled_people(truth))
-    results = predict_people(estimator, truth, annotations, source, StillOptions(codec=codec))
-    return evaluate_coco(truth, results)
+from vipnas_cli.pose import Skeleton
 
 
 @dataclass(frozen=True)
 class ClipCount:
-    """Of one clip of a sequence: how many limb joints are right at PCK@0.1, and how many are labelled."""
+    """Of one clip: how many limb joints are right at PCK@0.1, and how many are labelled.
 
-    sequence: str
+    Clips of one `group`, a video or a still, err alike.
+    """
+
+    group: str
     right: int
     labelled: int
 
@@ -81,14 +73,14 @@ def evaluate_clips(
     by_clip = []
     for clip, end in zip(clips, ends, strict=True):
         own = slice(end - len(clip.frames), end)
-        by_clip.append(_count(clip.sequence, true[own], predicted[own], seen[own], estimator.skeleton))
+        by_clip.append(_count(clip.group, true[own], predicted[own], seen[own], estimator.skeleton))
     return ClipScores(tuple(float(v) for v in total), tuple(by_position), len(true), tuple(by_clip))
 
 
-def _count(sequence: str, true: Points, predicted: Points, seen: NDArray[np.bool_], skeleton: Skeleton) -> ClipCount:
+def _count(group: str, true: Points, predicted: Points, seen: NDArray[np.bool_], skeleton: Skeleton) -> ClipCount:
     """What is right of one clip, of the frames that limb_pck counts: points (T, K, 2), labelled ones (T, K)."""
     limbs = limbs_of(skeleton)
     sized = limb_sizes(true[:, limbs], seen[:, limbs]) > 0
     labelled = int(seen[:, limbs][sized].sum())
     share = float(limb_pck(true, predicted, seen, skeleton, (0.1,))[0]) if labelled else 0.0
-    return ClipCount(sequence, round(labelled * share / 100), labelled)
+    return ClipCount(group, round(labelled * share / 100), labelled)

@@ -1,6 +1,6 @@
 """What ranks the pipelines of a bundle: PCK@0.1 on real clips and on walks over stills, with its standard error.
 
-A standard error counts videos, not frames: frames of one video, and clips cut from it, err alike.
+A standard error counts videos and stills, not frames: frames of one video, and clips cut from it, err alike.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vipnas_cli.data.clips import video_of
 from vipnas_cli.evaluation.pck import ClipCount
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A score in percent and its standard error."""
+    """A score in percent and its standard error, NaN where clips of a kind are all of one video or still."""
 
     score: float
     error: float
@@ -42,13 +41,14 @@ def rank_of(parts: Sequence[Sequence[ClipCount]]) -> Rank:
 
 def _share(clips: Sequence[ClipCount]) -> Rank:
     """The percentage of all keypoints that are right; its error is a ratio's (Cochran 1977, chapter 6)."""
-    videos: dict[str, list[ClipCount]] = defaultdict(list)
+    groups: dict[str, list[ClipCount]] = defaultdict(list)
     for clip in clips:
-        videos[video_of(clip.sequence)].append(clip)
-    right = np.array([sum(clip.right for clip in video) for video in videos.values()], float)
-    labelled = np.array([sum(clip.labelled for clip in video) for video in videos.values()], float)
-    share, count = right.sum() / max(labelled.sum(), 1), len(videos)
-    spread = np.square(right - share * labelled).sum() * count / max(count - 1, 1)
+        groups[clip.group].append(clip)
+    right = np.array([sum(clip.right for clip in group) for group in groups.values()], float)
+    labelled = np.array([sum(clip.labelled for clip in group) for group in groups.values()], float)
+    share, count = right.sum() / max(labelled.sum(), 1), len(groups)
+    # One of them says nothing about others.
+    spread = np.square(right - share * labelled).sum() * count / (count - 1) if count > 1 else math.nan
     return Rank(100 * float(share), 100 * math.sqrt(spread) / max(float(labelled.sum()), 1))
 
 

@@ -1,16 +1,21 @@
-"""Writes a bundle: every distinct network once as ONNX, then the manifest that names them."""
+"""Writes a bundle: every distinct network once as ONNX, then the manifest that names them.
+
+No file that the manifest on disk names is written over: what takes its place has another name, and the old file goes
+once the new manifest is there. So a bundle that was whole is whole after any failure.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vipnas_cli import __version__
-from vipnas_cli.bundle.reader import FORMAT, MANIFEST, read_checked, read_manifest
+from vipnas_cli.bundle.reader import FORMAT, MANIFEST, files_of, read_checked, read_manifest
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.export.networks import (
     PLAIN,
@@ -21,7 +26,7 @@ from vipnas_cli.export.networks import (
     export_verifier,
 )
 from vipnas_cli.export.sources import Ready, Source, checkpoint_sources
-from vipnas_cli.files import inside, make_folder, write_bytes, write_text
+from vipnas_cli.files import inside, make_folder, scratch_folder, write_bytes, write_text
 from vipnas_cli.nets.checkpoints import load_checkpoint, load_detector, load_verifier
 from vipnas_cli.onnx.exporter import OPSET
 from vipnas_cli.onnx.graph import FloatStorage
@@ -30,6 +35,8 @@ from vipnas_cli.spec import Schedule
 from vipnas_cli.spec.cost import detector_cost, plan_cost, verifier_cost
 
 LICENCE = "Apache-2.0"
+# Digits of a checksum in a name.
+DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
     written.
     """
     manifest = _manifest(folder)
+    before = files_of(manifest)
     found = {
         part: checkpoint_sources(part) if isinstance(part, Path) else (part,) for part in dict.fromkeys(parts.cycle)
     }
@@ -82,30 +90,26 @@ def add_pipeline(folder: Path, parts: PipelineParts, options: ExportOptions = PL
         names[source] = _name(source, options)
         known = manifest["networks"].get(names[source])
         if known is None or not _whole(folder, known) or scores not in (None, known.get("scores")):
-            exported = _export(folder, names[source], source, scores or {}, options)
+            exported = _export(folder, manifest, names[source], source, scores or {}, options)
             manifest["networks"][names[source]] = _row(source, scores or {}, exported, options)
             written.append(exported)
     others = [row for row in manifest["pipelines"] if row["name"] != parts.name]
     cycle = [names[source] for source in sources]
     manifest["pipelines"] = [*others, {"name": parts.name, "cycle": cycle, "scores": parts.scores}]
     used = {name for row in manifest["pipelines"] for name in row["cycle"]}
-    unused = [manifest["networks"].pop(name) for name in set(manifest["networks"]) - used]
-    _write(folder, manifest)
-    for row in unused:
-        inside(folder, row.get("file"), WeightsError).unlink(missing_ok=True)
+    networks = {name: row for name, row in manifest["networks"].items() if name in used}
+    _write(folder, {**manifest, "networks": networks}, before)
     return tuple(written)
 
 
 def set_detector(folder: Path, parts: DetectorParts, weights: FloatStorage = "fp32") -> Exported:
     """Exports the person detector to `folder` and names it in the manifest."""
     manifest = _manifest(folder)
-    row, exported = _detector(folder, parts, weights)
+    row, exported = _detector(folder, manifest, parts, weights)
     # A verifier judges boxes, whoever found them.
-    before = manifest["detector"] or {}
-    verifier = before.get("verifier")
-    _write(folder, {**manifest, "detector": {**row, **({"verifier": verifier} if verifier else {})}})
-    if before.get("file", row["file"]) != row["file"]:
-        inside(folder, before["file"], WeightsError).unlink(missing_ok=True)
+    verifier = (manifest["detector"] or {}).get("verifier")
+    detector = {**row, **({"verifier": verifier} if verifier else {})}
+    _write(folder, {**manifest, "detector": detector}, files_of(manifest))
     return exported
 
 
@@ -118,19 +122,17 @@ def set_verifier(folder: Path, parts: VerifierParts, weights: FloatStorage = "fp
     net = load_verifier(parts.checkpoint)
     cost, training = verifier_cost(net.arch), header.get("training", {})
     facts = {"macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores, "training": training}
-    exported = export_verifier(
-        net, inside(folder, "verifier.onnx", WeightsError), {"licence": LICENCE, **facts}, weights
+    exported = _exported(
+        folder,
+        manifest,
+        "verifier",
+        lambda path: export_verifier(net, path, {"licence": LICENCE, **facts}, weights),
+        digits=DIGITS,
     )
     size = {"height": net.arch.height, "width": net.arch.width, "threshold": parts.threshold}
-    _write(folder, {**manifest, "detector": {**manifest["detector"], "verifier": {**_file(exported), **facts, **size}}})
+    detector = {**manifest["detector"], "verifier": {**_file(exported), **facts, **size}}
+    _write(folder, {**manifest, "detector": detector}, files_of(manifest))
     return exported
-
-
-def write_bundle(folder: Path, pipelines: tuple[PipelineParts, ...], detector: DetectorParts) -> None:
-    """Exports a detector and pipelines to `folder`."""
-    set_detector(folder, detector)
-    for parts in pipelines:
-        add_pipeline(folder, parts)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -147,9 +149,38 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return {**(read_manifest(folder) if known else empty), "vipnas": __version__}
 
 
-def _write(folder: Path, manifest: dict[str, Any]) -> None:
+def _write(folder: Path, manifest: dict[str, Any], before: set[str]) -> None:
+    """Writes the manifest; of the files that were named before, those that it does not name are removed then."""
     make_folder(folder)
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n", durable=True)
+    for name in before - files_of(manifest):
+        inside(folder, name, WeightsError).unlink(missing_ok=True)
+
+
+def _exported(
+    folder: Path, manifest: dict[str, Any], stem: str, export: Callable[[Path], Exported], digits: int = 0
+) -> Exported:
+    """What `export` writes to a path, as a file of the folder with so many digits of its checksum in its name."""
+    with scratch_folder() as scratch:
+        found = export(scratch / f"{stem}.onnx")
+        data = found.path.read_bytes()
+    name = f"{_free(manifest, stem, found.sha256, digits)}.onnx"
+    make_folder(folder)
+    write_bytes(inside(folder, name, WeightsError), data, durable=True)
+    return replace(found, path=folder / name)
+
+
+def _free(manifest: dict[str, Any], stem: str, sha256: str, digits: int = 0) -> str:
+    """A name for content that the manifest gives no other, neither as a network's nor, with an ending, as a file's.
+
+    It has so many digits of the checksum, and more if need be.
+    """
+    networks, detector = manifest["networks"], manifest["detector"] or {}
+    rows = (*networks.values(), detector, detector.get("verifier") or {})
+    others = {Path(row["file"]).stem for row in rows if row and row["sha256"] != sha256}
+    others |= {name for name, row in networks.items() if row["sha256"] != sha256}
+    names = (f"{stem}-{sha256[:count]}" if count else stem for count in (digits, DIGITS, len(sha256)))
+    return next(name for name in names if name not in others)
 
 
 def _name(source: Source, options: ExportOptions) -> str:
@@ -163,13 +194,14 @@ def _name(source: Source, options: ExportOptions) -> str:
 
 
 def _copied(folder: Path, manifest: dict[str, Any], ready: Ready) -> str:
-    """Takes over a network of another bundle as it is; returns its name."""
-    path = ready.file.path
-    if not _whole(folder, ready.row):
+    """Takes over a network of another bundle as it is; returns its name, which here may belong to another one."""
+    name = _free(manifest, ready.file.path.stem, ready.file.sha256)
+    row = {**ready.row, "file": f"{name}.onnx"}
+    if not _whole(folder, row):
         make_folder(folder)
-        write_bytes(inside(folder, path.name, WeightsError), ready.file.read())
-    manifest["networks"][path.stem] = ready.row
-    return path.stem
+        write_bytes(inside(folder, row["file"], WeightsError), ready.file.read(), durable=True)
+    manifest["networks"][name] = row
+    return name
 
 
 def _whole(folder: Path, row: dict[str, Any]) -> bool:
@@ -180,7 +212,14 @@ def _whole(folder: Path, row: dict[str, Any]) -> bool:
     return True
 
 
-def _export(folder: Path, name: str, source: Source, scores: dict[str, float], options: ExportOptions) -> Exported:
+def _export(
+    folder: Path,
+    manifest: dict[str, Any],
+    name: str,
+    source: Source,
+    scores: dict[str, float],
+    options: ExportOptions,
+) -> Exported:
     about = {
         "licence": LICENCE,
         "skeleton": COCO17.name,
@@ -189,7 +228,7 @@ def _export(folder: Path, name: str, source: Source, scores: dict[str, float], o
         "training": source.training,
         "scores": scores,
     }
-    return export_pose(source.net, inside(folder, f"{name}.onnx", WeightsError), about, options)
+    return _exported(folder, manifest, name, lambda path: export_pose(source.net, path, about, options))
 
 
 def _row(source: Source, scores: dict[str, float], exported: Exported, options: ExportOptions) -> dict[str, Any]:
@@ -218,13 +257,17 @@ def _file(exported: Exported) -> dict[str, Any]:
     }
 
 
-def _detector(folder: Path, parts: DetectorParts, weights: FloatStorage) -> tuple[dict[str, Any], Exported]:
+def _detector(
+    folder: Path, manifest: dict[str, Any], parts: DetectorParts, weights: FloatStorage
+) -> tuple[dict[str, Any], Exported]:
     _, header = load_checkpoint(parts.checkpoint)
     net = load_detector(parts.checkpoint)
     cost = detector_cost(net.arch)
     about = {"licence": LICENCE, "macs": cost.macs, "parameters": cost.parameters, "scores": parts.scores}
     about["training"] = header.get("training", {})
-    exported = export_detector(net, inside(folder, "detector.onnx", WeightsError), about, weights)
+    exported = _exported(
+        folder, manifest, "detector", lambda path: export_detector(net, path, about, weights), digits=DIGITS
+    )
     row = {
         **_file(exported),
         "macs": cost.macs,

@@ -134,9 +134,10 @@ def _facts(spec: ImportedSpec, signature: Signature, understood: Understood, ori
 
 def _written(folder: Path, graph: bytes, spec: ImportedSpec, facts: dict[str, Any]) -> tuple[Pipeline, ...]:
     """Writes the network, copies of the followers, and the manifest; returns the scored pipelines."""
-    name = f"imported-{spec.name}-{spec.sha256[:6]}"
-    write_bytes(inside(folder, f"{name}.onnx", WeightsError), graph)
     digest = hashlib.sha256(graph).hexdigest()
+    # Of what is written, as one file can be read in several ways.
+    name = f"imported-{spec.name}-{digest[:6]}"
+    write_bytes(inside(folder, f"{name}.onnx", WeightsError), graph)
     key = NetworkFile(folder / f"{name}.onnx", digest, spec.macs, spec.parameters, Plan(spec))
     return write_pipelines(folder, spec.name, key, facts)
 

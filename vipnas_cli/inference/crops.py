@@ -121,16 +121,12 @@ class Crops:
 
 
 def estimate_poses(
-    estimator: PoseEstimator,
-    position: int,
-    crops: Crops,
-    previous: Heatmaps | None = None,
-    codec: HeatmapCodec | None = None,
+    estimator: PoseEstimator, position: int, crops: Crops, previous: Heatmaps | None = None
 ) -> CropPoses:
-    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator; `codec` None: the product's."""
+    """The poses in crops, all as one batch; `previous` (P, K, h, w) see PoseEstimator."""
     arch = estimator.schedule.plan(position).arch
     heatmaps = estimator.estimate(position, crops.pictures, previous)
-    return crops.decoded(heatmaps, codec or HeatmapCodec(arch.height, arch.width))
+    return crops.decoded(heatmaps, HeatmapCodec(arch.height, arch.width))
 
 
 def empty_heatmaps(estimator: PoseEstimator, position: int, people: int) -> Heatmaps:
@@ -146,12 +142,12 @@ def no_poses(estimator: PoseEstimator, position: int) -> CropPoses:
     return CropPoses((), empty_heatmaps(estimator, position, 0), nobody.points_frame, nobody.scores)
 
 
-def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes, codec: HeatmapCodec | None = None) -> CropPoses:
+def key_poses(estimator: PoseEstimator, image: Image, boxes: Boxes) -> CropPoses:
     """The poses that the key network sees in boxes (P, 4) of an RGB picture (H, W, 3)."""
     if not len(boxes):
         return no_poses(estimator, 0)
     crops = Crops.of(image, crop_transforms(boxes, estimator.schedule.plan(0)))
-    return estimate_poses(estimator, 0, crops, codec=codec)
+    return estimate_poses(estimator, 0, crops)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.clock import (
     AS_IT_COMES,
+    USUAL_RATE,
     MediaTimes,
     best_measured,
     loop_fps,
@@ -119,11 +120,13 @@ class Workload:
         """What the run has of a bundle's detector."""
         return detector_as_run(own, self.options) if own is not None and self.detects else None
 
-    def as_benched(self, own: DetectorFile | None) -> bool:
-        """Whether a step takes what `vipnas bench` remembers: the detector is as it comes, asked as often, and its
-        verifier sees no more boxes."""
+    def as_benched(self, own: DetectorFile | None, times: PipelineTimes, info: VideoInfo) -> bool:
+        """Whether a step takes what `vipnas bench` remembers: the detector is as it comes, asked as often, its verifier
+        sees no more boxes, and frames are about as large and as many in a second."""
         as_often = self.options.detect_every_s == AS_IT_COMES.detect_every_s
-        return self.detector(own) == own and as_often and self.options.max_people <= AS_IT_COMES.max_people
+        if self.detector(own) != own or not as_often or self.options.max_people > AS_IT_COMES.max_people:
+            return False
+        return times.holds_for(info.width, info.height, self.frame_rate or USUAL_RATE)
 
 
 def default_budget(weights: Path | None) -> str:
@@ -215,39 +218,42 @@ def _figures(
 ) -> dict[str, Figure]:
     """What each pipeline does in the budget's unit, by its name."""
     pictures = workload is not None and workload.pictures
-    another = budget.unit == "fps" and workload is not None and not workload.as_benched(bundle.detector)
     candidates = []
     for pipeline in pipelines:
         chosen = _chosen(bundle, pipeline, runtime, measurements, pictures).runtime
         known = measurements.times(pipeline_key(pipeline, bundle.detector), chosen.resolved_threads)
-        candidates.append(_Candidate(pipeline, chosen, None if another else known))
-    values = _fps(bundle, workload, candidates) if budget.unit == "fps" else _ms(candidates)
-    return {
-        one.pipeline.name: Figure(value, budget.unit, "bench" if one.known else "measured now")
-        for one, value in zip(candidates, values, strict=True)
-    }
+        candidates.append(_Candidate(pipeline, chosen, known))
+    figures = _fps(bundle, workload, candidates) if budget.unit == "fps" else _ms(candidates)
+    return {one.pipeline.name: figure for one, figure in zip(candidates, figures, strict=True)}
 
 
 def _values(figures: dict[str, Figure]) -> dict[str, float]:
     return {name: figure.value for name, figure in figures.items()}
 
 
-def _ms(candidates: Sequence[_Candidate]) -> list[float]:
+def _ms(candidates: Sequence[_Candidate]) -> list[Figure]:
     """Milliseconds of the networks per person and frame."""
     unknown = [(one.pipeline, one.runtime) for one in candidates if one.known is None]
     measured = iter(networks_ms(unknown) if unknown else ())
-    return [one.known.network_ms if one.known else next(measured) for one in candidates]
+    return [_figure(one.known.network_ms if one.known else next(measured), "ms", one.known) for one in candidates]
 
 
-def _fps(bundle: Bundle, workload: Workload | None, candidates: Sequence[_Candidate]) -> list[float]:
+def _figure(value: float, unit: str, known: PipelineTimes | None) -> Figure:
+    return Figure(value, unit, "measured now" if known is None else "bench")
+
+
+def _fps(bundle: Bundle, workload: Workload | None, candidates: Sequence[_Candidate]) -> list[Figure]:
     """Frames per second of whole runs; what reading and writing take is always measured on the video."""
     if workload is None or workload.video is None:
         raise BudgetError("a budget in fps is one for running a video", "state it in GFLOPs or ms here")
     info, frames, decode = sample_frames(workload.video, workload.start_s, workload.stride)
     media = MediaTimes(decode, write_time(info, frames)) if workload.pictures else MediaTimes(decode)
     images, detector = [frame.image for frame in frames], workload.detector(bundle.detector)
-    options, rate = workload.options, workload.frame_rate
-    times = (
-        one.known or pipeline_times(one.pipeline, detector, one.runtime, images, options, rate) for one in candidates
-    )
-    return [loop_fps(found, media, usable_cores()) for found in times]
+    figures = []
+    for one in candidates:
+        known = one.known if one.known and workload.as_benched(bundle.detector, one.known, info) else None
+        times = known or pipeline_times(
+            one.pipeline, detector, one.runtime, images, workload.options, workload.frame_rate
+        )
+        figures.append(_figure(loop_fps(times, media, usable_cores()), "fps", known))
+    return figures

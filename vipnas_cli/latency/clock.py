@@ -153,10 +153,14 @@ def pipeline_times(
             steps[step.position, step.looked].append(took)
     # Steps of a kind are alike, so their median holds for all of them.
     count = sum(map(len, steps.values()))
+    height, width = images[0].shape[:2]
     return PipelineTimes(
         mean(position_ms(estimator, 7)),
         sum(median(took.wall_ms for took in kind) * len(kind) for kind in steps.values()) / count,
         sum(median(took.cpu_ms for took in kind) * len(kind) for kind in steps.values()) / count,
+        width=width,
+        height=height,
+        frame_rate=rate,
     )
 
 

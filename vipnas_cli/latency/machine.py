@@ -25,6 +25,8 @@ SCHEMA = 1
 MEASUREMENTS = DocumentKind("a file of measurements", InputError, "measure again with `vipnas bench`", 4_000_000)
 # A setting within this share of the best is as good: runs differ by as much.
 NEARLY = 0.95
+# Frames whose sides and rate differ by less than this factor take nearly as long.
+ALIKE = 1.25
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class PipelineTimes:
     `network_ms` are the networks alone, `step_ms` all that inference does with a frame, the detector of key frames
     included, both by the clock and as a mean over one cycle; `step_cpu_ms` is the latter's time on all cores together.
     `numbers_fps` and `video_fps` are frames per second of a whole run on the example clip without and with an overlay.
+    `width`, `height` and `frame_rate` are those of the frames whose steps were measured.
     """
 
     network_ms: float
@@ -60,10 +63,19 @@ class PipelineTimes:
     step_cpu_ms: float
     numbers_fps: float = 0.0
     video_fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
 
     def fps(self, pictures: bool) -> float:
         """Frames per second of a whole run, with an overlay video or with numbers only."""
         return self.video_fps if pictures else self.numbers_fps
+
+    def holds_for(self, width: int, height: int, frame_rate: float) -> bool:
+        """Whether a step takes as long with such frames: larger ones take longer, and so do rarer ones, among which
+        more are searched for people. Not for what was measured before sizes and rates were kept."""
+        pairs = ((self.width, width), (self.height, height), (self.frame_rate, frame_rate))
+        return all(0 < max(pair) < ALIKE * min(pair) for pair in pairs)
 
 
 ByThreads = dict[int, PipelineTimes]

@@ -16,7 +16,7 @@ from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import InputError
 from vipnas_cli.files import make_parent, shown, write_json
 from vipnas_cli.latency.machine import Machine, this_machine
-from vipnas_cli.spec import Plan, Schedule
+from vipnas_cli.spec import Plan
 from vipnas_cli.spec.layers import (
     BottleneckEnd,
     Convolution,
@@ -136,10 +136,6 @@ class LatencyTable:
     def predict(self, plan: Plan) -> float:
         """Milliseconds of one position of a cycle for one crop; InputError if a part of it was not measured."""
         return self.correction.apply(self.layers_ms(plan))
-
-    def predict_schedule(self, schedule: Schedule) -> float:
-        """Mean milliseconds per person and frame over one cycle."""
-        return mean(self.predict(plan) for plan in schedule.plans)
 
     def check_machine(self, threads: int | None = None, machine: Machine | None = None) -> None:
         """InputError unless the table holds for this machine (or the given one) and, if told, so many threads."""

@@ -86,7 +86,7 @@ class SteadinessMeter:
     """Measures the poses of a video, frame by frame."""
 
     def __init__(self, skeleton: Skeleton = COCO17) -> None:
-        self._sides = np.array(skeleton.flip_pairs).reshape(-1, 2).T
+        self._sides = np.array(skeleton.flip_pairs, np.int64).reshape(-1, 2).T
         self._tracks: dict[int, _Track] = {}
 
     def add(self, frame_index: int, people: People) -> None:

@@ -159,8 +159,8 @@ def time_base_of(text: str) -> Fraction:
 
 def ticks_of(time_s: str, time_base: Fraction) -> int:
     """The pts of a time that is written in seconds; ValueError for none, or one that is longer than any video."""
-    # A fraction of a number with an exponent would have any number of digits.
-    if not abs(float(time_s)) < LONGEST_S:
+    # A fraction of a number with a large exponent would have any number of digits; a float's has three at most.
+    if not abs(float(time_s)) < LONGEST_S or re.search(r"[eE][+-]?[\d_]{4}", time_s):
         raise ValueError(f"the time {brief(time_s)} is none of a video")
     return round(Fraction(time_s) / time_base)
 

@@ -62,8 +62,10 @@ class ParquetSink(ResultFile):
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
         self._any = True
-        self._frames.append(result)
         self._counter.add(result)
+        # Frames without people have no rows, and hours of them may come before the next that has.
+        if len(result.people):
+            self._frames.append(result)
         self._waiting += len(result.people)
         if self._waiting >= GROUP:
             try:

@@ -137,7 +137,7 @@ def _method(name: str, plan: SearchPlan, space: CycleSpace, prices: Prices) -> M
     if name == "random":
         return RandomSearch(space, prices, rng)
     # A forecast is cheap only where costs are not measured, one plan after the other.
-    rounds = 1 if plan.measure else Evolution.rounds
+    rounds = 1 if plan.measures_prices else Evolution.rounds
     return Evolution(space, prices, rng, fit=upper_bound(OPTIMISM) if plan.predictor else None, rounds=rounds)
 
 

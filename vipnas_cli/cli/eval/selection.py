@@ -21,6 +21,7 @@ from vipnas_cli.bundle.reader import (
     SELECTION_KEY,
     Pipeline,
     bundled_weights,
+    least_gflops,
     open_bundle,
 )
 from vipnas_cli.bundle.scores import record_scores
@@ -191,7 +192,7 @@ def _scored(estimator: OnnxEstimator, material: _Material, label: str, console: 
 
 
 def _recorded(found: _Scored) -> dict[str, float]:
-    """The scores that a manifest keeps."""
+    """The scores that a manifest keeps; NaN where clips are too few to tell a standard error."""
     rank, key = found.rank, found.key
     return {
         SELECTION: round(rank.score, 2),
@@ -201,8 +202,12 @@ def _recorded(found: _Scored) -> dict[str, float]:
 
 
 def _chosen(scored: list[_Scored]) -> tuple[Taken[_Scored], ...]:
-    """The pipelines that some budget takes, from cheap to dear."""
-    return taken_within(scored, lambda f: f.cost, lambda f: f.rank.score, lambda f: f.rank.error)
+    """The pipelines that some budget takes, from cheap to dear; an error that nobody knows counts for nothing."""
+
+    def error(found: _Scored) -> float:
+        return 0.0 if math.isnan(found.rank.error) else found.rank.error
+
+    return taken_within(scored, lambda f: f.cost, lambda f: f.rank.score, error)
 
 
 def _document(options: SelectionOptions, material: dict[str, _Material], scored: list[_Scored]) -> dict[str, Any]:
@@ -251,9 +256,7 @@ def _print(material: dict[str, _Material], scored: list[_Scored], options: Selec
         printer.print(f"{name}: {len(part.clips)} clips, {part.frames} frames")
     chosen = _chosen(scored)
     for taken in chosen:
-        printer.print(
-            f"a budget from {math.ceil(taken.limit / 1e6) / 1e3:.3f} GFLOPs on takes {taken.entry.pipeline.name}"
-        )
+        printer.print(f"a budget from {least_gflops(taken.limit)} GFLOPs on takes {taken.entry.pipeline.name}")
     for cheap, dear in pairwise(taken.entry for taken in chosen):
         clips = compared(dear.clips, cheap.clips, CLIP_MARGIN)
         printer.print(

@@ -17,7 +17,7 @@ from vipnas_cli.distributed import torchrun_rank, worker_group
 from vipnas_cli.errors import BudgetError, DataError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.files import shown
+from vipnas_cli.files import LineLog, shown
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTables
@@ -108,15 +108,20 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     plan = _search_plan(options, space, networks)
     compared = tuple((path.stem, load_compared(path, networks)) for path in options.compare)
     clips, data = _find_clips(options, console)
-    problem = _problem(options, files, space, clips)
-    known: list[Evaluation] = []
-    if options.resume:
-        known = log.resume(problem)
-    else:
-        log.start(problem)
-    known_ms = read_measured(options.folder / MEASURED)
-    task = SearchTask(plan, space, networks, clips, tuple(known), known_ms)
+    problem = _problem(options, files, space, clips) | _clock(plan)
+    task = _begun(SearchTask(plan, space, networks, clips), problem, log, options)
     return Prepared(task, files, problem, log, compared, data)
+
+
+def _begun(task: SearchTask, problem: Problem, log: SearchLog, options: SearchOptions) -> SearchTask:
+    """The task with what is known of an interrupted search, whose logs go on, or with logs that begin anew."""
+    ms_log = options.folder / MEASURED
+    if options.resume:
+        return replace(task, known=tuple(log.resume(problem)), known_ms=read_measured(ms_log))
+    log.start(problem)
+    # Times that an earlier search left there may be of another machine.
+    LineLog(ms_log, anew=True).close()
+    return task
 
 
 def _tell_space(space: CycleSpace, console: Console) -> None:
@@ -209,6 +214,15 @@ def _problem(options: SearchOptions, files: Files, space: CycleSpace, clips: Cli
         "space": [space.key_space.key, space.follower_space.key, len(space.fusions)],
     }
     return found | {"alike": True} if space.uniform else found
+
+
+def _clock(plan: SearchPlan) -> Problem:
+    """What else makes searches the same whose milliseconds are measured; tables tell where they hold themselves."""
+    if not plan.measure:
+        return {}
+    here = this_machine()
+    # Without its cores: how many a process may use says nothing about a network on a fixed number of threads.
+    return {"threads": plan.measure, "machine": f"{here.cpu}, {here.system}, ONNX Runtime {here.runtime}"}
 
 
 def _check(options: SearchOptions, log: SearchLog) -> None:

@@ -182,7 +182,13 @@ class SearchOptions:
         ),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the search in --out stopped.", rich_help_panel="Output")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where the search in --out stopped; one that measures milliseconds goes on only on the same "
+            "machine with the same --threads.",
+            rich_help_panel="Output",
+        ),
     ] = False
     workers: Annotated[
         int,
