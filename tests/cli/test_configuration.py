@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.configuration import configured_data, variable
-from vipnas_cli.cli.defaults import defaults_of
+from vipnas_cli.cli.defaults import defaults_of, options_of
+from vipnas_cli.cli.doctor_job import setting_findings
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import UsageError, VipnasError
 
@@ -89,6 +92,110 @@ def test_what_cannot_be_set(folder: Path, asked: Callable[..., RunOptions], text
         asked()
     assert "vipnas.toml" in caught.value.what
     assert words in f"{caught.value.what} {caught.value.hint}"
+
+
+UNREADABLE = ["[run]\nblur-faces = yes\n", "[run]\nthreads = 1\nthreads = 2\n", "\N{LATIN SMALL LETTER O WITH STROKE}"]
+
+
+@pytest.fixture(params=[*UNREADABLE, None])
+def damaged(request: pytest.FixtureRequest, folder: Path) -> Path:
+    """A project's file that is no TOML, or a folder."""
+    path = folder / "vipnas.toml"
+    if request.param is None:
+        path.mkdir()
+    else:
+        path.write_text(request.param, encoding="latin-1")
+    return path
+
+
+@pytest.mark.parametrize(
+    "words", ["run clip.mp4", "run clip.mp4 -o --help", "report", "eval posetrack", "models", "convert --overwrite x"]
+)
+def test_no_command_goes_on_without_settings_that_cannot_be_read(damaged: Path, words: str) -> None:
+    found = CliRunner().invoke(app, words.split())
+    assert isinstance(found.exception, UsageError)
+    assert found.exception.exit_code == 2
+    assert found.exception.what.startswith("vipnas.toml ")
+    assert "is not readable" in found.exception.what or "cannot be read" in found.exception.what
+    assert "correct it" in found.exception.hint
+    assert not found.stdout
+
+
+def test_a_wrong_line_of_settings_is_told_with_its_number(folder: Path) -> None:
+    write(folder / "vipnas.toml", UNREADABLE[0])
+    found = CliRunner().invoke(app, ["run", "clip.mp4"])
+    assert isinstance(found.exception, UsageError)
+    assert "line 2" in found.exception.what
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_settings_that_nobody_may_read_are_an_error(folder: Path) -> None:
+    write(folder / "vipnas.toml", "[run]\nthreads = 1\n")
+    (folder / "vipnas.toml").chmod(0)
+    assert isinstance(CliRunner().invoke(app, ["run", "clip.mp4"]).exception, UsageError)
+
+
+def test_a_folder_of_settings_that_nobody_may_look_into_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    found = CliRunner().invoke(app, ["models"])
+    assert isinstance(found.exception, UsageError)
+    assert "cannot be read: Permission denied" in found.exception.what
+
+
+def test_help_version_and_what_looks_into_settings_work_without_them_and_tell(damaged: Path) -> None:
+    write(damaged.parent / "user" / "config.toml", "[run]\nthreads = 1\n")
+    runner = CliRunner()
+    helped = runner.invoke(app, ["run", "--help"])
+    assert "--budget" in helped.stdout
+    assert helped.stderr.count("vipnas.toml") == 1
+    for words in (["--help"], ["--version"], ["run", "--help"]):
+        assert runner.invoke(app, words).exit_code == 0
+    listed = runner.invoke(app, ["config", "show", "--json"])
+    document = json.loads(listed.stdout)
+    assert listed.exit_code == 0
+    assert [row["name"] for row in document["settings"] if row["name"].startswith("run.")] == ["run.threads"]
+    assert [problem.startswith("vipnas.toml ") for problem in document["problems"]] == [True]
+    findings = list(setting_findings(options_of(get_command(app))))
+    assert [(finding.state, finding.found.startswith("vipnas.toml ")) for finding in findings] == [("fail", True)]
+
+
+def test_doctor_tells_settings_that_cannot_be_used(folder: Path) -> None:
+    write(folder / "vipnas.toml", "[run]\nbudgt = '5ms'\n")
+    found = CliRunner().invoke(app, ["doctor", "--json"])
+    settings = [one for one in json.loads(found.stdout)["findings"] if one["what"] == "settings"]
+    assert found.exit_code == 1
+    assert settings == [
+        {
+            "state": "fail",
+            "what": "settings",
+            "found": "vipnas.toml sets run.budgt, which cannot be set",
+            "advice": "do you mean budget?",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("VIPNAS_RUN_BLUR_FACE", "do you mean VIPNAS_RUN_BLUR_FACES?"),
+        ("VIPNAS_EVAL_POSETRACK_SPLITS", "do you mean VIPNAS_EVAL_POSETRACK_SPLIT?"),
+        ("VIPNAS_LATENCY_TABLE_XYZZY", "no option has this name."),
+        ("VIPNAS_EVAL_XYZZY", "no option has this name."),
+        ("VIPNAS_RUN_OVERWRITE", "--overwrite has to be typed."),
+    ],
+)
+def test_a_variable_of_a_command_that_sets_nothing_is_told_once(
+    folder: Path, asked: Callable[..., RunOptions], name: str, said: str
+) -> None:
+    known = {"VIPNAS_DATA": "x", "VIPNAS_CACHE": "x", "VIPNAS_MAX_PIXELS": "1", "VIPNAS_TEST_DATA": "x"}
+    told = CliRunner().invoke(app, ["run", "clip.mp4"], env={name: "1", "VIPNAS_RUN_BUDGET": "5ms", **known}).stderr
+    assert told == f"{name} sets nothing: {said}\n"
+    assert not CliRunner().invoke(app, ["run", "clip.mp4"], env={name: "", **known}).stderr
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from vipnas_cli.cli import console as consoles
 from vipnas_cli.cli.console import ProgressKind, counted, message_console, progress_bar
@@ -74,6 +75,26 @@ def test_messages_are_cut_nowhere_but_on_a_terminal(capsys: pytest.CaptureFixtur
     text = "word " * 60
     message_console().print(text)
     assert capsys.readouterr().err == text + "\n"
+
+
+def test_names_that_look_like_emoji_or_markup_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, table = ":fire:[red].csv", Table.grid()
+    table.add_row(name)
+    with LineLog(tmp_path / "run.log") as log:
+        for console in (message_console(log=log), consoles.result_console()):
+            console.print(name)
+            console.print(table)
+    found = capsys.readouterr()
+    assert [found.out.count(name), found.err.count(name), (tmp_path / "run.log").read_text().count(name)] == [2, 2, 2]
+
+
+def test_what_is_told_once_is_told_with_each_line_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    console = message_console()
+    for before in ("a: ", "b: "):
+        console.once("first\nsecond", before)
+    assert capsys.readouterr().err == "a: first\na: second\n"
 
 
 def test_the_log_has_what_is_quiet_and_what_is_detail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,17 +237,20 @@ def test_data_from_the_environment_and_the_configuration(
 
 
 @pytest.mark.parametrize("content", [b"data =", b"\xff\xfe", b"data = '/x'\ndata = '/y'"])
-def test_a_damaged_configuration_is_left_aside_with_a_note(
-    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_damaged_configuration_is_an_error_that_is_told_once(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "vipnas" / "config.toml"
     monkeypatch.setattr("vipnas_cli.cli.configuration.configuration_file", lambda: path)
     assert configured_data() is None
     path.parent.mkdir()
     path.write_bytes(content)
-    assert configured_data() is None
-    told = capsys.readouterr().err
-    assert told.count("the configuration is left aside") == 1
+    with pytest.raises(UsageError, match="is not "):
+        configured_data()
+    result = vipnas("coco")
+    assert isinstance(result.exception, UsageError)
+    assert str(path) in result.exception.what
+    assert str(path) not in result.output
 
 
 def test_wrong_data_is_an_error_and_never_a_fallback(stills: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from vipnas_cli.cli import console
 from vipnas_cli.cli.app import bear_any_text
 from vipnas_cli.cli.console import message_console, result_console
 
-NAMES = ["clip[draft].csv", "v2[/final]/o.csv", "[bold]x[/bold]", "dance [dQw4w9WgXcQ].mp4", "[/]"]
+NAMES = ["clip[draft].csv", "v2[/final]/o.csv", "[bold]x[/bold]", "dance [dQw4w9WgXcQ].mp4", "[/]", ":fire:.csv"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -100,6 +101,49 @@ def test_a_video_beside_the_results_is_found_whatever_their_kind(
     page = page_of(Path(), name, "other.csv", "videos/walk.mp4", out="both.html")
     assert page.count("<img ") == 6
     assert "on black" not in page
+
+
+def shot(path: Path, grey: int) -> None:
+    """A picture of one colour."""
+    cv2.imwrite(str(path), np.full((48, 64, 3), grey, np.uint8))
+
+
+def run_of(folder: Path, source: str, times: list[float]) -> None:
+    """The table and the facts of a run over pictures: somebody on each of them."""
+    step = Fraction(times[1]) if len(times) > 1 else Fraction(1, 25)
+    points = np.full((1, 17, 2), 20, np.float32)
+    someone = People(np.array([3]), np.array([[9, 9, 30, 30]], np.float32), points, np.full((1, 17), 0.9, np.float32))
+    with CsvSink(folder / "poses.csv", COCO17, ResultHeader(source, 64, 48, step, "fast-192")) as sink:
+        for index, time_s in enumerate(times):
+            sink.write(FrameResult(index, index, time_s, someone, index == 0))
+
+
+@pytest.mark.parametrize("name", ["photo.png", "poses.jpg", "other/photo.png"])
+def test_a_photo_or_the_one_that_was_drawn_can_be_named(tmp_path: Path, name: str) -> None:
+    run_of(tmp_path, "photo.png", [0.0])
+    (tmp_path / "other").mkdir()
+    shot(tmp_path / name, 90)
+    page = page_of(tmp_path, "poses.csv", name, out="page.html")
+    assert page.count("<img ") == 1
+    assert "on black" not in page
+
+
+@pytest.mark.parametrize("rate", [5, 25])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_of_frames_can_be_named_and_is_found_beside_its_results(
+    tmp_path: Path, rate: int, named: bool
+) -> None:
+    run_of(tmp_path, "shots", [number / rate for number in range(12)])
+    (tmp_path / "shots").mkdir()
+    for number in range(12):
+        shot(tmp_path / "shots" / f"{number}.png", 20 * number + 20)
+    page = page_of(tmp_path, "poses.csv", *(["shots"] if named else []), out="page.html")
+    found = re.findall(r'base64,([^"]+)" alt="Frame at ([0-9.]+) s"', page)
+    assert len(found) == 6
+    for text, time_s in found:
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR)
+        # The pose is drawn in a corner.
+        assert abs(float(picture[40:, 50:].mean()) - 20 * round(float(time_s) * rate) - 20) < 4
 
 
 def test_without_a_video_the_poses_are_on_black(folder: Path, tmp_path: Path) -> None:
@@ -226,6 +270,20 @@ def test_ends_without_people_are_counted_by_the_summary_or_told(folder: Path, ca
     assert "are not in the table" not in page_of(folder, "out.jsonl", out="lines.html")
 
 
+def test_frames_that_cannot_all_be_shown_are_told_with_the_name_of_their_file(tmp_path: Path) -> None:
+    rows = [f"{index},{index / 25},0,nose,1,1,0.9" for index in (0, 1, 400_000_000)]
+    (tmp_path / "gap.csv").write_text("\n".join(["frame,time_s,person,keypoint,x,y,score", *rows, ""]))
+    with pytest.raises(VipnasError, match=r"gap\.csv .*399999998 frames are missing after frame 1$"):
+        page_of(tmp_path, "gap.csv", out="page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_keypoints_of_another_program_without_sides_have_a_page(tmp_path: Path) -> None:
+    rows = [f"{frame},{frame / 25},0,{name},{frame},1,0.9" for frame in range(3) for name in ("head", "tail")]
+    (tmp_path / "cat.csv").write_text("\n".join(["frame,time_s,person,keypoint,x,y,score", *rows, ""]))
+    assert "Steadiness" in page_of(tmp_path, "cat.csv", out="page.html")
+
+
 @pytest.mark.parametrize("name", ["posetrack:{}/walk.json", "{}/walk.json", "jsonl:{}/lines.txt"])
 def test_a_kind_may_be_stated_before_a_name(folder: Path, tmp_path: Path, name: str) -> None:
     frames = read_jsonl(folder / "out.jsonl")
@@ -252,7 +310,7 @@ def test_faces_that_cannot_be_blurred_are_not_shown(folder: Path) -> None:
         (["out.mp4"], "x.html", "no file of poses"),
         (["out.csv"], "page.pdf", "page.pdf is no name of a page"),
         (["out.csv"], "own.html", "exists already"),
-        (["out.csv", "notes.txt"], "x.html", "notes.txt is no file of poses"),
+        (["out.csv", "notes.txt"], "x.html", "notes.txt is no file of poses, no video and no picture"),
         (["out.csv", "broken.json"], "x.html", "broken.json is not"),
     ],
 )

@@ -88,6 +88,17 @@ def test_results_that_collide_are_refused(tree: Path) -> None:
             results(*inputs, out=out)
 
 
+def test_one_file_under_two_names_is_told_as_such(tree: Path) -> None:
+    (tree / "link").symlink_to(tree / "clips")
+    for other in ("clips/a/../top.mkv", "link/top.mkv"):
+        with pytest.raises(UsageError, match=r"top\.mkv and .*top\.mkv are the same file") as caught:
+            results("clips/top.mkv", other, out=("out/",))
+        assert "-o" not in caught.value.hint
+    # Of what does not exist nobody knows.
+    with pytest.raises(UsageError, match="would both be written to"):
+        results("missing.mp4", "clips/../missing.mp4", out=("out/",))
+
+
 def test_inputs_that_only_their_ending_tells_apart_keep_it(tree: Path) -> None:
     for name in ("cam.mov", "cam.mov.mkv", "cam.mov_pose.mp4", "cam.mov_pose.csv", "shot.mp4"):
         (tree / "clips" / "a" / name).touch()

@@ -102,6 +102,70 @@ def test_progress_of_several_inputs_is_json_alone(vipnas: Callable[..., Told], t
     assert json.loads(found.out)["exit_code"] == found.code == 3
 
 
+@pytest.fixture
+def drawn(tmp_path: Path, vipnas: Callable[..., Told]) -> Path:
+    """A video that says that poses are drawn into it."""
+    vipnas("run", str(CLIP), *FAST, "--end", "0.1", "-o", "drawn.mp4", "-q")
+    return tmp_path / "drawn.mp4"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_notes_on_each_of_several_inputs_are_told_once_with_its_name_and_logged(
+    vipnas: Callable[..., Told], drawn: Path, tmp_path: Path, jobs: str
+) -> None:
+    (tmp_path / "again.mp4").symlink_to(drawn)
+    words = [*FAST, "--end", "0.1", "-o", "{name}.csv", "--jobs", jobs, "--blur-faces", "--overwrite"]
+    told = vipnas("run", "drawn.mp4", "again.mp4", *words, "-v", "--log-file", "run.log").err
+    log = [line.partition(" ")[2] for line in (tmp_path / "run.log").read_text().splitlines()]
+    for lines in (told.splitlines(), log):
+        for name in ("drawn.mp4", "again.mp4"):
+            for note in ("poses are drawn in it already", r"\d+ % above the budget"):
+                assert len([line for line in lines if re.match(f"{name}: {note}", line)]) == 1
+            assert len([line for line in lines if f"Input {name}: h264" in line]) == 1
+        # What holds for all inputs is told once.
+        assert len([line for line in lines if "no pictures are written" in line]) == 1
+        assert len([line for line in lines if "Pipeline " in line]) == 1
+        assert len([line for line in lines if "onnxruntime" in line]) == 2
+    quiet = vipnas("run", "drawn.mp4", "again.mp4", *words, "--json", "--log-file", "json.log")
+    assert "drawn in it already" not in quiet.err
+    assert quiet.out.count("drawn in it already") == 2
+    assert (tmp_path / "json.log").read_text().count("drawn in it already") == 2
+    rows = vipnas("run", "drawn.mp4", "again.mp4", *words, "--json", "--progress", "json").err.splitlines()
+    notes = [json.loads(row)["notes"] for row in rows if '"ended"' in row]
+    assert [any("drawn in it already" in note for note in each) for each in notes] == [True, True]
+
+
+def test_the_pipeline_is_named_though_the_first_input_cannot_be_read(
+    vipnas: Callable[..., Told], tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").symlink_to(CLIP)
+    told = vipnas("run", "missing.mp4", "a.mp4", *FAST, "--end", "0.1", "-o", "{name}.csv").err
+    assert told.count("Pipeline ") == 1
+
+
+def test_names_are_told_as_they_are(vipnas: Callable[..., Told], tmp_path: Path) -> None:
+    for name in (":fire:.mp4", "[red]x.mp4"):
+        (tmp_path / name).symlink_to(CLIP)
+    words = [*FAST, "--end", "0.1", "-o", "{name}.csv", "--log-file", "run.log"]
+    told = vipnas("run", ":fire:.mp4", "[red]x.mp4", *words).err
+    alone = vipnas("run", ":fire:.mp4", *words, "--progress", "json", "--overwrite").err
+    for text in (told, (tmp_path / "run.log").read_text()):
+        assert text.count(":fire:.mp4") >= 2
+        assert text.count("[red]x.mp4") >= 2
+    assert "written" in alone
+    assert ":fire:.csv" in alone
+
+
+def test_results_are_told_to_be_in_the_folders_that_have_some(vipnas: Callable[..., Told], tmp_path: Path) -> None:
+    told = vipnas("run", "missing.mp4", "gone.mp4", "-o", "new/")
+    assert told.code == 3
+    assert "0 inputs done" in told.err
+    assert "results in" not in told.err
+    (tmp_path / "a.mp4").symlink_to(CLIP)
+    told = vipnas("run", "missing.mp4", "a.mp4", *FAST, "--end", "0.1", "-o", "{name}/x.csv")
+    assert ", results in a; 1 failed" in told.err
+
+
 @pytest.mark.parametrize(("words", "said"), [(["--blur-faces"], "--blur-faces changes nothing"), ([], "")])
 def test_options_for_pictures_without_pictures_are_told(
     vipnas: Callable[..., Told], words: list[str], said: str

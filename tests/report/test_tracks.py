@@ -36,6 +36,19 @@ def test_frames_without_people_at_the_ends_are_there_if_their_number_is_known(
     assert clip_of(late, COCO17, 1).people_per_frame.tolist() == [1, 2, 1, 0, 2, 1]
 
 
+def test_more_missing_frames_than_a_table_leaves_out_are_refused(frames: list[FrameResult]) -> None:
+    first, second, third = frames[:3]
+    with pytest.raises(ValueError, match=r"399999998 frames are missing after frame 1$"):
+        clip_of([first, second, replace(third, frame_index=400_000_000)], COCO17)
+    # Numbers that count microseconds have no large gap, but many.
+    numbers = np.cumsum(np.r_[0, np.tile([33_333, 33_334], 500)])
+    with pytest.raises(ValueError, match="frames are missing between 1001 others"):
+        clip_of([replace(first, frame_index=number, time_s=number / 1e6) for number in numbers.tolist()], COCO17)
+    late = [replace(each, frame_index=each.frame_index + 2_000_000_000) for each in frames[:2]]
+    with pytest.raises(ValueError, match="2000000000 frames are missing between 2 others"):
+        clip_of(late, COCO17, 2_000_000_002)
+
+
 def test_the_rate_is_the_mean_where_frames_are_not_evenly_apart(frames: list[FrameResult]) -> None:
     times = [0, 0.1, 0.2, 0.3, 0.4, 1.0]
     clip = clip_of([replace(each, time_s=time_s) for each, time_s in zip(frames, times, strict=True)], COCO17)

@@ -62,11 +62,18 @@ class LateCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the options; an error says where a setting is from that cannot be read."""
+        from vipnas_cli.cli.defaults import heed_settings
+
+        heed_settings(ctx, asks_for_help=any(word in ctx.help_option_names for word in args))
         with _set_somewhere(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Does the work; an error says where a setting is from that cannot be used."""
+        from vipnas_cli.cli.defaults import heed_settings
+
+        # Once more, as --help may have been the value of an option.
+        heed_settings(ctx)
         with _set_somewhere(ctx):
             return super().invoke(ctx)
 
@@ -76,9 +83,10 @@ def _set_somewhere(context: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from vipnas_cli.cli.defaults import say_where_set
+        from vipnas_cli.cli.defaults import say_where_set, unusable
 
-        say_where_set(error, context)
+        if unusable(context) is None:
+            say_where_set(error, context)
         raise
 
 

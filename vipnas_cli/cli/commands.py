@@ -57,9 +57,9 @@ def main_options(
 
     Every few frames a key network looks carefully; in between, light networks carry the pose on.
     """
-    from vipnas_cli.cli.defaults import defaults_of
+    from vipnas_cli.cli.defaults import take_settings
 
-    context.default_map = defaults_of(context.command)
+    take_settings(context)
 
 
 @command(app, "vipnas_cli.cli.run.options")
@@ -300,6 +300,7 @@ def doctor(options: DoctorOptions) -> None:
 
     Example: vipnas doctor
     """
+    from vipnas_cli.cli.defaults import options_of
     from vipnas_cli.cli.doctor_job import doctor_job
 
-    raise typer.Exit(doctor_job(options))
+    raise typer.Exit(doctor_job(options, lambda: options_of(typer.main.get_command(app))))

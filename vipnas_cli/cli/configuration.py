@@ -8,21 +8,19 @@ of an option is `VIPNAS_RUN_BUDGET`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
-from vipnas_cli.cli.console import message_console
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import shown
 
-CONFIGURATIONS = DocumentKind("a configuration", UsageError, "correct or remove it", 1_000_000)
+CONFIGURATIONS = DocumentKind("a configuration", UsageError, "correct it, or rename it to go without", 1_000_000)
 PROJECT = Path("vipnas.toml")
 # What holds for all commands, as an entry without a table, and as VIPNAS_DATA.
 SHARED = ("data",)
@@ -68,36 +66,40 @@ def configured_data() -> Path | None:
 
 
 def anything_set() -> bool:
-    """Whether a file or a variable may set something."""
+    """Whether a file or a variable may set something; UsageError for a file that cannot be read."""
     return any(name.startswith("VIPNAS_") for name in os.environ) or any(map(_tables, (PROJECT, configuration_file())))
 
 
 def settings(commands: Mapping[str, frozenset[str]]) -> tuple[Setting, ...]:
-    """The settings that hold, in the order of commands; UsageError for one that no command has.
+    """The settings that hold, in the order of commands; UsageError for one that no command has, or an unreadable file.
 
     `commands` has the options of each, without dashes in front: {"run": {"budget", …}, "eval posetrack": …}.
     """
-    found: dict[tuple[str, str], Setting] = {}
+    found, faults = usable_settings(commands)
+    if faults:
+        raise faults[0]
+    return found
+
+
+def usable_settings(commands: Mapping[str, frozenset[str]]) -> tuple[tuple[Setting, ...], list[UsageError]]:
+    """The settings as in `settings`, without those of files that cannot be used, and what is wrong with these."""
+    found: list[Setting] = []
+    faults = []
     for path in (configuration_file(), PROJECT):
-        for setting in _in_file(path, commands):
-            found[setting.command, setting.option] = setting
-    for setting in _in_environment(commands):
-        found[setting.command, setting.option] = setting
-    return tuple(found[key] for key in sorted(found))
+        try:
+            found += list(_in_file(path, commands))
+        except UsageError as error:
+            faults.append(error)
+    latest = {(setting.command, setting.option): setting for setting in (*found, *_in_environment(commands))}
+    return tuple(latest[key] for key in sorted(latest)), faults
 
 
 def _tables(path: Path) -> dict[str, Any]:
-    """What a file holds; nothing, with a note, if it cannot be read."""
+    """What a file holds; UsageError if it cannot be read: a run without it may show faces and write elsewhere."""
     try:
         return CONFIGURATIONS.read_toml(path) if path.exists() else {}
-    except (OSError, UsageError) as error:
-        _leave_aside(error.what if isinstance(error, UsageError) else f"{shown(path)} cannot be read: {error.strerror}")
-        return {}
-
-
-@cache  # several ask for the same file, and once is enough
-def _leave_aside(what: str) -> None:
-    message_console().print(f"{what}: the configuration is left aside.", style="yellow", soft_wrap=True)
+    except OSError as error:  # of a folder that nobody may look into
+        raise UsageError(f"{shown(path)} cannot be read: {error.strerror}", CONFIGURATIONS.hint) from error
 
 
 def _in_file(path: Path, commands: Mapping[str, frozenset[str]]) -> Iterator[Setting]:
@@ -133,6 +135,26 @@ def _in_environment(commands: Mapping[str, frozenset[str]]) -> Iterator[Setting]
             name = variable(command, option)
             if os.environ.get(name):
                 yield Setting(command, option, os.environ[name], name)
+
+
+def idle_variables(commands: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """What to say of variables that are named after a command and are none of its options."""
+    known = {variable(command, option) for command, options in commands.items() for option in options - NEVER}
+    # Those of a group, too, as in VIPNAS_EVAL_SPLIT.
+    begins = {variable(" ".join(command.split()[:words]), "") for command in commands for words in (1, 2)}
+    for name in sorted(set(os.environ) - known):
+        begin = max((begin for begin in begins if name.startswith(begin)), key=len, default="")
+        if begin and os.environ[name]:
+            yield f"{shown(name)} sets nothing: {_instead(name.removeprefix(begin), begin, known)}"
+
+
+def _instead(word: str, begin: str, known: Iterable[str]) -> str:
+    """What to do in place of a variable that ends in a word."""
+    option = word.lower().replace("_", "-")
+    if option in NEVER:
+        return f"--{option} has to be typed."
+    near = get_close_matches(word, [name.removeprefix(begin) for name in known if name.startswith(begin)], 1)
+    return f"do you mean {begin}{near[0]}?" if near else "no option has this name."
 
 
 def variable(command: str, option: str) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WIDTH = 140
 # Nothing is cut in messages that go elsewhere.
 PIPED_WIDTH = 1000
+# Texts are printed as they are, whatever names of files hold: :fire:.csv is no picture of a fire.
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 # Seconds between two lines of progress where there is no bar, and between two for programs.
 LINE_EVERY_S, JSON_EVERY_S = 5.0, 1.0
 
@@ -39,13 +41,20 @@ class Messages(Console):
     """Where progress and messages go: stderr, and with time stamps a log, which gets what is quiet or detail, too."""
 
     def __init__(self, *, verbose: bool = False, log: LineLog | None = None, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(**PLAIN, **settings)
         self._verbose, self._log = verbose, log
+        self._told: set[str] = set()
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Tells something."""
         super().print(*objects, **options)
         self.note(*objects)
+
+    def once(self, text: str, before: str = "") -> None:
+        """Tells something, with `before` in front of each line, unless it was told before."""
+        if text not in self._told:
+            self._told.add(text)
+            self.print("\n".join(f"{before}{line}" for line in text.splitlines()))
 
     def detail(self, text: str) -> None:
         """Tells something that few want to know."""
@@ -58,7 +67,7 @@ class Messages(Console):
         if self._log is None:
             return
         page = io.StringIO()
-        Console(file=page, width=PIPED_WIDTH, highlight=False, markup=False, no_color=True).print(*objects)
+        Console(file=page, width=PIPED_WIDTH, no_color=True, **PLAIN).print(*objects)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         for line in page.getvalue().splitlines():
             if line.strip():
@@ -66,21 +75,17 @@ class Messages(Console):
 
 
 def message_console(quiet: bool = False, verbose: bool = False, log: LineLog | None = None) -> Messages:
-    """Where progress and messages go. Texts are printed as they are, whatever names of files hold.
-
-    Only a terminal has lines that end at its edge.
-    """
-    settings: dict[str, Any] = {"stderr": True, "quiet": quiet, "highlight": False, "markup": False}
-    console = Messages(verbose=verbose, log=log, **settings)
+    """Where progress and messages go; only a terminal has lines that end at its edge."""
+    console = Messages(verbose=verbose, log=log, stderr=True, quiet=quiet)
     if console.is_terminal:
         return console
-    return Messages(verbose=verbose, log=log, width=PIPED_WIDTH, soft_wrap=True, **settings)
+    return Messages(verbose=verbose, log=log, width=PIPED_WIDTH, soft_wrap=True, stderr=True, quiet=quiet)
 
 
 def result_console() -> Console:
-    """Where results go: stdout, in one width wherever it leads. Texts are printed as they are."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=WIDTH)
+    """Where results go: stdout, in one width wherever it leads."""
+    console = Console(soft_wrap=True, **PLAIN)
+    return console if console.is_terminal else Console(soft_wrap=True, width=WIDTH, **PLAIN)
 
 
 class ProgressKind(StrEnum):

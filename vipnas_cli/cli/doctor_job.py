@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.configuration import usable_settings
+from vipnas_cli.cli.console import plural, print_json, result_console
 from vipnas_cli.cli.doctor_packages import Finding, package_findings
 from vipnas_cli.cli.options import DoctorOptions
 
@@ -20,14 +21,18 @@ USEFUL_CODECS = (("aac", "r"), ("aac", "w"), ("hevc", "r"), ("vp9", "r"), ("libd
 CODEC_NAMES = {"h264": "H.264", "libx264": "H.264", "aac": "AAC", "hevc": "HEVC", "vp9": "VP9", "libdav1d": "AV1"}
 
 
-def doctor_job(options: DoctorOptions) -> int:
-    """Prints all findings; returns the exit code, 1 if one of them is a failure."""
+def doctor_job(options: DoctorOptions, known: Callable[[], Mapping[str, frozenset[str]]]) -> int:
+    """Prints all findings; returns the exit code, 1 if one of them is a failure.
+
+    `known` has the options of each command, for which packages are needed.
+    """
     findings = list(package_findings())
     # Without a package that is needed, the rest would fail for that reason only.
     if not any(finding.state == "fail" for finding in findings):
         from vipnas_cli.cli.doctor_trial import weight_findings
 
         findings += [*codec_findings(), *provider_findings(), *weight_findings(), *folder_findings()]
+        findings += setting_findings(known())
     failed = any(finding.state == "fail" for finding in findings)
     if options.json:
         print_json({"schema": SCHEMA, "ok": not failed, "findings": [asdict(finding) for finding in findings]})
@@ -81,6 +86,15 @@ def folder_findings() -> Iterator[Finding]:
     else:
         found = f"{len(measurements.pipelines)} pipelines measured on this machine"
         yield Finding("ok", "measurements", found, "" if measurements.pipelines else "vipnas bench measures them")
+
+
+def setting_findings(known: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    """Files of settings that cannot be used: commands that take options from them do not work."""
+    found, faults = usable_settings(known)
+    for fault in faults:
+        yield Finding("fail", "settings", fault.what, fault.hint)
+    if not faults:
+        yield Finding("ok", "settings", f"{plural(len(found), 'option')} set by files and the environment")
 
 
 def _writable(folder: Path) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vipnas_cli import __version__
 from vipnas_cli.media.drawing import id_color
-from vipnas_cli.pose.angles import TRUNK_LEAN, angles_of
+from vipnas_cli.pose.angles import TRUNK_LEAN, JointAngle, angles_of
 from vipnas_cli.pose.people import SURE
 from vipnas_cli.report.charts import HALF, Axis, Curve, clock, line_chart, time_line
 from vipnas_cli.report.posters import Poster
@@ -21,7 +21,7 @@ from vipnas_cli.report.tracks import Clip, Floats, Track, steadiness
 # People whose rows, curves and columns are shown; those who are there longest come first.
 ROWS, CURVES = 40, 8
 DEGREES = Axis(0, 180, (0, 45, 90, 135, 180), "°")
-LEAN = Axis(-90, 90, (-90, -45, 0, 45, 90), "°")
+LEAN, ROUND = Axis(-90, 90, (-90, -45, 0, 45, 90), "°"), Axis(-180, 180, (-180, -90, 0, 90, 180), "°")
 SHARE = Axis(0, 1, (0, 0.25, 0.5, 0.75, 1))
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 NO_ANKLES = " Those of the ankles are not defined: there are no keypoints on the toes."
@@ -151,8 +151,11 @@ def _who(clip: Clip) -> str:
         )
         for track in sorted(shown, key=lambda track: track.person)
     ]
+    title = "Who is where in time"
     line = time_line(rows, float(clip.times[0]), ends[-1])
-    return f"<h2>Who is where in time</h2>{_left_out(clip, ROWS)}{line}{_people_table(clip, shown)}"
+    if len(clip.times) == 1:  # which is no stretch of time
+        title, line = "Who is there", ""
+    return f"<h2>{title}</h2>{_left_out(clip, ROWS)}{line}{_people_table(clip, shown)}"
 
 
 def _left_out(clip: Clip, limit: int) -> str:
@@ -160,15 +163,17 @@ def _left_out(clip: Clip, limit: int) -> str:
     if more <= 0:
         return ""
     people = "1 more person is" if more == 1 else f"{more} more people are"
-    return f'<p class="soft">{people} there for a shorter time and not shown.</p>'
+    return f'<p class="soft">{people} not shown.</p>'
 
 
 def _people_table(clip: Clip, tracks: Sequence[Track]) -> str:
     head = "".join(
-        f"<th>{name}</th>" for name in ("person", "frames", "of all", "from", "to", "gaps", "score", "height")
+        f'<th scope="col">{name}</th>'
+        for name in ("person", "frames", "of all", "from", "to", "gaps", "score", "height")
     )
     rows = []
     for track in tracks:
+        height = _height(track)
         cells = (
             str(len(track.rows)),
             f"{100 * len(track.rows) / len(clip.times):.0f} %",
@@ -176,7 +181,7 @@ def _people_table(clip: Clip, tracks: Sequence[Track]) -> str:
             f"{clip.times[track.rows[-1]]:.2f} s",
             str(len(track.spans) - 1),
             f"{track.scores.mean():.2f}",
-            f"{_height(track):.0f} px",
+            "–" if math.isnan(height) else f"{height:.0f} px",
         )
         rows.append(f"<tr>{_name_cell(track)}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
@@ -187,9 +192,10 @@ def _name_cell(track: Track) -> str:
 
 
 def _height(track: Track) -> float:
-    """The median of how much of the picture's height the pose takes, in pixels."""
+    """The median of how much of the picture's height the pose takes, in pixels; nan without any known point."""
     y = track.points[..., 1]
-    return float(np.nanmedian(np.nanmax(y, axis=1) - np.nanmin(y, axis=1)))
+    known = y[np.isfinite(y).any(axis=1)]
+    return float(np.median(np.nanmax(known, axis=1) - np.nanmin(known, axis=1))) if len(known) else math.nan
 
 
 def _angles(clip: Clip) -> list[str]:
@@ -197,27 +203,43 @@ def _angles(clip: Clip) -> list[str]:
     defined = angles_of(clip.skeleton)
     if not defined or not clip.tracks:
         return []
-    missing = (
-        ""
-        if any(angle.name == "ankle" for angle in defined)
-        else " Those of the ankles are not defined: there are no keypoints on the toes."
-    )
+    missing = "" if any(angle.name == "ankle" for angle in defined) else NO_ANKLES
     parts = [f'<h2>Joint angles</h2><p class="soft">{ANGLES}{missing}</p>{_left_out(clip, CURVES)}']
+    if len(clip.times) == 1:
+        return [*parts, _angle_table(clip, defined)]
     for track in clip.tracks[:CURVES]:
-        curves = track.over(len(clip.times), track.angles(clip.skeleton))
+        curves, color = track.over(len(clip.times), track.angles(clip.skeleton)), f"var(--p{track.person})"
         charts = []
         for name in dict.fromkeys(angle.name for angle in defined):
             of_name = [
-                Curve(angle.title, curves[:, column], f"var(--p{track.person})", angle.side == "left")
+                Curve(angle.title, curves[:, column], color, angle.side == "left", name == TRUNK_LEAN)
                 for column, angle in enumerate(defined)
                 if angle.name == name
             ]
             if any(np.isfinite(curve.values).any() for curve in of_name):
-                charts.append(line_chart(clip.times, of_name, LEAN if name == TRUNK_LEAN else DEGREES, HALF))
+                about = f"{name.replace('_', ' ')} of id {track.person}"
+                charts.append(line_chart(clip.times, of_name, _axis_of(of_name), about, HALF))
         dot = f'<i class="dot" style="background:var(--p{track.person})"></i>'
         blocks = "".join(charts) or '<p class="soft">No angle is sure on any frame.</p>'
         parts.append(f'<h3>{dot} id {track.person}</h3><div class="two">{blocks}</div>')
     return parts
+
+
+def _axis_of(curves: Sequence[Curve]) -> Axis:
+    """The axis of angles; somebody who lies down or stands on the hands leans by more than a right angle."""
+    if not curves[0].circular:
+        return DEGREES
+    return LEAN if all(np.nanmax(np.abs(curve.values)) <= LEAN.high for curve in curves) else ROUND
+
+
+def _angle_table(clip: Clip, defined: Sequence[JointAngle]) -> str:
+    """The angles of a clip of one frame."""
+    head = "".join(f'<th scope="col">{escape(angle.title).replace(" ", "<br>")}</th>' for angle in defined)
+    rows = ""
+    for track in clip.tracks[:CURVES]:
+        cells = (f"{angle:.0f}°" if math.isfinite(angle) else "–" for angle in track.angles(clip.skeleton)[0].tolist())
+        rows += f"<tr>{_name_cell(track)}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f'<div class="wide"><table class="dense"><tr><th scope="col">person</th>{head}</tr>{rows}</table></div>'
 
 
 def _confidence(clip: Clip) -> str:
@@ -232,11 +254,11 @@ def _confidence(clip: Clip) -> str:
         )
         for track in tracks
     ]
-    chart = line_chart(clip.times, curves, SHARE)
+    chart = line_chart(clip.times, curves, SHARE, "mean score of the keypoints") if len(clip.times) > 1 else ""
     told = "The mean score of the keypoints; about the probability that they are where they are drawn."
-    head = "".join(f"<th>{escape(name).replace('_', '<br>')}</th>" for name in clip.skeleton.keypoints)
+    head = "".join(f'<th scope="col">{escape(name).replace("_", "<br>")}</th>' for name in clip.skeleton.keypoints)
     rows = "".join(f"<tr>{_name_cell(track)}{_cells(track.scores.mean(axis=0))}</tr>" for track in tracks)
-    table = f'<div class="wide"><table class="dense"><tr><th>mean</th>{head}</tr>{rows}</table></div>'
+    table = f'<div class="wide"><table class="dense"><tr><th scope="col">mean</th>{head}</tr>{rows}</table></div>'
     return f'<h2>Confidence</h2><p class="soft">{told}</p>{_left_out(clip, CURVES)}{chart}{table}'
 
 
@@ -261,7 +283,7 @@ def _steadiness(clip: Clip) -> str:
         rows += f"<tr>{name}<td>{measured.steps}</td>{cells}</tr>"
     counts = ("steps with a jump, of 100", "steps that exchange left and right, of 100")
     names = ("person", "steps", *counts, "acceleration, % of height")
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     table = f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
     return f'<h2>Steadiness</h2><p class="soft">{STEADY}</p>{table}'
 

@@ -14,8 +14,9 @@ import numpy as np
 from vipnas_cli.errors import VideoError
 from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
+from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.painter import Background, Painter, PictureStyle
-from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.pictures import PICTURE_RATE
 from vipnas_cli.pose.skeletons import Skeleton
 
 POSTERS = 6
@@ -98,18 +99,18 @@ def posters_of_video(
     painted: bool,
     later_s: float = 0.0,
 ) -> tuple[Poster, ...]:
-    """Posters out of a video whose poses are known; one that is `painted` already is shown as it is.
+    """Posters out of a video, a picture or a folder whose poses are known; what is `painted` is shown as it is.
 
     The times of the frames are by `later_s` later than those of the video. Frames that cannot be read are left out;
     VideoError if the video cannot be opened, or has none of them.
     """
-    with open_video(video):
+    with open_input(video):
         pass
-    painter = Painter(skeleton, style)
+    painter, rate = Painter(skeleton, style), _picture_rate(frames)
     found = []
     for frame in chosen(frames):
         time_s = max(0.0, frame.time_s - later_s)
-        with suppress(VideoError), open_video(video, max(0.0, time_s - EARLIER_S)) as reader:
+        with suppress(VideoError), open_input(video, max(0.0, time_s - EARLIER_S), picture_rate=rate) as reader:
             picture = next(iter(reader), None)
             if picture is not None and picture.time_s - time_s < LATE_S:
                 image = picture.image if painted else painter.paint(frame, picture.image)
@@ -117,6 +118,13 @@ def posters_of_video(
     if frames and not found:
         raise VideoError(f"{shown(video)} has no picture at the times of the results")
     return tuple(found)
+
+
+def _picture_rate(frames: Sequence[FrameResult]) -> float:
+    """How many pictures of a folder make a second, by the numbers and times of its frames."""
+    if len(frames) < 2 or frames[-1].time_s <= frames[0].time_s:
+        return PICTURE_RATE
+    return (frames[-1].frame_index - frames[0].frame_index) / (frames[-1].time_s - frames[0].time_s)
 
 
 def posters_of_poses(frames: Sequence[FrameResult], size: tuple[int, int], skeleton: Skeleton) -> tuple[Poster, ...]:

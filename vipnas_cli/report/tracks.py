@@ -17,8 +17,12 @@ from vipnas_cli.metrics.steadiness import Steadiness, SteadinessMeter
 from vipnas_cli.pose.angles import Degrees, joint_angles
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.results.sink import MOST_MISSING
 
 Floats = NDArray[np.float64]
+
+# Frames that are put back, all gaps of a clip together.
+MOST_IN_ALL = 10 * MOST_MISSING
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,8 @@ class Clip:
 def clip_of(frames: Sequence[FrameResult], skeleton: Skeleton, count: int | None = None) -> Clip:
     """The tracks of a clip's frames, in order of time; frames that a table left out as nobody is there are put back.
 
-    Those before the first and after the last are if the `count` of all is known, which begin with frame 0.
+    Those before the first and after the last are if the `count` of all is known, which begin with frame 0. ValueError
+    if more are missing than any table leaves out.
     """
     times, rows_of = _rows([frame.frame_index for frame in frames], [frame.time_s for frame in frames], count)
     keys = np.zeros(len(times), bool)
@@ -106,12 +111,24 @@ def _rows(indices: list[int], times: list[float], count: int | None) -> tuple[Fl
     numbers = np.array(indices)
     step = max(1, int(np.gcd.reduce(np.diff(numbers))))
     rows = (numbers - numbers[0]) // step
-    within = np.interp(np.arange(rows[-1] + 1), rows, np.array(times))
-    before = 0 if count is None else min(int(numbers[0]) // step, max(0, count - len(within)))
-    after = 0 if count is None else max(0, count - before - len(within))
+    span = int(rows[-1]) + 1
+    before = 0 if count is None else min(int(numbers[0]) // step, max(0, count - span))
+    after = 0 if count is None else max(0, count - before - span)
+    _check_missing(numbers, rows, before + after)
+    within = np.interp(np.arange(span), rows, np.array(times))
     apart = float(np.median(np.diff(within))) if len(within) > 1 else 0.0
     earlier, later = within[0] - apart * np.arange(before, 0, -1), within[-1] + apart * np.arange(1, after + 1)
     return np.concatenate([earlier, within, later]), (rows + before).tolist()
+
+
+def _check_missing(numbers: NDArray[np.int64], rows: NDArray[np.int64], at_ends: int) -> None:
+    """ValueError if so many frames are missing that curves over all of them would fill the memory."""
+    gaps = np.diff(rows) - 1
+    missing = int(gaps.sum()) + at_ends
+    if gaps.max(initial=0) > MOST_MISSING:
+        raise ValueError(f"{gaps.max()} frames are missing after frame {numbers[gaps.argmax()]}")
+    if missing > MOST_IN_ALL:
+        raise ValueError(f"{missing} frames are missing between {len(rows)} others")
 
 
 def steadiness(tracks: Sequence[Track], skeleton: Skeleton) -> Steadiness:

@@ -12,15 +12,15 @@ from vipnas_cli.cli.report.options import ReportOptions
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import InputError, OutputError, UsageError, VideoError
 from vipnas_cli.files import check_outputs, shown, write_text
-from vipnas_cli.media.inputs import is_video
+from vipnas_cli.media.inputs import is_video, open_input
 from vipnas_cli.media.painter import PictureStyle
-from vipnas_cli.media.reader import open_video
+from vipnas_cli.media.pictures import is_picture, pictures_in
 from vipnas_cli.media.writer import CONTAINERS
 from vipnas_cli.report.page import Subject, page_of
 from vipnas_cli.report.posters import Poster, chosen, posters_of_poses, posters_of_video
 from vipnas_cli.report.run_facts import RunFacts
 from vipnas_cli.report.tracks import Clip, Floats, clip_of
-from vipnas_cli.results.facts import Results
+from vipnas_cli.results.facts import POSES, Results
 from vipnas_cli.results.kinds import KINDS, Output, is_stated, output_named, source_named
 from vipnas_cli.results.sink import MOST_MISSING
 
@@ -67,7 +67,7 @@ def report_job(options: ReportOptions) -> None:
     unstated = [path for path in options.results if not is_stated(path)]
     told = {path: _summaries(path) for path in unstated if path.suffix.lower() == ".json"}
     summaries = [summary for found in told.values() for summary in found]
-    videos = [path for path in unstated if is_video(path)]
+    videos = [path for path in unstated if _is_shown(path)]
     poses = _of_each_clip([path for path in options.results if not told.get(path) and path not in videos])
     subjects = [_subject(one, _one_of(videos, one, poses), _facts(summaries, one, poses), options) for one in poses]
     write_text(out, page_of(subjects))
@@ -78,13 +78,26 @@ def report_job(options: ReportOptions) -> None:
     console.print(f"written  {shown(out)}", soft_wrap=True)
 
 
+def _is_shown(path: Path) -> bool:
+    """Whether it is the source of poses, or shows them: a video or a picture by its name, or a folder of pictures."""
+    return is_video(path) or is_picture(path) or _is_folder(path)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder of pictures; some kinds of results are folders, too."""
+    return path.is_dir() and output_named(path) is None and bool(pictures_in(path))
+
+
 def _of_each_clip(paths: Sequence[Path]) -> list[Poses]:
     """The poses of each clip; of several files about one clip that with most frames."""
     found: dict[str, Poses] = {}
     for path in paths:
         output = source_named(path)
         if output is None or output.kind.read is None:
-            raise InputError(f"{shown(path)} is no file of poses", f"give one of {' '.join(READ)} of `run`")
+            raise InputError(
+                f"{shown(path)} is no file of poses, no video and no picture",
+                f"give one of {' '.join(READ)} of `run`, with what shows them",
+            )
         output.kind.check()
         one = Poses(output, output.kind.read(output.path))
         other = found.get(one.source)
@@ -121,7 +134,7 @@ def _summaries(path: Path) -> list[dict[str, Any]]:
 
 
 def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) -> Path | None:
-    """The video of a clip: its source, or one named after it or its results; one that lies beside them is found."""
+    """What shows a clip: its source, or what is named after it or its results; what lies beside them is found."""
     if len(all_poses) == 1 and len(videos) == 1:
         return videos[0]
     named = [video for video in videos if video.name == poses.source]
@@ -129,7 +142,7 @@ def _one_of(videos: Sequence[Path], poses: Poses, all_poses: Sequence[Poses]) ->
     folders = (poses.path.parent, Path())
     beside = [folder / poses.source for folder in folders if poses.source]
     beside += [poses.path.with_name(f"{stem}{suffix}") for stem in poses.stems for suffix in CONTAINERS]
-    return next((path for path in (*named, *beside) if path.is_file()), None)
+    return next((path for path in (*named, *beside) if path.is_file() or _is_folder(path)), None)
 
 
 def _facts(summaries: Sequence[dict[str, Any]], poses: Poses, all_poses: Sequence[Poses]) -> RunFacts:
@@ -162,21 +175,21 @@ def _subject(poses: Poses, video: Path | None, facts: RunFacts, options: ReportO
 def _clip(poses: Poses, video: Path | None, facts: RunFacts) -> tuple[Clip, str]:
     """The frames of a clip, and what is not known of them: where the run began and ended if a table lost its facts."""
     frames, skeleton = poses.results.frames, poses.results.skeleton
-    if poses.results.whole:
-        return clip_of(frames, skeleton), ""
-    count = facts.frames or _drawn(video, poses)
+    count = None if poses.results.whole else facts.frames or _drawn(video, poses)
     # The times of frames that are not there follow from those of two others.
     known = count is not None and len(frames) > 1 and count <= frames[-1].frame_index + MOST_MISSING
-    return clip_of(frames, skeleton, count if known else None), "" if known else ENDS_LEFT_OUT
+    with POSES.told(poses.path):
+        clip = clip_of(frames, skeleton, count if known else None)
+    return clip, "" if known or poses.results.whole else ENDS_LEFT_OUT
 
 
 def _drawn(video: Path | None, poses: Poses) -> int | None:
     """How many frames the run had if it drew this video; of its source it may have taken a part."""
-    if video is None or not poses.source:
+    if video is None or not poses.source or video.is_dir():
         return None
     named = video.name != poses.source and _is_named_after(video, poses)
     try:
-        with open_video(video) as reader:
+        with open_input(video) as reader:
             return reader.info.frames if named or reader.info.drawn else None
     except VideoError:
         return None
@@ -192,19 +205,19 @@ def _is_of(video: Path, poses: Poses) -> bool:
     header = poses.results.header
     if _is_named_after(video, poses) or header.width is None:
         return True
-    with open_video(video) as reader:
+    with open_input(video) as reader:
         return (reader.info.width, reader.info.height) == (header.width, header.height)
 
 
 def _says_drawn(video: Path) -> bool:
     """Whether a video says that poses are drawn into it, as one may that has the name of its source."""
-    with open_video(video) as reader:
+    with open_input(video) as reader:
         return reader.info.drawn
 
 
 def _later(video: Path, poses: Poses, times: Floats) -> float:
     """By how many seconds frames of these times are later than in a drawn video, which after --start begins at 0 s."""
-    with open_video(video) as reader:
+    with open_input(video) as reader:
         first, duration, drawn = next(iter(reader), None), reader.info.duration_s or 0.0, reader.info.drawn
     if first is None or not len(times):
         return 0.0
@@ -219,7 +232,8 @@ def _posters(poses: Poses, video: Path | None, times: Floats, blur: bool) -> tup
     note = "Its video was not given and is not beside the results: the poses are shown on black."
     if video is not None:
         try:
-            painted = video.name != poses.source or _says_drawn(video)
+            # Nothing is drawn into the pictures of a folder.
+            painted = not video.is_dir() and (video.name != poses.source or _says_drawn(video))
             if painted and blur:
                 return (), f"Faces in {shown(video)} cannot be blurred, as poses are drawn in: give the source itself."
             if painted and not _is_of(video, poses):

@@ -17,9 +17,9 @@ class ReportOptions:
         tuple[Path, ...],
         typer.Argument(
             metavar="RESULT...",
-            help="Poses that `run` wrote, with their videos, for pictures, and what `run --json` printed, for times, "
-            "settings and the number of frames. A video beside its results is found by itself; KIND:NAME says the "
-            "kind of a result.",
+            help="Poses that `run` wrote; for pictures, with their videos, photos or folders of frames; what `run "
+            "--json` printed, for times, settings and the number of frames. A video beside its results is found by "
+            "itself; KIND:NAME says the kind of a result.",
             show_default=False,
         ),
     ]

@@ -18,7 +18,7 @@ from vipnas_cli.inference.pipeline import RunStatistics
 
 @dataclass(frozen=True)
 class Done:
-    """How one input ended: what --json prints of it, what a line and the table say, and the `trace` of a fault."""
+    """How one input ended: what --json prints of it, what lines and the table say, and the `trace` of a fault."""
 
     name: str
     exit_code: int
@@ -27,6 +27,7 @@ class Done:
     people: int = 0
     fps: float = 0.0
     trouble: str = ""
+    notes: tuple[str, ...] = ()
     trace: str = field(default="", repr=False)
 
     def __str__(self) -> str:
@@ -64,7 +65,8 @@ def _done(name: str, report: RunReport) -> Done:
         trouble = f"{plural(report.damaged, 'frame')} damaged"
     if report.sentences.leaves_faces:
         trouble = "; ".join(filter(None, (trouble, "faces of people left out are not blurred")))
-    return Done(name, report.exit_code, report.to_json(), found.frames, len(found.people), report.fps, trouble)
+    figures = found.frames, len(found.people), report.fps
+    return Done(name, report.exit_code, report.to_json(), *figures, trouble, report.remarks)
 
 
 def failed(name: str, error: VipnasError) -> Done:

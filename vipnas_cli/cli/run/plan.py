@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -197,12 +198,21 @@ def _check_written(runs: list[RunOptions]) -> None:
         for text in run.out:
             path = _resolved(text)
             other = owner.setdefault(path, run.video)
+            if other != run.video and _are_one(other, run.video):
+                raise UsageError(f"{other} and {run.video} are the same file", "name it once")
             if other != run.video:
                 raise UsageError(
                     f"{other} and {run.video} would both be written to {shown(text)}",
                     f"name results after inputs, with -o FOLDER/ or {NAME} in the name; inputs of the same name in "
                     "several folders: name the folder above them",
                 )
+
+
+def _are_one(one: Origin, other: Origin) -> bool:
+    """Whether two names are those of one file that exists."""
+    with suppress(OSError):
+        return isinstance(one, Path) and isinstance(other, Path) and one.samefile(other)
+    return False
 
 
 def _resolved(text: str) -> Path:

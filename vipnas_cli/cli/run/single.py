@@ -37,7 +37,7 @@ def run_input(
         # Before a file is begun.
         found.tracker.propagator.options.check((reader.info.height, reader.info.width))
         if not options.json:
-            console.print(_introduction(run, choice, reader.info))
+            console.once(_introduction(run, choice, reader.info))
         for line in details(reader.info, found):
             console.detail(line)
         make_folders(run, options)

@@ -101,6 +101,13 @@ class RunReport:
         return (*self.notes, *self.sentences)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """All that there is to know beside the figures: the notes, a budget that was exceeded, why nobody was found."""
+        over = (_over_budget(self, self.over_budget),) if self.over_budget else ()
+        nobody = (self.sentences.nobody,) if self.statistics.frames and not self.statistics.people else ()
+        return (*self.all_notes, *over, *nobody)
+
+    @property
     def sentences(self) -> RunNotes:
         """What there is to say about what was found."""
         made = self.made

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
-from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.console import Messages
 from vipnas_cli.cli.run.attempt import Done, attempt, failed, interrupted
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.signals import heed_signals
@@ -29,6 +29,34 @@ from vipnas_cli.inference.pipeline import RunStatistics
 
 # So many seconds pass at least between two words of a worker about the frames that are done.
 TOLD_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message of a worker about the input at hand; a `detail` is told to few."""
+
+    text: str
+    detail: bool
+
+
+Heard = Callable[[int], None]
+Hears = Callable[[str, Said], None]
+
+
+class Relay(Messages):
+    """Where messages of a worker go: to the process that asked, which has the terminal and the log."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(stderr=True, quiet=True)
+        self._pipe = pipe
+
+    def once(self, text: str, before: str = "") -> None:
+        """Tells what the other process tells once, whichever worker says it first."""
+        self._pipe.send(Said(before + text, detail=False))
+
+    def detail(self, text: str) -> None:
+        """Tells something that few want to know."""
+        self._pipe.send(Said(text, detail=True))
 
 
 class Worker:
@@ -41,18 +69,26 @@ class Worker:
         self._process: BaseProcess | None = None
         self._interrupted = False
 
-    def ask(self, run: RunOptions, heard: Callable[[int], None] = lambda _frames: None) -> Done:
-        """Runs one input and waits for it; UsageError and WeightsError are raised. `heard` is called with the number of
-        frames that are done, every second."""
+    def ask(
+        self, run: RunOptions, heard: Heard = lambda _frames: None, said: Hears = lambda _name, _message: None
+    ) -> Done:
+        """Runs one input and waits for it; UsageError and WeightsError are raised.
+
+        `heard` is called with the number of frames that are done, every second; `said` with the name of the input and
+        each message about it.
+        """
         name = shown(str(run.video))
         if self._interrupted:
             return interrupted(name)
         pipe, process = self._begun()
         try:
             pipe.send(run)
-            answer: Done | VipnasError | int = pipe.recv()
-            while isinstance(answer, int):
-                heard(answer)
+            answer: Done | VipnasError | Said | int = pipe.recv()
+            while isinstance(answer, int | Said):
+                if isinstance(answer, int):
+                    heard(answer)
+                else:
+                    said(name, answer)
                 answer = pipe.recv()
         except (EOFError, OSError):
             self._pipe = None
@@ -95,10 +131,19 @@ class Worker:
 
 
 class Crew:
-    """Some workers, each with one input at a time; `heard` is called with the frames that are done of all inputs."""
+    """Some workers, each with one input at a time.
 
-    def __init__(self, options: RunOptions, size: int, heard: Callable[[int], None] = lambda _frames: None) -> None:
-        self._heard, self._frames, self._lock = heard, Counter[str](), Lock()
+    `heard` is called with the frames that are done of all inputs, `said` with an input and a message, one at a time.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        size: int,
+        heard: Heard = lambda _frames: None,
+        said: Hears = lambda _name, _message: None,
+    ) -> None:
+        self._heard, self._said, self._frames, self._lock = heard, said, Counter[str](), Lock()
         self._workers = [Worker(options) for _ in range(size)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in self._workers:
@@ -112,7 +157,7 @@ class Crew:
     def _run(self, run: RunOptions) -> Done:
         worker = self._idle.get()
         try:
-            return worker.ask(run, partial(self._hear, str(run.video)))
+            return worker.ask(run, partial(self._hear, str(run.video)), self._listen)
         finally:
             self._idle.put(worker)
 
@@ -134,6 +179,10 @@ class Crew:
             self._frames[video] = frames
             self._heard(self._frames.total())
 
+    def _listen(self, name: str, message: Said) -> None:
+        with self._lock:
+            self._said(name, message)
+
     def __enter__(self) -> Self:
         return self
 
@@ -149,7 +198,7 @@ def serve(pipe: Connection, options: RunOptions) -> None:
     """Runs each input that comes through a pipe and answers how it ended, until the pipe is closed."""
     heed_signals()
     Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    console = message_console(quiet=True)
+    console = Relay(pipe)
     told_s = time.monotonic()
 
     def tell(statistics: RunStatistics) -> None:
