@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vipnas_cli import PoseTracker, read_video  # noqa: E402
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.cli.import_network import CellGrid, ImportOptions  # noqa: E402
 from vipnas_cli.errors import UsageError, WeightsError  # noqa: E402
-from vipnas_cli.foreign import detector_trials  # noqa: E402
+from vipnas_cli.foreign import detector_importer, detector_trials  # noqa: E402
 from vipnas_cli.foreign.around import BYTES, IMAGENET  # noqa: E402
 from vipnas_cli.foreign.detector_graph import grid_cells  # noqa: E402
 from vipnas_cli.foreign.detector_importer import add_detector, bundled_with, read_detector  # noqa: E402
@@ -183,7 +184,7 @@ def test_the_same_people_are_found(dress: Callable[[Clothes], None], form: str, 
     assert shared.max() < 6, "votes of neighbouring cells move edges a little"
 
 
-def test_the_normalisation_is_found_and_people_followed(tmp_path: Path) -> None:
+def test_the_normalisation_is_found_and_people_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clothes, out = Clothes(foreign_colours=True), tmp_path / "both.vipnas"
     dets(clothes)
     found = read_detector(saved(clothes, tmp_path / "d.onnx"), Origin("theirs", "a test", "CC0-1.0"))
@@ -208,6 +209,19 @@ def test_the_normalisation_is_found_and_people_followed(tmp_path: Path) -> None:
     with read_video(CLIP, end_s=0.2) as video:
         counts = [len(tracker(frame.image, frame.time_s)) for frame in video]
     assert max(counts) == 2
+    # What fails before the manifest is written leaves a folder as it was, also with a file of the same name.
+    bundled_with(found, tmp_path / "folder")
+    kept = open_bundle(tmp_path / "folder").detector
+    monkeypatch.setattr(detector_importer, "write_json", _no_space)
+    with pytest.raises(OSError, match="No space"):
+        add_detector(replace(found, origin=Origin("theirs", "elsewhere")), tmp_path / "folder")
+    assert open_bundle(tmp_path / "folder").detector == kept
+    assert kept is not None
+    assert kept.read()
+
+
+def _no_space(_path: Path, _data: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def test_what_is_no_detector_is_told_with_what_was_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, open_bundle, read_manifest
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, files_of, open_bundle, read_manifest
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import inside, make_folder, write_bytes, write_json
 from vipnas_cli.foreign.detector_graph import DetectorSignature, wrapped_detector
@@ -49,11 +49,6 @@ class ForeignDetector:
         """Height and width of the picture that has the cost."""
         letterbox = self.understood.conventions.letterbox
         return letterbox.size or (letterbox.side, letterbox.side)
-
-    @property
-    def file(self) -> str:
-        """What its file in a bundle is called."""
-        return f"detector-{self.origin.name}-{self.sha256[:6]}.onnx"
 
 
 def read_detector(path: Path, origin: Origin, given: DetectorGiven = NOTHING_STATED) -> ForeignDetector:
@@ -112,27 +107,29 @@ def about_detector(found: ForeignDetector) -> dict[str, Any]:
 def _place(found: ForeignDetector, folder: Path) -> None:
     """Writes the file, names it in the manifest, and removes what found people before."""
     manifest = read_manifest(folder)
-    before = manifest["detector"] or {}
     facts = _facts(found)
     for key, value in to_metadata({**facts, "format": 1}).items():
         found.graph.metadata_props.add(key=key, value=value)
     data = found.graph.SerializeToString()
-    write_bytes(inside(folder, found.file, WeightsError), data)
+    digest = hashlib.sha256(data).hexdigest()
+    # Of what is written, as one file can be read in several ways: the one before goes once the manifest is there.
+    name = f"detector-{found.origin.name}-{digest[:6]}.onnx"
+    write_bytes(inside(folder, name, WeightsError), data)
     letterbox = found.understood.conventions.letterbox
     row = {
         **facts,
-        "file": found.file,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "file": name,
+        "sha256": digest,
         "side": letterbox.side,
         "size": letterbox.size,
         "fit": letterbox.fit,
         "threshold": BELIEVED,
         "weights": "fp32",
     }
-    write_json(folder / MANIFEST, {**manifest, "detector": row})
-    named = {found.file, *(one["file"] for one in manifest["networks"].values())}
-    for name in {one["file"] for one in (before, before.get("verifier") or {}) if "file" in one} - named:
-        inside(folder, name, WeightsError).unlink(missing_ok=True)
+    now = {**manifest, "detector": row}
+    write_json(folder / MANIFEST, now)
+    for gone in files_of(manifest) - files_of(now):
+        inside(folder, gone, WeightsError).unlink(missing_ok=True)
 
 
 def _facts(found: ForeignDetector) -> dict[str, Any]:
