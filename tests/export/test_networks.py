@@ -157,6 +157,8 @@ def test_of_two_equal_peaks_either_is_right() -> None:
     assert not stands_out(first + second, 1e-6).any()
     assert stands_out(first + 0.9 * second, 1e-6).all()
     assert not stands_out(np.zeros((1, 1, 16, 12), np.float32), 0).any()
+    # Halfway between two cells both are as high, and a wide peak reads otherwise from each.
+    assert not stands_out(CODEC.encode(np.array([[[11.5, 9.5]]])), 1e-6).any()
 
 
 @pytest.mark.parametrize(

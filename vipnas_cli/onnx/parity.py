@@ -135,15 +135,9 @@ def largest(expected: Floats, found: Floats) -> float:
 
 def stands_out(heatmaps: Floats, difference: float) -> NDArray[np.bool_]:
     """Which heatmaps (P, K, h, w) have a peak ten times the mean that no other cell could overtake by `difference`."""
-    people, keypoints, rows, columns = heatmaps.shape
-    flat = heatmaps.reshape(people, keypoints, -1)
-    best = flat.argmax(-1)
-    near_rows = np.abs(np.arange(rows) - (best // columns)[..., None]) <= 1
-    near_columns = np.abs(np.arange(columns) - (best % columns)[..., None]) <= 1
-    near = near_rows[..., :, None] & near_columns[..., None, :]
-    peak = flat.max(-1)
-    rival = np.where(near, -np.inf, heatmaps).max((-1, -2))
-    # Between neighbours the sub-pixel fit makes up for either choice; further away it does not.
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
+    # Neighbours, too: of a wide peak the sub-pixel fit around either of them may say something else by a pixel.
+    rival, peak = np.partition(flat, -2, axis=-1)[..., -2:].transpose(2, 0, 1)
     result: NDArray[np.bool_] = (peak >= 10 * np.abs(flat).mean(-1)) & (rival < peak - 2 * difference)
     return result
 
