@@ -239,7 +239,7 @@ def _over_budget(report: RunReport, share: float) -> str:
 
 def _threads(choice: Choice) -> str:
     """The threads per network and who chose them."""
-    known = {"option": "as asked", "bench": "remembered from vipnas bench", "default": "the default"}
+    known = {"option": "by --threads or --jobs", "bench": "remembered from vipnas bench", "default": "the default"}
     threads, people = choice.runtime.resolved_threads, choice.runtime.resolved_side_by_side
     together = f", {people} people at the same time" if people > 1 else ""
     return f"{plural(threads, 'thread')} per network{together}, {known[choice.threads_from]}"
