@@ -134,11 +134,24 @@ def largest(expected: Floats, found: Floats) -> float:
 
 
 def stands_out(heatmaps: Floats, difference: float) -> NDArray[np.bool_]:
-    """Which heatmaps (P, K, h, w) have a peak ten times the mean that no other cell could overtake by `difference`."""
-    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
-    # Neighbours, too: of a wide peak the sub-pixel fit around either of them may say something else by a pixel.
-    rival, peak = np.partition(flat, -2, axis=-1)[..., -2:].transpose(2, 0, 1)
-    result: NDArray[np.bool_] = (peak >= 10 * np.abs(flat).mean(-1)) & (rival < peak - 2 * difference)
+    """Which heatmaps (P, K, h, w) have a peak ten times the mean that no other cell could overtake by `difference`.
+
+    Between neighbours the sub-pixel fit mostly makes up for either choice, so only those that are as high but for the
+    last digits count as others: of a wide peak the fits around both may be a pixel apart.
+    """
+    people, keypoints, rows, columns = heatmaps.shape
+    flat = heatmaps.reshape(people, keypoints, -1)
+    best = flat.argmax(-1)[..., None, None]
+    across = np.abs(np.arange(columns) - best % columns)
+    down = np.abs(np.arange(rows)[:, None] - best // columns)
+    apart, peak = np.maximum(down, across), flat.max(-1)
+    far = np.where(apart > 1, heatmaps, -np.inf).max((-1, -2))
+    near = np.where(apart == 1, heatmaps, -np.inf).max((-1, -2))
+    result: NDArray[np.bool_] = (
+        (peak >= 10 * np.abs(flat).mean(-1))
+        & (far < peak - 2 * difference)
+        & (near < peak - 2 * min(difference, OUTPUT_TOLERANCE))
+    )
     return result
 
 
