@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vipnas_cli.errors import WeightsError
-from vipnas_cli.inference.frozen import FrozenKey, load_key
-from vipnas_cli.nets.posenet import heatmaps_from_raw
+from vipnas_cli.inference.frozen import FrozenKey
 from vipnas_cli.pose import COCO17
 from vipnas_cli.spec.families import Output
-from vipnas_cli.training.losses import mean_squared_error, position_cross_entropy
-from vipnas_cli.training.start import RunPlan, compiled
+from vipnas_cli.training.key_heatmaps import frozen_networks
+from vipnas_cli.training.losses import distance
+from vipnas_cli.training.start import RunPlan
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,12 @@ def distillation_loss(raw: Tensor, taught: Tensor, output: Output) -> Tensor:
 
     Every joint counts the same: what teachers are not sure of is spread over the crop.
     """
-    weights = torch.ones(taught.shape[:2], device=taught.device)
-    if output == "softmax":
-        return position_cross_entropy(raw, taught, weights)
-    return mean_squared_error(heatmaps_from_raw(raw, output), taught, weights)
+    return distance(raw, taught, torch.ones(taught.shape[:2], device=taught.device), output)
 
 
 def teachers_of(plan: RunPlan, keypoints: int) -> Teachers:
     """The teachers that a training names; WeightsError for one with other keypoints than the network learns."""
-    networks = tuple(load_key(path, plan.device, lambda run: compiled(run, plan)) for path in plan.teachers)
+    networks = frozen_networks(plan.teachers, plan)
     for network in networks:
         if network.keypoints != keypoints:
             raise WeightsError(

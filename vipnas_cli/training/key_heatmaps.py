@@ -6,6 +6,7 @@ Shapes: B batch, n clips of one view, K keypoints, h, w heatmap cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,7 +25,12 @@ GHOST_DISTANCE = 0.15
 
 def frozen_keys(plan: RunPlan) -> tuple[FrozenKey, ...]:
     """The frozen key networks that a training names, on its device."""
-    return tuple(load_key(path, plan.device, lambda run: compiled(run, plan)) for path in plan.keys)
+    return frozen_networks(plan.keys, plan)
+
+
+def frozen_networks(paths: Sequence[Path], plan: RunPlan) -> tuple[FrozenKey, ...]:
+    """Frozen key networks of files, on the device of a training and compiled as it is."""
+    return tuple(load_key(path, plan.device, lambda run: compiled(run, plan)) for path in paths)
 
 
 def crop_sizes(keys: Sequence[FrozenKey]) -> tuple[tuple[int, int], ...]:

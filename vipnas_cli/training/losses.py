@@ -41,7 +41,11 @@ def mean_squared_error(raw: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 def heatmap_loss(raw: Tensor, points_crop: Tensor, weights: Tensor, output: Output) -> Tensor:
     """The loss that belongs to the family's way from the last layer to heatmaps."""
-    targets = gaussian_targets(points_crop, raw.shape[2], raw.shape[3])
+    return distance(raw, gaussian_targets(points_crop, raw.shape[2], raw.shape[3]), weights, output)
+
+
+def distance(raw: Tensor, targets: Tensor, weights: Tensor, output: Output) -> Tensor:
+    """How far raw output (B, K, h, w) is from heatmaps (B, K, h, w), joints weighted (B, K), as the family learns."""
     if output == "softmax":
         return position_cross_entropy(raw, targets, weights)
     return mean_squared_error(heatmaps_from_raw(raw, output), targets, weights)
