@@ -20,6 +20,9 @@ from vipnas_cli import People, PoseTracker, TrackedFrame, VipnasError, read_vide
 from vipnas_cli.arrays import Boxes, Image, Scores
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import BudgetError, DataError, UsageError, VideoError, WeightsError
+from vipnas_cli.inference.people import GivenBoxesSource, WholeFrameSource, evidence_of
+from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.tracker import DETECT_EVERY_FRAMES, DETECT_EVERY_S, DETECTED_EVIDENCE, LONGEST_REST_S
 from vipnas_cli.latency.choice import Workload
 from vipnas_cli.pose import COCO17
 
@@ -123,6 +126,134 @@ def test_what_the_budget_leaves_is_for_key_frames_of_slow_video(tracked: list[Tr
     assert keys == {"0.2GFLOPs": [0, 2, 4], "0.08GFLOPs": [0, 4]}
 
 
+@pytest.mark.parametrize("settings", [{}, {"smooth": "low"}, {"boxes": "own"}], ids=str)
+def test_results_are_the_callers_to_change(tracked: list[TrackedFrame], settings: dict[str, Any]) -> None:
+    own = {"boxes": Someone(tracked[0].people.boxes_frame[:1], 1.0)} if settings.get("boxes") else {}
+    spared, harmed = (PoseTracker(BUDGET, threads=1, **{**settings, **own}) for _ in range(2))
+    for frame, time_s, _ in tracked[:20]:
+        seen = frame.copy()
+        people = harmed(seen, time_s)
+        assert len(people) > 0
+        assert people == spared(frame, time_s)
+        for array in (seen, people.ids, people.boxes_frame, people.points_frame, people.scores):
+            array[:] = 1
+
+
+def test_tracked_frames_can_be_compared(tracked: list[TrackedFrame]) -> None:
+    frame, time_s, people = tracked[0]
+    same = TrackedFrame(frame.copy(), time_s, people.copy())
+    assert same == tracked[0]
+    assert same in tracked
+    for other in (tracked[1], same._replace(time_s=9.0), same._replace(frame=frame[1:]), (frame, time_s, people), 1):
+        assert same != other
+
+
+class Answers:
+    """A people source that answers the same always, whatever that is."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.asked = answer, []
+
+    def boxes(self, image: Image, frame_index: int) -> Any:
+        self.asked.append(frame_index)
+        return self.answer
+
+
+BOX = [100, 40, 220, 340]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "no boxes and scores at frame 7"),
+        ([BOX], "no boxes and scores"),
+        (([BOX, [1, 2]], [1, 1]), "no boxes and scores"),
+        ((None, [1]), r"boxes of shape \(\)"),
+        (([BOX], None), r"scores of shape \(\)"),
+        ((BOX, [1]), r"boxes of shape \(4,\)"),
+        (([[*BOX, 1]], [1]), r"boxes of shape \(1, 5\) and scores of shape \(1,\) at frame 7"),
+        (np.ones((2, 5)), r"boxes of shape \(5,\)"),
+        (([BOX], [1, 1]), r"scores of shape \(2,\)"),
+        (([BOX], [[1]]), r"scores of shape \(1, 1\)"),
+        (([BOX], [float("nan")]), "with the score nan at frame 7"),
+        (([BOX, [0, 0, float("nan"), 9]], [1, 1]), r"the box \[0.0, 0.0, nan, 9.0\]"),
+        (([[0, 0, float("inf"), 9]], [1]), "inf"),
+        (([[0, 0, 1e200, 9]], [1]), "inf"),
+        (([[220, 40, 100, 340]], [1]), r"the box \[220.0, 40.0, 100.0, 340.0\]"),
+        (([[100, 340, 220, 340]], [1]), "the box"),
+    ],
+)
+def test_boxes_of_an_own_source_that_cannot_be_used_are_told(answer: Any, words: str) -> None:
+    tracker = PoseTracker(BUDGET, boxes=Answers(answer), threads=1)
+    with pytest.raises(DataError, match=f"the people source gave (.* )?{words}") as caught:
+        tracker(np.zeros((360, 640, 3), np.uint8), 0.0, 7)
+    assert caught.value.hint == "return boxes (N, 4) as x0, y0, x1, y1 in pixels, and scores (N,)"
+
+
+def test_an_own_source_may_answer_in_lists_and_use_its_arrays_again(tracked: list[TrackedFrame]) -> None:
+    box = tracked[0].people.boxes_frame[:1]
+    reused, listed = Someone(box.copy(), 1.0), Answers((box.tolist(), [1.0]))
+    trackers = [PoseTracker(BUDGET, boxes=source, threads=1) for source in (listed, reused)]
+    for frame, time_s, _ in tracked[:8]:
+        reused.box[:] = box
+        one, other = (tracker(frame, time_s) for tracker in trackers)
+        assert len(one) == 1
+        assert one == other
+        reused.box[:] = 1
+    assert len(PoseTracker(BUDGET, boxes=Answers(([], [])), threads=1)(frame, time_s)) == 0
+
+
+def test_an_own_source_is_asked_as_often_as_the_settings_say(tracked: list[TrackedFrame]) -> None:
+    box = tracked[0].people.boxes_frame[:1]
+    asked = {}
+    for every_s in (0, None, 1.0):
+        source = Answers((box, [1.0]))
+        tracker = PoseTracker(BUDGET, boxes=source, detect_every_s=every_s, threads=1)
+        steps = [tracker.tracker.propagator.step(frame, at, time_s) for at, (frame, time_s, _) in enumerate(tracked)]
+        asked[every_s] = source.asked
+        keys = [at for at, step in enumerate(steps) if step.reason]
+        assert source.asked == keys if every_s == 0 else set(source.asked) < set(keys)
+    assert len(asked[0]) > len(asked[None]) >= len(asked[1.0]) >= 1
+    for given in (GivenBoxesSource({}), WholeFrameSource(), "whole"):
+        with pytest.raises(UsageError, match="detect_every_s has no use"):
+            PoseTracker(BUDGET, boxes=given, detect_every_s=0.5)
+
+
+def test_what_is_said_of_newcomers_is_what_is_asked_of_them() -> None:
+    section = (CLIP.parents[1] / "README.md").read_text(encoding="utf-8").partition("## In Python")[2]
+    least = f"a mean keypoint score of {PropagationOptions.new_score:g} in the"
+    reach = f"has to reach {DETECTED_EVIDENCE:g}."
+    for text in (PoseTracker.__doc__, section.partition("\n## ")[0]):
+        words = " ".join(str(text).split())
+        assert least in words
+        assert reach in words
+        assert "score of the box times the root of that mean" in words
+        assert f"every {DETECT_EVERY_S:g} s and every fourth frame, up to {LONGEST_REST_S:g} s apart" in words
+    assert DETECT_EVERY_FRAMES == 4
+    np.testing.assert_allclose(evidence_of(np.array([0.6]), np.array([0.49])), 0.6 * 0.7, rtol=1e-6)
+
+
+def test_a_path_may_name_the_whole_frame_unless_there_is_such_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(PoseTracker(BUDGET, boxes=Path("whole"), threads=1).tracker.source, WholeFrameSource)
+    Path("whole").touch()
+    assert isinstance(PoseTracker(BUDGET, boxes="whole", threads=1).tracker.source, WholeFrameSource)
+    with pytest.raises(DataError, match="whole is not a boxes file"):
+        PoseTracker(BUDGET, boxes=Path("whole"), threads=1)
+
+
+def test_track_takes_a_rate_and_finds_out_the_workload_itself(tracked: list[TrackedFrame]) -> None:
+    frames = list(track(CLIP, "0.2GFLOPs", end_s=0.2, threads=1, frame_rate=5))
+    alone = PoseTracker("0.2GFLOPs", threads=1, frame_rate=5)
+    assert alone.choice.every_frame
+    assert frames == [TrackedFrame(frame, time_s, alone(frame, time_s)) for frame, time_s, _ in frames]
+    for workload in (None, Workload()):
+        with pytest.raises(UsageError, match="track finds out the workload itself"):
+            next(track(CLIP, workload=workload))  # type: ignore[call-arg]
+
+
 def test_boxes_come_from_a_file_the_whole_frame_or_an_own_source(tracked: list[TrackedFrame], tmp_path: Path) -> None:
     frame, _, people = tracked[0]
     box = people.boxes_frame[:1].round()
@@ -219,7 +350,10 @@ def test_settings_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         ({"smooth": "very"}, UsageError, "very"),
         ({"provider": "abacus"}, UsageError, "abacus"),
         ({"weights": tmp_path / "none"}, WeightsError, "none"),
-        ({"boxes": tmp_path / "none.csv"}, DataError, "none.csv"),
+        ({"boxes": tmp_path / "none.csv"}, DataError, "none.csv does not exist"),
+        ({"boxes": "Whole"}, DataError, "Whole does not exist"),
+        ({"boxes": ""}, UsageError, "boxes is an empty path"),
+        ({"weights": ""}, UsageError, "weights is an empty path"),
         ({"boxes": "whole", "detector_size": 320}, UsageError, "detector_size"),
         ({"boxes": "whole", "detect_every_s": 1.0}, UsageError, "detect_every_s"),
         ({"boxes": 3}, UsageError, "boxes is 3"),

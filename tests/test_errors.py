@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import pickle
+import traceback
 
 import pytest
 
@@ -17,6 +19,20 @@ def test_what_and_hint_are_kept(kind: type[VipnasError]) -> None:
     error = kind("the file is empty", "restore it")
     assert (str(error), error.what, error.hint) == ("the file is empty", "the file is empty", "restore it")
     assert kind("alone").hint == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_traceback_shows_the_hint_once_also_of_another_process(kind: type[VipnasError]) -> None:
+    error = kind("the file is empty", "restore it")
+    sent = pickle.loads(pickle.dumps(error))
+    assert (type(sent), str(sent), sent.hint) == (kind, "the file is empty", "restore it")
+    for one in (error, sent):
+        one.hint = "told later"
+        assert [line.strip() for line in traceback.format_exception_only(one)[-2:]] == [
+            f"vipnas_cli.errors.{kind.__name__}: the file is empty",
+            "restore it",
+        ]
+    assert len(traceback.format_exception_only(kind("alone"))) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,8 +6,10 @@ Shapes: H, W frame pixels. `vipnas run` is this with readers and writers of file
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from numbers import Real
 from pathlib import Path
 from types import NoneType
@@ -15,13 +17,15 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from vipnas_cli.arrays import Image
+from vipnas_cli.arrays import Boxes, Image, Scores
 from vipnas_cli.data.files.boxes import read_boxes
-from vipnas_cli.errors import UsageError
+from vipnas_cli.data.people_labels import LARGEST_PLACE
+from vipnas_cli.errors import DataError, UsageError
+from vipnas_cli.files import shown
 from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
 from vipnas_cli.inference.choosing import parse_person, parse_region
 from vipnas_cli.inference.onnx import RuntimeOptions
-from vipnas_cli.inference.people import GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
 from vipnas_cli.media.address import Origin, Stream, origin_of
@@ -35,15 +39,25 @@ WHOLE = "whole"
 
 
 class TrackedFrame(NamedTuple):
-    """An RGB frame (H, W, 3), its time in seconds, and the people in it."""
+    """An RGB frame (H, W, 3), its time in seconds, and the people in it; equal if all of these are."""
 
     frame: Image
     time_s: float
     people: People
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TrackedFrame):
+            return False
+        same = self.time_s == other.time_s and self.people == other.people
+        return same and np.array_equal(self.frame, other.frame)
+
+    def __ne__(self, other: object) -> bool:
+        # A tuple's own would compare the pixels one by one.
+        return not self.__eq__(other)
+
 
 class TrackerSettings(TypedDict, total=False):
-    """What `track` passes on to PoseTracker."""
+    """What `track` passes on to PoseTracker; a `frame_rate` is taken in place of the video's own."""
 
     weights: Path | str | None
     boxes: Path | str | PeopleSource | None
@@ -56,6 +70,7 @@ class TrackerSettings(TypedDict, total=False):
     smooth: str
     threads: int
     provider: str
+    frame_rate: float | None
 
 
 @dataclass(eq=False)
@@ -64,19 +79,22 @@ class PoseTracker:
 
     `budget`: mean cost per person and frame, such as "0.5GFLOPs" or "12ms"; the best pipeline within it runs.
     `weights`: a folder or file of pipelines, or one exported network, in place of the bundled ones.
-    `boxes`: a file of boxes by frame, "whole" for one person who fills the frame, or a people source of your own, in
-    place of the own detector.
+    `boxes`: a file of boxes by frame, "whole" for one person who fills the frame, or a people source of your own, an
+    object with a method `boxes(image, frame_index)`, in place of the own detector. A source is asked on key frames, as
+    often as the detector would be: at most every 0.25 s and every fourth frame, up to 4 s apart while nothing new comes
+    into view, and on every key frame with `detect_every_s` 0. Somebody new needs a mean keypoint score of 0.45 in the
+    box, and the score of the box times the root of that mean has to reach 0.44.
     `max_people`: who is followed stays so while there, newcomers come by how large and central they are. `person`:
     "largest", "central" or "x,y" is one person, chosen anew only when lost; an id is that one alone. `region`:
     "x,y,width,height" in pixels or shares of the picture: nobody outside is followed.
-    `detector_size` (pixels), `detect_every_s` and `verify` are the own detector's (`verify`
-    None: as it comes; the bundled detector comes with a verifier, imported ones without).
+    `detector_size` (pixels) and `verify` are the own detector's (`verify` None: as it comes; the bundled detector
+    comes with a verifier, imported ones without), `detect_every_s` that of a people source of your own, too.
     `smooth`: off, low or high. `threads`: 0 takes what `vipnas bench` found. `provider`: auto, cpu, cuda, openvino or
     coreml. `frame_rate`: how many frames come per second, as slow video is better off without followers. `workload`:
     the video that a budget in frames per second is measured on, with its frame rate.
 
     Errors: UsageError for a setting that cannot be used, BudgetError for a budget that nothing meets, WeightsError,
-    and DataError for a file of boxes.
+    and DataError for a file of boxes. A call raises DataError for boxes of a people source that cannot be used.
     """
 
     budget: Budget | str | None = None
@@ -127,6 +145,7 @@ class PoseTracker:
     def __call__(self, frame: Image, time_s: float, index: int | None = None) -> People:
         """The people in the next RGB frame (H, W, 3), uint8, at `time_s` seconds; UsageError for anything else.
 
+        Their arrays are the caller's, who may change them in place.
         `index` is the number by which a file of boxes knows the frame; None: the next one.
         """
         _check_picture(frame)
@@ -138,7 +157,9 @@ class PoseTracker:
         index = self._frames if index is None else index
         step = self.tracker.propagator.step(np.ascontiguousarray(frame), index, time_s)
         self._frames, self._time_s = index + 1, time_s
-        return step.people if self._smoother is None else self._smoother.smooth(step.people, time_s)
+        people = step.people if self._smoother is None else self._smoother.smooth(step.people, time_s)
+        # The next frame goes on from these arrays.
+        return people.copy()
 
     def reset(self) -> None:
         """Forgets everyone, as before the first frame of another video."""
@@ -166,6 +187,9 @@ class PoseTracker:
         }
         for name, known in kinds.items():
             setattr(self, name, _checked(name, getattr(self, name), known))
+        for name in ("weights", "boxes"):
+            if getattr(self, name) == "":
+                raise UsageError(f"{name} is an empty path", "name a file or folder, or leave it out")
         bounds = (
             ("max_people", 1, None),
             ("detector_size", LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE),
@@ -184,22 +208,70 @@ class PoseTracker:
 
     def _check_detector(self) -> None:
         """UsageError if something is asked of the detector where it does not run."""
-        for name in ("detector_size", "detect_every_s", "verify"):
+        given = isinstance(self.boxes, str | Path | GivenBoxesSource | WholeFrameSource)
+        # A people source is asked as often as the detector.
+        for name in ("detector_size", "verify", *(("detect_every_s",) if given else ())):
             value = getattr(self, name)
             if self.boxes is not None and value is not None and value is not False:
                 raise UsageError(f"{name} has no use with boxes, which replace the detector", "leave one of them out")
 
     def _given_boxes(self) -> PeopleSource | None:
-        """What `boxes` gives in place of the detector."""
-        if self.boxes is None or not isinstance(self.boxes, str | Path):
-            return self.boxes
-        if self.boxes == WHOLE:
+        """What `boxes` gives in place of the detector; DataError for a file that cannot be used."""
+        if not isinstance(self.boxes, str | Path):
+            if self.boxes is None or isinstance(self.boxes, GivenBoxesSource | WholeFrameSource | DistinctPeople):
+                return self.boxes
+            return _CheckedSource(self.boxes)
+        path = Path(self.boxes)
+        if self.boxes == WHOLE or (path == Path(WHOLE) and _is_missing(path)):
             return WholeFrameSource()
         if self.workload is not None and self.workload.start_s:
             raise UsageError(
                 "boxes of a file and a start are ambiguous: frame numbers count from the first frame read", "cut first"
             )
-        return GivenBoxesSource(read_boxes(Path(self.boxes)))
+        if _is_missing(path):
+            raise DataError(
+                f"{shown(path)} does not exist", f"name a file of boxes, or {WHOLE} for one person who fills the frame"
+            )
+        return GivenBoxesSource(read_boxes(path))
+
+
+@dataclass(frozen=True)
+class _CheckedSource:
+    """A people source of a user's own whose boxes are checked, and copied, as it may use its arrays again."""
+
+    source: PeopleSource
+
+    def boxes(self, image: Image, frame_index: int) -> tuple[Boxes, Scores]:
+        """Boxes (N, 4) and scores (N,) of a frame; DataError if they are of another shape or no picture has them."""
+        answer = self.source.boxes(image, frame_index)
+        try:
+            found, confidence = answer
+            with np.errstate(over="ignore"):
+                boxes, scores = np.array(found, np.float32), np.array(confidence, np.float32)
+        except (TypeError, ValueError) as error:
+            raise _unusable(f"no boxes and scores at frame {frame_index}") from error
+        boxes = boxes.reshape(0, 4) if boxes.shape == (0,) else boxes
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != (len(boxes),):
+            raise _unusable(f"boxes of shape {boxes.shape} and scores of shape {scores.shape} at frame {frame_index}")
+        good = (np.abs(boxes) <= LARGEST_PLACE).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(scores)
+        if not good.all():
+            row = int(good.argmin())
+            raise _unusable(f"the box {boxes[row].tolist()} with the score {scores[row]:g} at frame {frame_index}")
+        return boxes, scores
+
+
+def _unusable(what: str) -> DataError:
+    return DataError(
+        f"the people source gave {what}", "return boxes (N, 4) as x0, y0, x1, y1 in pixels, and scores (N,)"
+    )
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is nothing at a path; of what may not be looked at its reader tells."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def track(
@@ -215,6 +287,8 @@ def track(
 
     Errors: those of PoseTracker, and VideoError for a video that cannot be read.
     """
+    if "workload" in settings:
+        raise UsageError("track finds out the workload itself", "leave it out, or call a PoseTracker")
     with read_video(video, start_s, end_s, stride) as frames:
         workload = Workload.of(frames.info, origin_of(video), start_s, stride)
         tracker = PoseTracker(budget, workload=workload, **settings)
@@ -234,7 +308,8 @@ def read_video(
 
     Also "-" for stdin, "0" for the first camera, and URLs (rtsp, rtmp, srt, udp, tcp, http). A picture is a video of
     one frame, a folder of pictures one of `picture_rate` frames a second. `live` streams drop pictures that come too
-    fast and connect again when they break: None leaves it to the kind of stream. VideoError if there is no frame.
+    fast and connect again when they break: None leaves it to the kind of stream. An infinite `end_s` is the end.
+    VideoError if there is no frame; UsageError for what cannot be meant, and for reading it after its `close`.
     """
     video = _checked("video", video, (str, Path, Stream))
     stride = _checked("stride", stride, (int,))
@@ -243,7 +318,12 @@ def read_video(
     start_s, end_s = (
         _checked(name, at_s, (int, float, NoneType)) for name, at_s in (("start_s", start_s), ("end_s", end_s))
     )
-    return open_input(video, start_s, end_s, stride, picture_rate, live)
+    picture_rate = _checked("picture_rate", picture_rate, (int, float, Fraction))
+    # Written so that NaN is refused, too; a whole number may be larger than any float.
+    if not 0 < picture_rate <= sys.float_info.max:
+        raise UsageError(f"picture_rate is {picture_rate}", "give it as a positive number of pictures per second")
+    live = _checked("live", live, (bool, NoneType))
+    return open_input(video, start_s, None if end_s == math.inf else end_s, stride, float(picture_rate), live)
 
 
 def _checked(name: str, value: Any, known: tuple[type, ...]) -> Any:

@@ -16,7 +16,10 @@ from typing import ClassVar
 
 
 class VipnasError(Exception):
-    """A failure told in one sentence with the path or value, and a second sentence saying what to do."""
+    """A failure told in one sentence with the path or value, and a second sentence saying what to do.
+
+    A traceback shows both: the second one is a note of the exception.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -24,6 +27,8 @@ class VipnasError(Exception):
         super().__init__(what)
         self.what = what
         self.hint = hint
+        if hint:
+            self.add_note(hint)
 
 
 class UsageError(VipnasError):

@@ -89,7 +89,7 @@ def test_half_of_an_export_is_no_bundle(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_yet_has_one_writer(tmp_path: Path) -> None:
     out = tmp_path / "new.vipnas"
     with bundle_folder(out) as folder:
-        with pytest.raises(OutputError, match=r"another process is writing to .*/new\.vipnas$"), bundle_folder(out):
+        with pytest.raises(OutputError, match=r"(?m)another process is writing to .*/new\.vipnas$"), bundle_folder(out):
             pass
         with bundle_folder(tmp_path / "other.vipnas"):
             pass

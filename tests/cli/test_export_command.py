@@ -103,7 +103,7 @@ def test_a_network_that_the_space_lacks_is_refused(super_net: Path, schedule: Pa
     out, data = tmp_path / "out", json.loads(schedule.read_text())
     data["plans"][1]["arch"]["stages"][2]["width"] = 6
     schedule.write_text(json.dumps(data))
-    with pytest.raises(SpecError, match=r"follower 1: stage 3: width 6 is not among the choices 8$"):
+    with pytest.raises(SpecError, match=r"(?m)follower 1: stage 3: width 6 is not among the choices 8$"):
         export_job(ExportJobOptions(out, (str(super_net),), spec=schedule))
     data["plans"][0]["arch"]["height"] = 96
     schedule.write_text(json.dumps(data))

@@ -273,7 +273,7 @@ def test_ends_without_people_are_counted_by_the_summary_or_told(folder: Path, ca
 def test_frames_that_cannot_all_be_shown_are_told_with_the_name_of_their_file(tmp_path: Path) -> None:
     rows = [f"{index},{index / 25},0,nose,1,1,0.9" for index in (0, 1, 400_000_000)]
     (tmp_path / "gap.csv").write_text("\n".join(["frame,time_s,person,keypoint,x,y,score", *rows, ""]))
-    with pytest.raises(VipnasError, match=r"gap\.csv .*399999998 frames are missing after frame 1$"):
+    with pytest.raises(VipnasError, match=r"(?m)gap\.csv .*399999998 frames are missing after frame 1$"):
         page_of(tmp_path, "gap.csv", out="page.html")
     assert not (tmp_path / "page.html").exists()
 

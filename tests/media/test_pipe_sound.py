@@ -151,8 +151,8 @@ def test_nothing_waits_for_nobody(make_clip, piped) -> None:
     clip = make_clip("clip.mkv", pts=range(75), audio=("pcm_s16le",))
     with open_video(piped(clip)) as reader:
         assert len(list(reader)) == 75
-        assert reader._once is not None
-        assert not reader._once._early
+        assert reader._reading._once is not None
+        assert not reader._reading._once._early
 
 
 def test_a_socket_that_was_inherited_is_a_pipe(make_clip) -> None:

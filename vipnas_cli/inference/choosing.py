@@ -33,7 +33,7 @@ class Focus:
         if self.rule == "at" and not (x <= size[1] and y <= size[0]):
             raise InputError(
                 f"the point {self.point[0]:g},{self.point[1]:g} is outside the picture of {size[1]} x {size[0]}",
-                "give --person in pixels of the picture, or in shares below 1",
+                "give the point in pixels of the picture, or in shares below 1",
             )
 
     def ranks(self, boxes: Boxes, size: tuple[int, int]) -> Scores:
@@ -74,7 +74,7 @@ class Region:
             raise InputError(
                 f"the region {self.x:g},{self.y:g},{self.width:g},{self.height:g} is outside the picture of "
                 f"{size[1]} x {size[0]}",
-                "give --roi in pixels of the picture, or in shares of it up to 1",
+                "give the region in pixels of the picture, or in shares of it up to 1",
             )
 
     def _corners(self, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

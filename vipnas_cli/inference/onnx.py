@@ -6,10 +6,11 @@ Shapes: P people, K keypoints, H, W pixels, h, w cells.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -217,6 +218,43 @@ def run_session(
     return found
 
 
+@dataclass(frozen=True)
+class _Home:
+    """The process that opened sessions; its forks lack the threads and the GPU that all but `free` sessions need."""
+
+    free: bool
+    process: int = field(default_factory=os.getpid)
+
+    @staticmethod
+    def of(provider: str, options: RuntimeOptions) -> _Home:
+        """That of sessions which are opened now, on a provider by its name in the runtime."""
+        return _Home(options.resolved_threads == 1 and provider == CPU)
+
+    def check(self) -> None:
+        """UsageError in a fork for sessions that are not free: they would be slow, hang or crash there."""
+        if not self.free and os.getpid() != self.process:
+            raise UsageError(
+                "networks with several threads or on a GPU cannot be used in a fork of the process that opened them",
+                "open the tracker in the worker process, start workers by spawn, or give threads=1 on the CPU",
+            )
+
+
+class _Workers:
+    """Threads that compute beside this one; a fork, which has none of them, starts its own."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._started = partial(ThreadPoolExecutor, max(1, count), name)
+        self._process, self._threads = os.getpid(), self._started()
+
+    def side_by_side(self, run: Callable[[slice], Found], parts: Sequence[slice]) -> list[Found]:
+        """What each part gives, in their order: the first in this thread, whose caches know the network, others beside
+        it."""
+        if os.getpid() != self._process:
+            self._process, self._threads = os.getpid(), self._started()
+        others = [self._threads.submit(run, part) for part in parts[1:]]
+        return [run(parts[0]), *(job.result() for job in others)]
+
+
 class _Sessions:
     """The networks of a cycle, `files` what each is; a network that serves several positions is loaded once."""
 
@@ -266,13 +304,6 @@ def runs_of(crops: int, most: int, side_by_side: int) -> list[slice]:
     return [slice(*edges) for edges in pairwise(crops * run // count for run in range(count + 1))]
 
 
-def side_by_side(workers: Executor, run: Callable[[slice], Found], parts: Sequence[slice]) -> list[Found]:
-    """What each part gives, in their order: the first in this thread, whose caches know the network, others in
-    workers."""
-    others = [workers.submit(run, part) for part in parts[1:]]
-    return [run(parts[0]), *(job.result() for job in others)]
-
-
 def _crops_at_once(network: NetworkFile, pixels: int) -> int:
     """How many crops of so many pixels in all a network computes at once."""
     return max(1, pixels // (network.plan.arch.height * network.plan.arch.width))
@@ -290,14 +321,19 @@ class OnnxEstimator:
         files = {network: network.read() for network in set(pipeline.networks)}
         self._of_one = _Sessions(pipeline.networks, files, options)
         self.provider = self._of_one.provider
+        self._home = _Home.of(self.provider, options)
         self._side_by_side = options.resolved_side_by_side if self.provider == CPU else 1
-        self._workers = ThreadPoolExecutor(max(1, self._side_by_side - 1), "networks")
+        self._workers = _Workers(self._side_by_side - 1, "networks")
         self._of_many: Callable[[], _Sessions] = lambda: self._of_one
         if options.resolved_threads > 1 and self._side_by_side > 1:
             self._of_many = cache(partial(_Sessions, pipeline.networks, files, replace(options, threads=1)))
 
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
-        """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator."""
+        """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator.
+
+        UsageError in a fork that cannot run the networks, see _Home.
+        """
+        self._home.check()
         place = position % len(self.schedule)
         inputs: dict[str, NDArray[np.generic]] = {"images": crops}
         if self.schedule.plan(position).fusion.operation != "none":
@@ -311,7 +347,7 @@ class OnnxEstimator:
         else:
             sessions = self._of_many()
             parts = sessions.parts(place, len(crops), self._side_by_side)
-            found = side_by_side(self._workers, partial(sessions.run, place, inputs), parts)
+            found = self._workers.side_by_side(partial(sessions.run, place, inputs), parts)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
@@ -323,9 +359,14 @@ class OnnxDetector:
         self.threshold = file.threshold
         self.verifier = None if file.verifier is None else OnnxVerifier(file.verifier, options)
         self._session = open_session(file.read(), str(file.path), options)
+        self._home = _Home.of(self._session.get_providers()[0], options)
 
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3); see CellDetector."""
+        """Scores (h, w) and boxes (h, w, 4) xyxy of an RGB picture (H, W, 3); see CellDetector.
+
+        UsageError in a fork that cannot run it, see _Home.
+        """
+        self._home.check()
         scores, boxes = run_session(self._session, ["scores", "boxes"], {"images": picture[None]})
         if scores.ndim != 3 or len(scores) != 1 or boxes.shape != (*scores.shape, 4):
             raise WeightsError(
@@ -346,14 +387,19 @@ class OnnxVerifier:
         # There is hardly ever one box alone.
         options = replace(options, threads=1) if self._side_by_side > 1 else options
         self._session = open_session(file.read(), str(file.path), options)
+        self._home = _Home.of(self._session.get_providers()[0], options)
         pixels = PIXELS_AT_ONCE * options.resolved_threads if on_cpu else sys.maxsize
         self._most = max(1, pixels // (self.height * self.width))
-        self._workers = ThreadPoolExecutor(max(1, self._side_by_side - 1), "verifier")
+        self._workers = _Workers(self._side_by_side - 1, "verifier")
 
     def verify(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3)."""
+        """Scores (N,) in 0–1 and places (N, 4) of RGB crops (N, H, W, 3).
+
+        UsageError in a fork that cannot run it, see _Home.
+        """
+        self._home.check()
         parts = runs_of(len(crops), self._most, self._side_by_side)
-        found = side_by_side(self._workers, partial(self._run, crops), parts)
+        found = self._workers.side_by_side(partial(self._run, crops), parts)
         scores, places = (np.concatenate(rows) if len(rows) > 1 else rows[0] for rows in zip(*found, strict=True))
         return scores, places
 

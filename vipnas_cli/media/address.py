@@ -83,10 +83,12 @@ Origin: TypeAlias = Path | Stream
 def origin_of(text: Path | Stream | str) -> Origin:
     """What a word stands for: `-` is stdin, a number a camera unless a file has that name, a URL a stream.
 
-    UsageError for a URL of a kind that is not read.
+    UsageError for a URL of a kind that is not read, and for no word at all, which a path takes for this folder.
     """
     if not isinstance(text, str):
         return text
+    if not text:
+        raise UsageError("the name of the input is empty", "name a video, a picture, a folder or a stream")
     if text == STDIN:
         return Path("/dev/stdin")
     found = _URL.match(text)

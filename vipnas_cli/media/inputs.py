@@ -23,7 +23,10 @@ VIDEOS = frozenset(f".{ending}" for ending in _VIDEOS.split())
 
 
 class FrameReader(Protocol):
-    """Iterates over frames, once; `info` describes them, `damaged` counts what could not be decoded so far."""
+    """Iterates over frames, once; `info` describes them, `damaged` counts what could not be decoded so far.
+
+    UsageError for who begins to read it after `close`.
+    """
 
     @property
     def info(self) -> VideoInfo: ...
@@ -46,6 +49,10 @@ class FrameReader(Protocol):
 
     def stop(self) -> None:
         """Make a thread that waits for data come to an end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is read; an iteration that is under way ends, and none begins any more."""
         ...
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from vipnas_cli.errors import VideoError, VipnasError
 from vipnas_cli.files import SelfClosing
 from vipnas_cli.media.address import Origin, Stream
+from vipnas_cli.media.closing import refusal
 from vipnas_cli.media.connection import READ_S
 from vipnas_cli.media.frames import Frame, VideoInfo
 from vipnas_cli.media.limits import check_span, span
@@ -53,7 +54,7 @@ class LiveReader(SelfClosing):
     ) -> None:
         check_span(start_s or 0.0, end_s)
         self._taker = _Taker(origin, start_s or 0.0, end_s, stride)
-        self._delivered = False
+        self._origin, self._delivered, self._closed = origin, False, False
         # Nothing else holds the reader, so that one that is dropped midway ends, too.
         weakref.finalize(self, self._taker.stop)
         try:
@@ -73,6 +74,8 @@ class LiveReader(SelfClosing):
         return self._taker.damaged
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._closed:
+            raise refusal(str(self._origin))
         return self
 
     def __next__(self) -> Frame:
@@ -88,6 +91,7 @@ class LiveReader(SelfClosing):
 
     def close(self) -> None:
         """Let go of the stream, at the latest when its next packet comes or fails to come."""
+        self._closed = True
         self._taker.close()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from vipnas_cli.errors import UsageError, VideoError, VipnasError
 from vipnas_cli.files import SelfClosing, read_regular, shown
+from vipnas_cli.media.closing import Closer
 from vipnas_cli.media.frames import NO_YUV, ColorTags, Frame, Image, VideoInfo
 from vipnas_cli.media.heif import upright
 from vipnas_cli.media.limits import LIMIT_NAME, LONGEST_S, check_span, max_pixels, span
@@ -148,6 +149,7 @@ class PictureReader(SelfClosing):
             last = min(last, math.ceil(Fraction(end_s).limit_denominator(1_000_000) / step))
         self._files = files
         self._numbers = range(first, last, stride)
+        self._closer = Closer(shown(path), lambda: None)
         self.damaged = 0
         self._frames = self._read(step)
         frame = next(self._frames, None)
@@ -171,7 +173,14 @@ class PictureReader(SelfClosing):
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._frames
+        self._closer.check()
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self._closer.step(lambda: next(self._frames, None))
+        if frame is None:
+            raise StopIteration
+        return frame
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -179,7 +188,8 @@ class PictureReader(SelfClosing):
         return tuple(shown(path.name) for path in self._files[self._numbers.start :])
 
     def close(self) -> None:
-        """Nothing is held between two pictures."""
+        """Come to an end; nothing is held between two pictures."""
+        self._closer.close()
 
     def stop(self) -> None:
         """Nothing is waited for."""

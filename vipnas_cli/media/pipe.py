@@ -7,6 +7,7 @@ import re
 import selectors
 import stat
 import time
+import weakref
 from pathlib import Path
 
 # Seconds without data after which a pipe is given up, and between two looks at whether somebody wants to stop.
@@ -37,9 +38,12 @@ class PipeFile:
         self._descriptor = _opened(path)
         self._selector = _Selector()
         self._selector.register(self._descriptor, selectors.EVENT_READ)
+        # Whatever writes to a pipe waits as long as anybody could still read it.
+        self._release = weakref.finalize(self, _let_go, self._selector, self._descriptor)
+        self._release.atexit = False
 
     def read(self, size: int) -> bytes:
-        """The next bytes, none at the end."""
+        """The next bytes, none at the end or after `close`."""
         try:
             return self._wait(size)
         except KeyboardInterrupt:  # FFmpeg calls from C, which no exception passes
@@ -48,7 +52,7 @@ class PipeFile:
 
     def _wait(self, size: int) -> bytes:
         end = time.monotonic() + PATIENCE_S
-        while not (self.interrupted or self.timed_out):
+        while self._release.alive and not (self.interrupted or self.timed_out):
             if self._selector.select(LOOK_S):
                 try:
                     data = os.read(self._descriptor, size)
@@ -64,9 +68,13 @@ class PipeFile:
         self.interrupted = True
 
     def close(self) -> None:
-        """Let go of the pipe."""
-        self._selector.close()
-        os.close(self._descriptor)
+        """Let go of the pipe; again is nothing, as its number may be that of another file by then."""
+        self._release()
+
+
+def _let_go(selector: selectors.BaseSelector, descriptor: int) -> None:
+    selector.close()
+    os.close(descriptor)
 
 
 def _opened(path: Path) -> int:

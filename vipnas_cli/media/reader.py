@@ -20,6 +20,7 @@ from vipnas_cli.files import SelfClosing
 from vipnas_cli.media import source
 from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.clock import REORDERED, PictureClock
+from vipnas_cli.media.closing import Closer, refusal
 from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import NO_YUV, UNSPECIFIED, ColorTags, Frame, VideoInfo
 from vipnas_cli.media.limits import check_size, check_span, span
@@ -46,7 +47,7 @@ class _DoubtError(Exception):
 
 
 class VideoReader(SelfClosing):
-    """Iterates over the frames of a video, once.
+    """Iterates over the frames of a video, once; any thread may close it, which ends an iteration that is under way.
 
     `damaged` counts the frames and packets so far that could not be decoded or came out corrupt; at the end of a file
     that was cut off it also counts, by the average rate, the frames that its header promised, and at that of a
@@ -54,8 +55,55 @@ class VideoReader(SelfClosing):
     """
 
     def __init__(self, path: Origin, start_s: float | None = None, end_s: float | None = None, stride: int = 1) -> None:
+        # No circle of references: what is dropped midway goes at once, not when garbage is collected.
+        self._reading = _Reading(path, start_s, end_s, stride)
+        self._frames = self._reading.begin()
+        self._closer = Closer(str(path), self._reading.close)
+
+    @property
+    def info(self) -> VideoInfo:
+        """Facts about the video, with a note on a connection that broke."""
+        return self._reading.info
+
+    @property
+    def damaged(self) -> int:
+        """Frames and packets that could not be decoded so far."""
+        return self._reading.damaged
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._closer.check()
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self._closer.step(lambda: next(self._frames, None))
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def stop(self) -> None:
+        """Make a thread that waits for the data of a pipe come to an end."""
+        self._reading.stop()
+
+    def close(self) -> None:
+        """Let go of the file, at the latest when a thread that reads it now has its frame or fails to get one."""
+        self._reading.give_up()
+        self._closer.close()
+
+    def sound(self) -> SoundSource:
+        """The sound, opened for one output; that of a pipe before its first frame is taken."""
+        sound = self._closer.step(self._reading.sound)
+        if sound is None or self._closer.closed:
+            raise refusal(self._closer.name)
+        return sound
+
+
+class _Reading:
+    """What a reader reads, in one thread at a time; see VideoReader."""
+
+    def __init__(self, path: Origin, start_s: float | None, end_s: float | None, stride: int) -> None:
         self._start_s, self._end_s, self._stride = start_s or 0.0, end_s, stride
         self._broke_s: float | None = None
+        self._given_up = False
         check_span(self._start_s, end_s)
         self._path = path
         self._damage = Damage()
@@ -65,6 +113,9 @@ class VideoReader(SelfClosing):
         except BaseException:
             self._close_pipe()
             raise
+
+    def begin(self) -> Iterator[Frame]:
+        """The frames, to be taken once; VideoError if there is none."""
         try:
             self._take_stream(careful=self._pipe is not None)
             pictures = self._wanted()
@@ -73,7 +124,7 @@ class VideoReader(SelfClosing):
                 raise self._nothing_found(decoded=first is not None or self._damage.frames > 0)
             self._heed_interrupt()
             self._described = self._describe(first[1])
-            self._frames = self._deliver(chain([first], pictures), first[1])
+            return self._to_the_end(self._deliver(chain([first], pictures), first[1]))
         except BaseException:
             self.close()
             raise
@@ -93,26 +144,27 @@ class VideoReader(SelfClosing):
         """Frames and packets that could not be decoded so far."""
         return self._damage.count
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self._frames
-
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; nothing may be taken of it afterwards, or FFmpeg crashes."""
         self._container.close()
         self._close_pipe()
 
     def _close_pipe(self) -> None:
         if self._pipe is not None:
             self._pipe.close()
-            self._pipe = None
 
     def stop(self) -> None:
         """Make a thread that waits for the data of a pipe come to an end."""
         if self._pipe is not None:
             self._pipe.stop()
 
+    def give_up(self) -> None:
+        """Make a thread that waits for a frame come to an end as soon as it can."""
+        self._given_up = True
+        self.stop()
+
     def sound(self) -> SoundSource:
-        """The sound, opened for one output; that of a pipe before its first frame is taken."""
+        """See VideoReader."""
         if self._once is None:
             assert isinstance(self._path, Path)  # streams are read once
             sound: SoundSource = FileSound(self._path)
@@ -124,7 +176,7 @@ class VideoReader(SelfClosing):
 
     def _heed_interrupt(self) -> None:
         """Raises the KeyboardInterrupt that came while FFmpeg waited for the data of a pipe."""
-        if self._pipe is not None and self._pipe.interrupted:
+        if self._pipe is not None and self._pipe.interrupted and not self._given_up:
             raise KeyboardInterrupt
 
     def _beyond_end(self, pts: int) -> bool:
@@ -298,6 +350,13 @@ class VideoReader(SelfClosing):
         self._clock.begin(early)
         yield from chain(early, pictures)
 
+    def _to_the_end(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The same frames; behind them a pipe is let go of, for which what writes to it may wait."""
+        try:
+            yield from frames
+        finally:
+            self._close_pipe()
+
     def _deliver(self, pictures: Iterator[Stamped], first: VideoFrame) -> Iterator[Frame]:
         orientation, reformatter = Orientation.of(first), VideoReformatter()
         width, height = square_size(first.width, first.height, source.pixel_aspect(self._stream))
@@ -305,6 +364,8 @@ class VideoReader(SelfClosing):
         if self._once is not None:
             self._once.deliver()
         for count, (pts, picture) in enumerate(pictures, 1):
+            if self._given_up:
+                return
             if self._beyond_end(pts):
                 if self._once is not None and self._end_s is not None:
                     self._once.finish(Fraction(self._end_s))
