@@ -43,7 +43,7 @@ COMMANDS = {
         --compile/--no-compile=True --cache=cache --tensorboard
     """,
     "search": """
-        MODE=temporal --frames=4 --budget/-b=0.2GFLOPs --evaluations/-n=144 --alike --without --method=evolution
+        MODE=temporal --frames --budget/-b=0.2GFLOPs --evaluations/-n=144 --alike --without --method=evolution
         --predictor/--no-predictor=True --baselines --seed=0 --weights --space --key --compare --data --clips=96
         --check-clips=0 --latency-table --measure --out/-o --resume --workers=0 --threads=1 --json --quiet/-q
     """,

@@ -88,6 +88,17 @@ def test_checkpoints_are_told_apart_without_torch(tmp_path: Path) -> None:
     assert describe(checkpoint(tmp_path / "s.safetensors", space)).kind == "checkpoint of a super-network"
 
 
+def test_the_state_of_a_training_names_its_checkpoint(tmp_path: Path) -> None:
+    found = describe(checkpoint(tmp_path / "a.resume.safetensors", {**POSE, "state_of": "a.safetensors"}))
+    assert found.kind == f"the state for --resume of {tmp_path / 'a.safetensors'}; use that"
+    assert found.next == f"vipnas info {tmp_path / 'a.safetensors'}"
+    assert (found.facts["parameters"], found.facts["step"]) == (None, 7)
+    elsewhere = checkpoint(tmp_path / "a.resume.safetensors", {**POSE, "state_of": "/etc/b\x1b.safetensors"})
+    assert describe(elsewhere).kind == f"the state for --resume of {tmp_path}/b\ufffd.safetensors; use that"
+    with pytest.raises(WeightsError, match=r"a\.resume"):
+        describe(checkpoint(tmp_path / "a.resume.safetensors", {**POSE, "state_of": ""}))
+
+
 def test_the_followers_of_a_cycle(tmp_path: Path) -> None:
     plans = (Plan(FAST_BASE), Plan(FAST_BASE, FusionSpec("cat", 2)), Plan(FAST_BASE, FusionSpec("add", 1)))
     stated = {"kind": "cycle", "schedule": Schedule(plans).to_json(), "keypoints": 17, "step": 7}

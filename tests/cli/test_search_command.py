@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from vipnas_cli.errors import (
 )
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets, SetSizes
 from vipnas_cli.export.sources import find_networks
+from vipnas_cli.files import only_writer
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.latency.measure import space_layers
 from vipnas_cli.latency.table import LatencyTable, layer_key
@@ -195,6 +197,39 @@ def test_an_interrupted_command_ends_where_an_uninterrupted_one_ends(files: dict
     cut = document(*temporal(files), "--out", "cut", "--resume")
     assert {**cut, "seconds": 0, "seconds_scoring": 0} == {**whole, "seconds": 0, "seconds_scoring": 0}
     assert "another seed" in failure(UsageError, *temporal(files), "--out", "cut", "--resume", "--seed", 1)
+
+
+def test_two_searches_do_not_write_to_one_folder(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = "another process is writing to found"
+    run, write, clips, seen = job._run, job.write_specs, job.clip_sets, []
+
+    def taken(part: Callable[..., Any]) -> Callable[..., Any]:
+        def tried(*arguments: Any) -> Any:
+            with pytest.raises(OutputError, match=busy), only_writer(Path("found")):
+                pass
+            seen.append(part)
+            return part(*arguments)
+
+        return tried
+
+    monkeypatch.setattr(job, "_run", taken(run))
+    monkeypatch.setattr(job, "write_specs", taken(write))
+    document(*temporal(files), "--out", "found")
+    monkeypatch.setattr(job, "clip_sets", taken(clips))
+    document(*temporal(files), "--out", "found", "--resume")
+    assert seen == [run, write, clips, run, write]
+    log = Path("found/candidates.jsonl")
+    before = log.read_bytes()
+    with only_writer(Path("found")):
+        monkeypatch.setattr(job, "clip_sets", lambda *_: pytest.fail("clips were made"))
+        assert busy in failure(OutputError, *temporal(files), "--out", "found", "--resume")
+        monkeypatch.setattr(job, "clip_sets", clips)
+        log.unlink()
+        assert busy in failure(OutputError, *temporal(files), "--out", "found")
+        assert not log.exists()
+    log.write_bytes(before)
+    document(*temporal(files), "--out", "found", "--resume")
+    assert log.read_bytes() == before
 
 
 def test_the_key_network_alone_and_both_together(files: dict[str, Path]) -> None:
@@ -396,6 +431,8 @@ def test_what_cannot_be_searched_is_told_in_a_sentence(files: dict[str, Path]) -
     assert "no spatial super-network of family resnet" in failure(WeightsError, *spatial, "--space", "resnet")
     assert "leave it out" in failure(UsageError, *weights, "--space", "fast")
     assert "leave it out" in failure(UsageError, *spatial, "--key", files["key"])
+    for frames in (3, 4):
+        assert "spatial has none of" in failure(UsageError, *spatial, "--frames", frames)
     both = ["joint", "--weights", files["spatial"], "--weights", files["temporal"]]
     assert "joint searches for one" in failure(UsageError, *both, "--key", files["key"])
     assert "does not exist" in failure(WeightsError, "--weights", "missing.safetensors")

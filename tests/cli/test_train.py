@@ -5,22 +5,27 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
+import torch
 
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.train.job import list_recipes, train_job
 from vipnas_cli.cli.train.options import TrainOptions
-from vipnas_cli.cli.train.report import reporting
-from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
+from vipnas_cli.cli.train.report import draw_curves, reporting
+from vipnas_cli.errors import DataError, InputError, OutputError, UsageError, VipnasError
 from vipnas_cli.nets.checkpoints import load_checkpoint
 from vipnas_cli.training import rehearsal
+from vipnas_cli.training.data import Folders
 from vipnas_cli.training.loop import StepEvent, resume_path
 from vipnas_cli.training.recipe import read_recipe, recipe_names
+from vipnas_cli.training.runs import train
+from vipnas_cli.training.start import RunPlan
 
 RECIPE = """# Endless.
 kind = "pose"
@@ -87,6 +92,35 @@ def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_the_key_network_of_a_rehearsal_is_trained_to_its_end_and_taken_up_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(name: str) -> str:
+        (tmp_path / "f.safetensors").unlink(missing_ok=True)
+        train_job(TrainOptions(name, out=tmp_path / "f.safetensors", steps=1))
+        return " ".join(capsys.readouterr().err.split())
+
+    key = tmp_path / "f-key.safetensors"
+    assert "First a small key network" in told("followers-128")
+    assert load_checkpoint(tmp_path / "f.safetensors")[1]["step"] == 1
+    tensors, header = load_checkpoint(key)
+    assert header["step"] == rehearsal.KEY_STEPS == 2
+    assert f"the key network that is there already, {key}" in told("followers-128")
+    # One that was interrupted is trained to its end, with what it had or from its beginning.
+    for state in (True, False):
+        key.unlink()
+        resume_path(key).unlink()
+        plan = RunPlan(rehearsal.rehearsal_key(read_recipe("followers-128")), Folders(Path(), Path()), key, until=1)
+        list(train(replace(plan, compile=False)))
+        if not state:
+            resume_path(key).unlink()
+        assert "First a small key network" in told("followers-128")
+        found, header = load_checkpoint(key)
+        assert header["step"] == 2
+        assert all(torch.equal(tensor, tensors[name]) for name, tensor in found.items())
+
+
+@pytest.mark.usefixtures("small")
 def test_a_verifier_learns_on_what_the_bundled_detector_finds(tmp_path: Path) -> None:
     train_job(TrainOptions("verifier"))
     tensors, header = load_checkpoint(tmp_path / "verifier-rehearsal.safetensors")
@@ -125,6 +159,9 @@ def scores_in(log: Path) -> list[float]:
         ),
         (TrainOptions("key-128", resume=True), UsageError, "--resume|does not exist"),
         (TrainOptions("key-128", device="abacus"), UsageError, "abacus"),
+        (TrainOptions("key-128", out=Path("model.seed1")), UsageError, r"model\.seed1 does not end in \.safetensors"),
+        (TrainOptions("key-128", out=Path("pic.png")), UsageError, r"pic\.png does not end in \.safetensors"),
+        (TrainOptions("key-128", out=Path("a.resume.safetensors")), UsageError, "beside another checkpoint"),
     ],
 )
 def test_wrong_values_are_named(options: TrainOptions, error: type[VipnasError], named: str) -> None:
@@ -162,7 +199,8 @@ def test_a_wrong_entry_of_a_recipe_is_named(old: str, new: str, named: str, tmp_
         read_recipe(str(tmp_path / "a.toml"))
 
 
-def test_sigterm_saves_the_last_step_and_resume_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_the_last_step_and_resume_goes_on(number: int, tmp_path: Path) -> None:
     (tmp_path / "endless.toml").write_text(RECIPE)
     command = [sys.executable, "-c", "from vipnas_cli.cli.app import main; main()"]
     command += ["train", "endless.toml", "-o", "out.safetensors", "--no-compile", "--threads", "1"]
@@ -171,14 +209,17 @@ def test_sigterm_saves_the_last_step_and_resume_goes_on(tmp_path: Path) -> None:
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
         assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGTERM)
+    # A terminal that is closed sends two: its own and the shell's.
+    for _ in range(1 + (number == signal.SIGHUP)):
+        process.send_signal(number)
+        time.sleep(0.05)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in told
     out = tmp_path / "out.safetensors"
     step = load_checkpoint(out)[1]["step"]
     assert step >= 20
-    assert load_checkpoint(resume_path(out))[1]["step"] == step
+    assert load_checkpoint(resume_path(out), of_training=True)[1]["step"] == step
     train_job(
         TrainOptions(str(tmp_path / "endless.toml"), out=out, resume=True, steps=step + 1, threads=1, compile=False)
     )
@@ -210,6 +251,45 @@ def test_what_was_taken_from_a_checkpoint_is_told(tmp_path: Path, capsys: pytest
     assert "350 of 350 tensors (100 % of the network's weights, 100 % of the file's)" in told
     assert f"taken from {first}" in told
     assert "Warning" not in told
+
+
+@pytest.mark.usefixtures("small")
+def test_a_stop_before_the_first_step_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    data = '[[data]]\nformat = "coco"\npath = "a.json"\nshare = 1.0\ncached = false\n'
+    (tmp_path / "a.toml").write_text(RECIPE.partition("[[data]]")[0] + data)
+    person = {"image_id": 0, "category_id": 1, "bbox": [5, 5, 50, 70], "keypoints": [20, 20, 2] * 17}
+    labels = {"images": [{"id": 0, "file_name": "gone.png"}], "annotations": [person]}
+    (tmp_path / "a.json").write_text(json.dumps(labels))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"gone\.png"):
+            train_job(TrainOptions("a.toml", data=tmp_path, threads=1, compile=False))
+    assert not list(tmp_path.glob("a*.safetensors"))
+
+
+@pytest.mark.parametrize("content", [None, "", "not json\n"])
+def test_why_there_are_no_curves_is_told(content: str | None, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    log = tmp_path / "a.log.jsonl"
+    if content is not None:
+        log.write_text(content)
+    with pytest.raises(DataError, match=r"a\.log\.jsonl"):
+        draw_curves(log, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_the_end_names_files_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a.toml").write_text(RECIPE)
+    first = TrainOptions("a.toml", out=Path("a.safetensors"), steps=1, threads=1, compile=False)
+    train_job(first)
+    assert "log: a.log.jsonl; curves: a.png" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "a.log.jsonl").unlink()
+    train_job(replace(first, resume=True))
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no curves: a.log.jsonl" in told
+    assert "matplotlib" not in told
+    assert "log: a.log.jsonl;" not in told
 
 
 def test_a_resumed_log_goes_on_with_its_running_mean(tmp_path: Path) -> None:

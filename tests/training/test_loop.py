@@ -9,8 +9,9 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
-from vipnas_cli.errors import WeightsError  # noqa: E402
+from vipnas_cli.errors import DataError, OutputError, WeightsError  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
+from vipnas_cli.training import loop  # noqa: E402
 from vipnas_cli.training.batches import prefetched  # noqa: E402
 from vipnas_cli.training.loop import (  # noqa: E402
     Trainer,
@@ -133,6 +134,61 @@ def test_the_network_with_averaged_weights_is_scored_now_and_then_and_the_best_i
     assert load_checkpoint(best_path(path))[1]["step"] == 8
 
 
+def scored(path: Path, every: int, stops: tuple[int, ...]) -> dict[int, float]:
+    """The scores by step of a training that is stopped at some steps and resumed; they fall and rise."""
+    found = {}
+    for until in (*stops, None):
+        part = trainer()
+        if until != stops[0]:
+            part.resume(path)
+
+        def score(_: nn.Module, part: Trainer = part) -> float:
+            return 100.0 - (part.step * 7) % 10
+
+        def loss_of(batch: Tensor, part: Trainer = part) -> Tensor:
+            return ((part.net(batch) - batch.sum(1, keepdim=True)) ** 2).mean()
+
+        for event in part.run(Numbers(), loss_of, path, until, Validation(score, every, True)):
+            if event.score is not None:
+                found[event.step] = event.score
+    return found
+
+
+@pytest.mark.parametrize("every", [3, 4, 8, 20])
+def test_a_training_that_was_stopped_chooses_the_weights_that_an_unbroken_one_chooses(
+    every: int, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    wanted = scored(whole, every, (10,))
+    tensors, header = load_checkpoint(best_path(whole))
+    for stop in range(1, 10):
+        parts.unlink(missing_ok=True)
+        assert scored(parts, every, (stop, stop + 1)) == wanted
+        found, told = load_checkpoint(best_path(parts))
+        assert told == header
+        assert all(torch.equal(tensor, tensors[name]) for name, tensor in found.items())
+
+
+def test_best_weights_that_another_training_left_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(best_path(path), {}, {"kind": "test", "step": 1, "score": 1000.0})
+    scored(path, 4, (2,))
+    assert load_checkpoint(best_path(path))[1]["score"] < 1000
+
+
+def test_the_best_score_of_an_earlier_version_s_training_is_that_of_its_best_weights(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    scored(path, 4, (5,))
+    tensors, header = load_checkpoint(resume_path(path), of_training=True)
+    best = header.pop("best")
+    assert best == load_checkpoint(best_path(path))[1]["score"]
+    for step, known in ((10, best), (3, None)):
+        save_checkpoint(resume_path(path), tensors, {**header, "step": step})
+        again = trainer()
+        again.resume(path)
+        assert again.best == known
+
+
 def test_scoring_does_not_change_the_training(tmp_path: Path) -> None:
     plain, scored = trainer(), trainer()
     losses = steps(plain, tmp_path / "plain.safetensors")
@@ -149,7 +205,8 @@ def test_a_checkpoint_of_an_earlier_version_resumes(tmp_path: Path) -> None:
     """Its average lies in the checkpoint alone."""
     found, path = trainer(), tmp_path / "a.safetensors"
     steps(found, path, until=5)
-    tensors, header = load_checkpoint(resume_path(path))
+    tensors, header = load_checkpoint(resume_path(path), of_training=True)
+    header = {name: value for name, value in header.items() if name not in ("state_of", "best")}
     save_checkpoint(resume_path(path), {n: t for n, t in tensors.items() if not n.startswith("average.")}, header)
     again = trainer()
     again.resume(path)
@@ -166,6 +223,111 @@ def test_an_interrupt_saves_the_last_finished_step(tmp_path: Path) -> None:
     again = trainer()
     again.resume(tmp_path / "a.safetensors")
     assert again.step == 3
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Batches whose first one cannot be made."""
+
+    first: int
+
+    def batch(self, step: int) -> Tensor:
+        if step == self.first:
+            raise DataError("no such picture")
+        return Numbers().batch(step)
+
+
+def test_a_training_that_ends_before_its_first_step_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for begun in (0, 4):
+        found = trainer()
+        if begun:
+            steps(found, path, begun)
+            found = trainer()
+            found.resume(path)
+        before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+        with pytest.raises(DataError):
+            list(found.run(Missing(begun), lambda batch: found.net(batch).mean(), path))  # noqa: B023 - used at once
+        assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert set(before) == {"a.safetensors", "a.resume.safetensors"}
+
+
+def test_a_checkpoint_that_a_kill_left_behind_its_state_is_made_up_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    steps(trainer(), path, until=4)
+    old = path.read_bytes()
+    again = trainer()
+    again.resume(path)
+    steps(again, path)
+    new = path.read_bytes()
+    path.write_bytes(old)
+    done = trainer()
+    done.resume(path)
+    assert steps(done, path) == []
+    assert path.read_bytes() == new
+
+
+def test_a_disk_too_full_for_the_state_gets_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+
+    def save(file: Path, *rest: object) -> None:
+        if file == resume_path(path):
+            raise OutputError("no space left")
+        save_checkpoint(file, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "save_checkpoint", save)
+    with pytest.raises(OutputError, match="no space left"):
+        steps(trainer(), path)
+    assert load_checkpoint(path)[1]["step"] == OPTIONS.steps
+
+
+def test_the_state_of_a_training_is_taken_for_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    steps(trainer(), path, until=1)
+    with pytest.raises(
+        WeightsError, match=r"a\.resume\.safetensors is the state for --resume of a\.safetensors"
+    ) as error:
+        load_checkpoint(resume_path(path))
+    assert error.value.hint == "use a.safetensors"
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """Batches of samples with these names; from the third on they are no numbers."""
+
+    ids: tuple[str, ...]
+
+    def batch(self, step: int) -> Named:
+        return Named(Numbers().batch(step) * (float("nan") if step >= 2 else 1), self.ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "saves", "hint"),
+    [
+        (("synthetic/000003", "synthetic/clip0001/000002"), False, "begin again with a lower learning_rate"),
+        (("synthetic/000003 + synthetic/000004",), True, "resume from the last checkpoint with a lower learning_rate"),
+        ((), False, "begin again with a lower learning_rate"),
+        (
+            ("synthetic/000003 + data/b.jpg",),
+            False,
+            "look at these samples with `vipnas data check`, or begin again with a lower learning_rate",
+        ),
+    ],
+)
+def test_what_to_do_about_a_loss_that_is_no_number_is_what_can_be_done(
+    ids: tuple[str, ...], saves: bool, hint: str, tmp_path: Path
+) -> None:
+    found = trainer(replace(OPTIONS, save_every_s=0 if saves else 1e6))
+    with pytest.raises(WeightsError) as error:
+        list(found.run(Spoilt(ids), lambda batch: found.net(batch.values).mean(), tmp_path / "a.safetensors"))
+    assert error.value.hint == hint
+    assert (tmp_path / "a.safetensors").exists() == saves
+    if saves:
+        again = trainer()
+        again.resume(tmp_path / "a.safetensors")
+        with pytest.raises(WeightsError) as error:
+            list(again.run(Spoilt(ids), lambda batch: again.net(batch.values).mean(), tmp_path / "a.safetensors"))
+        assert error.value.hint == hint
 
 
 def test_the_learning_rate_warms_up_and_falls_to_its_floor() -> None:

@@ -95,6 +95,12 @@ def test_a_loop_that_nothing_learns_by(entry: str, tmp_path: Path) -> None:
             HEAD + LOOP + DATA + CROPS.replace("height = 64", "height = 100") + "share = 1.0\n",
             r"crops\[0\]: height and width must be multiples of 32, not 100 and 64",
         ),
+        (
+            HEAD.replace("pose", "detector").replace("fast-base", "detector").replace("width = 64", "width = 96")
+            + LOOP
+            + DATA,
+            "height and width must be the same for kind detector, not 64 and 96",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_named_with_what_it_can_be(text: str, named: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -98,18 +99,26 @@ def describe_checkpoint(path: Path) -> Description:
         parameters = sum(math.prod(row["shape"]) for name, row in tensors.items() if _is_weight(name))
         types = sorted({row["dtype"] for row in tensors.values()})
         options = CHECKPOINTS.convert(stated.get("options", {}), path, dict[str, Any])
-        following = _following(kind, stated, path)
+        state_of = _state_of(stated, path)
+        following = f"vipnas info {shlex.quote(state_of)}" if state_of else _following(kind, stated, path)
     facts = {
         "network": line,
         "keypoints": plain(stated.get("keypoints")),
         "step": plain(stated.get("step")),
         "of steps": plain(options.get("steps")),
-        "parameters": parameters,
+        # A state holds the network twice, and the optimizer's numbers.
+        "parameters": None if state_of else parameters,
         "number types": " ".join(types),
         "size": f"{path.stat().st_size / 1e6:.1f} MB",
         **_training(stated.get("training")),
     }
-    return Description(f"checkpoint of a {kind}", facts, following)
+    told = f"the state for --resume of {state_of}; use that" if state_of else f"checkpoint of a {kind}"
+    return Description(told, facts, following)
+
+
+def _state_of(stated: dict[str, Any], path: Path) -> str:
+    """The checkpoint, beside it, whose training resumes from this file; empty for a checkpoint itself."""
+    return shown(path.with_name(Path(str(stated["state_of"])).name)) if "state_of" in stated else ""
 
 
 def _following(kind: str, stated: dict[str, Any], path: Path) -> str:

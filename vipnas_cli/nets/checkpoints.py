@@ -27,12 +27,18 @@ SUPER_NETS = ("spatial", "temporal")
 
 
 class Header(TypedDict, total=False):
-    """What the headers of all kinds of checkpoint have in common."""
+    """What the headers of all kinds of checkpoint have in common.
+
+    Only the states that trainings resume from have `best`, the best score so far, and `state_of`, the name of the
+    checkpoint that they are the state of.
+    """
 
     kind: str
     keypoints: int
     step: int
     score: float
+    best: float | None
+    state_of: str
     training: dict[str, Any]
     options: dict[str, Any]
 
@@ -44,8 +50,11 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, An
     write_bytes(path, save(plain, {"vipnas": json.dumps(header, sort_keys=True)}), durable=True)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a checkpoint; WeightsError for a missing, foreign or damaged file."""
+def load_checkpoint(path: Path, of_training: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a checkpoint; WeightsError for a missing, foreign or damaged file.
+
+    And for the state that a training resumes from, unless it is that `of_training` that is wanted.
+    """
     if not path.is_file():
         raise WeightsError(f"{path} does not exist", "check the path")
     try:
@@ -60,6 +69,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"{shown(path)} was not written by vipnas", "use a checkpoint that `vipnas train` wrote")
     header = HEADERS.parse(text, path, dict[str, Any])
     HEADERS.convert(header, path, Header)
+    if "state_of" in header and not of_training:
+        whose = shown(header["state_of"])
+        raise WeightsError(f"{shown(path)} is the state for --resume of {whose}, not a network", f"use {whose}")
     return tensors, header
 
 

@@ -179,6 +179,9 @@ def _check_data(recipe: Recipe) -> None:
 
 
 def _check_crops(recipe: Recipe) -> None:
+    if recipe.kind == "detector" and recipe.height != recipe.width:
+        size = f"{recipe.height} and {recipe.width}"
+        raise ValueError(f"height and width must be the same for kind detector, not {size}")
     for index, crop in enumerate(recipe.crops):
         if crop.height % SIDE or crop.width % SIDE:
             size = f"{crop.height} and {crop.width}"

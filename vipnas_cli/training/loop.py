@@ -18,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from vipnas_cli.distributed import average_over_ranks, mean_over_ranks, ranks, same_everywhere
-from vipnas_cli.errors import WeightsError
+from vipnas_cli.errors import OutputError, WeightsError
 from vipnas_cli.nets.batchnorm import set_synced
 from vipnas_cli.nets.checkpoints import load_checkpoint, save_checkpoint
 from vipnas_cli.training.batches import BatchSource, BatchType, prefetched
 from vipnas_cli.training.devices import loader_threads, on_device
 from vipnas_cli.training.options import LoopOptions
 
+# The folder that synthetic samples name, which is on no disk.
+SYNTHETIC = "synthetic"
 _OTHER = "resume with the recipe that it was trained with, or choose another name with --out"
 
 
@@ -42,7 +44,7 @@ class StepEvent:
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores (higher is better) the network with averaged weights every `every` steps and after the last one.
+    """Scores (higher is better) the network with averaged weights every `every` steps and after the recipe's last one.
 
     `score` gets a copy of its own; a super-network's extracts and recalibrates. The best weights are kept beside the
     checkpoint if `keep_best`.
@@ -66,7 +68,8 @@ def learning_rate_factor(step: int, options: LoopOptions) -> float:
 class Trainer:
     """A network in training with its optimizer, its averaged weights and its step counter.
 
-    Of several processes the first one writes; all of them hold the same weights after every step.
+    Of several processes the first one writes; all of them hold the same weights after every step. `best` is the best
+    score so far; `saved` says that there is a state to resume.
     """
 
     def __init__(self, net: nn.Module, options: LoopOptions, header: dict[str, Any]) -> None:
@@ -74,6 +77,8 @@ class Trainer:
         self.options = options
         self.header = header
         self.step = 0
+        self.best: float | None = None
+        self.saved = False
         same_everywhere(net)
         set_synced(net, options.synced_batch_norm)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
@@ -99,14 +104,14 @@ class Trainer:
         be there already. WeightsError, and nothing saved, for a loss or gradients that are no numbers.
         """
         saved_at = started = time.monotonic()
-        last = min(until or self.options.steps, self.options.steps)
+        first, last = self.step, min(until or self.options.steps, self.options.steps)
         consistent = True
         try:
             for batch in prefetched(source, self.step, last, loader_threads(self.device)):
                 consistent = False
                 loss = self._step(batch, loss_of)
                 consistent = True
-                score = self._scored(validation, path, self.step == last)
+                score = self._scored(validation, path)
                 due = time.monotonic() - saved_at > self.options.save_every_s
                 if due:
                     self.save(path)
@@ -114,8 +119,9 @@ class Trainer:
                 rate = self.optimizer.param_groups[-1]["lr"]
                 yield StepEvent(self.step, loss, rate, time.monotonic() - started, due, score)
         finally:
-            # Whatever ends it leaves the state of the last finished step; half a step is worth nothing.
-            if consistent:
+            # Whatever ends it leaves the state of the last finished step; half a step is worth nothing, and so is none.
+            # Where nothing was left to do, a kill may have left a checkpoint behind that is older than its state.
+            if consistent and (self.step > first or self.step >= last):
                 self.save(path)
 
     def _step(self, batch: Any, loss_of: Callable[[Any], Tensor]) -> float:
@@ -145,8 +151,9 @@ class Trainer:
     def _not_finite(self, what: str, batch: Any) -> WeightsError:
         names = getattr(batch, "ids", ())
         samples = f" on the samples {', '.join(names)}" if names else ""
-        hint = "look at these samples with `vipnas data check`, or resume from the last checkpoint at a lower rate"
-        return WeightsError(f"{what} at step {self.step}{samples}", hint)
+        look = "look at these samples with `vipnas data check`, or " if any(map(_from_files, names)) else ""
+        again = "resume from the last checkpoint" if self.saved else "begin again"
+        return WeightsError(f"{what} at step {self.step}{samples}", f"{look}{again} with a lower learning_rate")
 
     def _average_over_ranks(self) -> None:
         gradients = [parameter.grad for parameter in self.net.parameters() if parameter.grad is not None]
@@ -164,18 +171,20 @@ class Trainer:
                 self.average[name].copy_(tensor)
 
     @torch.no_grad()
-    def _scored(self, validation: Validation | None, path: Path, last: bool) -> float | None:
+    def _scored(self, validation: Validation | None, path: Path) -> float | None:
         """The score of the averaged weights if it is due; kept beside the checkpoint when it is the best so far."""
-        if validation is None or not (last or self.step % validation.every == 0) or not ranks().writes:
+        if validation is None or not ranks().writes:
+            return None
+        # Where a training is stopped nothing is scored: resumed, it has to choose among the weights of an unbroken one.
+        if self.step % validation.every and self.step != self.options.steps:
             return None
         net = copy.deepcopy(self.net)
         net.load_state_dict(self.average)
         score = validation.score(net.eval())
-        kept = best_path(path)
-        # What lies there at the first scoring is from another training.
-        beaten = self.step > validation.every and kept.exists() and _score_of(kept) >= score
-        if validation.keep_best and not beaten:
-            save_checkpoint(kept, self.average, {**self._full_header(), "score": score})
+        if self.best is None or score > self.best:
+            if validation.keep_best:
+                save_checkpoint(best_path(path), self.average, {**self._full_header(), "score": score})
+            self.best = score
         return score
 
     def _full_header(self) -> dict[str, Any]:
@@ -183,6 +192,7 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Writes the averaged weights to `path` and all that resuming needs beside it."""
+        self.saved = True
         if not ranks().writes:
             return
         header = self._full_header()
@@ -192,12 +202,17 @@ class Trainer:
         for name, parameter in self.net.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 state[f"optimizer.{name}.{key}"] = value
-        save_checkpoint(resume_path(path), state, header)
+        try:
+            save_checkpoint(resume_path(path), state, {**header, "state_of": path.name, "best": self.best})
+        except OutputError:
+            # Where the disk is too full for all that, the network itself may fit.
+            save_checkpoint(path, self.average, header)
+            raise
         save_checkpoint(path, self.average, header)
 
     def resume(self, path: Path) -> None:
         """Takes up the state that `save` left."""
-        state, header = load_checkpoint(resume_path(path))
+        state, header = load_checkpoint(resume_path(path), of_training=True)
         self._check_same(header, path)
         # Files of earlier versions have the average in the checkpoint alone.
         average = _with_prefix("average.", state) or load_checkpoint(path)[0]
@@ -211,7 +226,11 @@ class Trainer:
             if found:
                 moved = {key: value if key == "step" else value.to(parameter.device) for key, value in found.items()}
                 self.optimizer.state[parameter] = moved
-        self.step = int(header["step"])
+        self.step, self.saved = int(header["step"]), True
+        kept = best_path(path)
+        if kept.exists():
+            # Files of earlier versions do not tell the best score.
+            self.best = header["best"] if "best" in header else _best_until(self.step, kept)
 
     def _check_same(self, header: dict[str, Any], path: Path) -> None:
         """WeightsError if a checkpoint is of another network than the one that is trained."""
@@ -231,8 +250,15 @@ def best_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.best.safetensors")
 
 
-def _score_of(path: Path) -> float:
-    return float(load_checkpoint(path)[1].get("score", -math.inf))
+def _best_until(step: int, path: Path) -> float | None:
+    """The score of the best weights in a file; None if they are of a later step."""
+    header = load_checkpoint(path)[1]
+    return header.get("score") if header.get("step", 0) <= step else None
+
+
+def _from_files(name: str) -> bool:
+    """Whether a sample, or one of several that a picture is made of, is from a file and not synthetic."""
+    return any(Path(part).parts[:1] != (SYNTHETIC,) for part in name.split(" + "))
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

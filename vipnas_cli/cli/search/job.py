@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vipnas_cli.distributed import torchrun_rank, worker_group
 from vipnas_cli.errors import BudgetError, DataError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.files import LineLog, shown
+from vipnas_cli.files import LineLog, make_folder, only_writer, shown
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTables
@@ -68,7 +69,19 @@ def search_job(options: SearchOptions) -> None:
         return
     started = time.perf_counter()
     console = message_console(options.quiet)
-    ready = _prepared(options, console)
+    _check(options)
+    with ExitStack() as held:
+        if options.resume:  # before the clips are made, which takes long
+            held.enter_context(only_writer(options.folder))
+        ready = _prepared(options, console)
+        if not options.resume:  # not before: what cannot begin leaves no folder
+            make_folder(options.folder)
+            held.enter_context(only_writer(options.folder))
+        _search(_begun(ready, options), options, console, started)
+
+
+def _search(ready: Prepared, options: SearchOptions, console: Console, started: float) -> None:
+    """Searches and writes the result; an interrupt says how to go on."""
     try:
         outcome = _run(ready, options, console)
     except KeyboardInterrupt:
@@ -98,9 +111,7 @@ def search_job(options: SearchOptions) -> None:
 
 
 def _prepared(options: SearchOptions, console: Console) -> Prepared:
-    """Everything that can go wrong before the first score."""
-    log = SearchLog(options.folder / LOG)
-    _check(options, log)
+    """Everything that can go wrong before anything is written."""
     files = find_files(options.mode, options.weights, options.key, options.space)
     networks = load_networks(files)
     space = replace(space_of_networks(networks, options.lengths).without(options.without), uniform=options.alike)
@@ -109,19 +120,20 @@ def _prepared(options: SearchOptions, console: Console) -> Prepared:
     compared = tuple((path.stem, load_compared(path, networks)) for path in options.compare)
     clips, data = _find_clips(options, console)
     problem = _problem(options, files, space, clips) | _clock(plan)
-    task = _begun(SearchTask(plan, space, networks, clips), problem, log, options)
-    return Prepared(task, files, problem, log, compared, data)
+    log = SearchLog(options.folder / LOG)
+    return Prepared(SearchTask(plan, space, networks, clips), files, problem, log, compared, data)
 
 
-def _begun(task: SearchTask, problem: Problem, log: SearchLog, options: SearchOptions) -> SearchTask:
-    """The task with what is known of an interrupted search, whose logs go on, or with logs that begin anew."""
+def _begun(ready: Prepared, options: SearchOptions) -> Prepared:
+    """The search with what is known of an interrupted one, whose logs go on, or with logs that begin anew."""
     ms_log = options.folder / MEASURED
     if options.resume:
-        return replace(task, known=tuple(log.resume(problem)), known_ms=read_measured(ms_log))
-    log.start(problem)
+        known, known_ms = tuple(ready.log.resume(ready.problem)), read_measured(ms_log)
+        return replace(ready, task=replace(ready.task, known=known, known_ms=known_ms))
+    ready.log.start(ready.problem)
     # Times that an earlier search left there may be of another machine.
     LineLog(ms_log, anew=True).close()
-    return task
+    return ready
 
 
 def _tell_space(space: CycleSpace, console: Console) -> None:
@@ -203,7 +215,7 @@ def _problem(options: SearchOptions, files: Files, space: CycleSpace, clips: Cli
     """What makes two searches the same: the log of one cannot be resumed by another."""
     found: Problem = {
         "mode": options.mode,
-        "frames": options.frames,
+        "frames": options.cycle,
         "budget": options.budget,
         "method": options.method,
         "predictor": options.predictor,
@@ -225,12 +237,15 @@ def _clock(plan: SearchPlan) -> Problem:
     return {"threads": plan.measure, "machine": f"{here.cpu}, {here.system}, ONNX Runtime {here.runtime}"}
 
 
-def _check(options: SearchOptions, log: SearchLog) -> None:
-    """An error before any work if there is nothing to resume, or something would be overwritten."""
-    if options.resume and not log.path.is_file():
-        raise OutputError(f"{log.path} does not exist", "start without --resume, or name the folder with --out")
-    if not options.resume and log.path.exists():
-        raise OutputError(f"{log.path} exists already", "go on with --resume, or choose another folder with --out")
+def _check(options: SearchOptions) -> None:
+    """An error before any work for --frames without a cycle, nothing to resume, or something to overwrite."""
+    log = options.folder / LOG
+    if options.frames is not None and options.mode == "spatial":
+        raise UsageError("--frames is the length of a cycle, which spatial has none of", "leave it out")
+    if options.resume and not log.is_file():
+        raise OutputError(f"{log} does not exist", "start without --resume, or name the folder with --out")
+    if not options.resume and log.exists():
+        raise OutputError(f"{log} exists already", "go on with --resume, or choose another folder with --out")
 
 
 def _run(ready: Prepared, options: SearchOptions, console: Console) -> Outcome:

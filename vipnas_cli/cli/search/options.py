@@ -14,6 +14,7 @@ from vipnas_cli.errors import UsageError
 from vipnas_cli.inference.threads import MOST_THREADS
 
 LONGEST_CYCLE = 16
+CYCLE = "4"
 
 
 class Mode(StrEnum):
@@ -49,13 +50,14 @@ class SearchOptions:
         Mode, typer.Argument(help="The key network, the followers of a fixed key network, or both together.")
     ] = Mode.temporal
     frames: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="N|A..B",
             help="Length of the cycle, one key frame and N − 1 followers; a range leaves it to the search.",
             rich_help_panel="Search",
+            show_default=CYCLE,
         ),
-    ] = "4"
+    ] = None
     budget: Annotated[
         str,
         typer.Option(
@@ -213,21 +215,26 @@ class SearchOptions:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The result only.", rich_help_panel="Output")] = False
 
     @property
+    def cycle(self) -> str:
+        """Length of the cycle as typed, or its default."""
+        return CYCLE if self.frames is None else self.frames
+
+    @property
     def lengths(self) -> tuple[int, ...]:
         """Lengths of the cycle that the search may choose; one frame for the key network alone."""
-        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", self.frames)
-        first = int(found[1]) if found else 0
-        last = int(found[2] or first) if found else 0
         if self.mode == "spatial":
             return (1,)
+        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", self.cycle)
+        first = int(found[1]) if found else 0
+        last = int(found[2] or first) if found else 0
         if not 2 <= first <= last <= LONGEST_CYCLE:
             raise UsageError(
-                f"--frames {self.frames} is no length of a cycle", f"for example 4 or 2..8, at most {LONGEST_CYCLE}"
+                f"--frames {self.cycle} is no length of a cycle", f"for example 4 or 2..8, at most {LONGEST_CYCLE}"
             )
         return tuple(range(first, last + 1))
 
     @property
     def folder(self) -> Path:
         """Where the search writes."""
-        frames = "" if self.mode == "spatial" else f"-{self.frames.replace('..', '-')}"
+        frames = "" if self.mode == "spatial" else f"-{self.cycle.replace('..', '-')}"
         return self.out or Path(f"search-{self.mode}{frames}")

@@ -46,7 +46,7 @@ def draw_search(path: Path, result: SearchResult) -> bool:
         )
     _limits(axes, result)
     clips = "synthetic clips" if result.synthetic else f"{result.options.clips} clips"
-    frames = result.options.frames if len(result.winner.schedule) > 1 else "1"
+    frames = result.options.cycle if len(result.winner.schedule) > 1 else "1"
     axes.set(
         title=f"{result.options.mode} search, cycle of {frames}",
         xlabel=f"{result.unit} per person and frame",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
@@ -15,10 +13,11 @@ from rich.console import Console
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
 from vipnas_cli.cli.console import message_console, result_console
+from vipnas_cli.cli.signals import heeding
 from vipnas_cli.cli.train.options import TrainOptions
 from vipnas_cli.cli.train.report import draw_curves, reporting
-from vipnas_cli.errors import OutputError, UsageError, VipnasError
-from vipnas_cli.files import make_parent
+from vipnas_cli.errors import DataError, OutputError, UsageError, VipnasError
+from vipnas_cli.files import make_parent, shown
 
 if TYPE_CHECKING:
     from vipnas_cli.training.loop import StepEvent
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 WITH_KEY = ("followers", "temporal", "cycle")
 WITH_SPEC = ("pose", "followers", "cycle")
+CHECKPOINT = ".safetensors"
+# Names of these files are a checkpoint's with another ending, which must not be that of another checkpoint.
+BESIDE = (".resume", ".best")
 
 
 def list_recipes() -> None:
@@ -101,10 +103,19 @@ def _check(options: TrainOptions, kind: str, rehearsed: bool) -> None:
         if path is not None and not (path.is_file() or (path in frozen and path.is_dir())):
             raise UsageError(f"{path} does not exist", "check the path")
     assert options.out is not None
+    _check_name(options.out)
     if options.out.exists() and not options.resume:
         raise OutputError(f"{options.out} exists already", "choose another name with --out, or go on with --resume")
     if options.resume and not options.out.exists():
         raise UsageError(f"{options.out} does not exist", "--resume goes on with the checkpoint that --out names")
+
+
+def _check_name(out: Path) -> None:
+    """UsageError for the name of a checkpoint whose resume file, best weights, log or picture would be another's."""
+    if out.suffix != CHECKPOINT:
+        raise UsageError(f"--out {shown(out)} does not end in {CHECKPOINT}", f"name it {shown(out.name)}{CHECKPOINT}")
+    if out.stem.endswith(BESIDE):
+        raise UsageError(f"--out {shown(out)} is named like a file beside another checkpoint", "choose another name")
 
 
 def _plan(options: TrainOptions, recipe: Recipe, device: object) -> RunPlan:
@@ -133,6 +144,7 @@ def _bundled_detector() -> Path:
 def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
     """The plan of a rehearsal; its key network is trained first if it needs one."""
     from vipnas_cli.distributed import together
+    from vipnas_cli.training.loop import resume_path
     from vipnas_cli.training.rehearsal import rehearsal, rehearsal_key
 
     console.print(f"No --data: this is a rehearsal of {plan.recipe.name} on synthetic people.", style="bold yellow")
@@ -141,39 +153,39 @@ def _rehearsal(plan: RunPlan, console: Console) -> RunPlan:
     if plan.recipe.kind in WITH_KEY and not keys:
         key = plan.out.with_name(f"{plan.out.stem}-key.safetensors")
         keys = (key,)
-        if not key.exists():
+        small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=(), until=None, compile=False)
+        if _is_trained(small):
+            console.print(f"The followers take up the key network that is there already, {shown(key)}.")
+        else:
             console.print("First a small key network, which the followers take up:")
-            small = replace(plan, recipe=rehearsal_key(plan.recipe), out=key, initial=(), resume=False, compile=False)
-            _train(small, console, None)
+            _train(replace(small, resume=resume_path(key).exists()), console, None)
             together()
     return replace(plan, recipe=rehearsal(plan.recipe), keys=keys, compile=False)
 
 
+def _is_trained(plan: RunPlan) -> bool:
+    """Whether a checkpoint is there and of a training that came to its end; one that tells no step counts as such."""
+    from vipnas_cli.nets.checkpoints import load_checkpoint
+
+    steps = plan.recipe.loop.steps
+    return plan.out.exists() and load_checkpoint(plan.out)[1].get("step", steps) >= steps
+
+
 class _Stop:
-    """Ctrl-C and SIGTERM: during the first step at once, later after the step, so that it is saved whole."""
+    """What Ctrl-C and its like do: during the first step at once, later after the step, so that it is saved whole."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.training = False
         self.asked = False
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+    def __call__(self) -> None:
         if self.asked or not self.training:
             raise KeyboardInterrupt
         self.asked = True
-        self.console.print("Stopping after this step; once more stops at once and loses what came after the last save.")
-
-
-@contextmanager
-def _stoppable(console: Console) -> Iterator[_Stop]:
-    """Within it Ctrl-C and SIGTERM ask for a stop."""
-    stop = _Stop(console)
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        told = "Stopping after this step; once more stops at once and loses what came after the last save."
+        with suppress(OSError):  # of a terminal that is closed
+            self.console.print(told)
 
 
 @contextmanager
@@ -197,7 +209,8 @@ def _train(plan: RunPlan, console: Console, board: Path | None) -> None:
     total = min(plan.until or plan.recipe.loop.steps, plan.recipe.loop.steps)
     log = log_path(plan.out) if ranks().writes else None
     report = reporting(console, total, log, plan.resume, board)
-    with report as tell, _stoppable(console) as stop, _events(plan) as events:
+    stop = _Stop(console)
+    with report as tell, heeding(stop), _events(plan) as events:
         for event in events:
             stop.training = True
             tell(event)
@@ -216,13 +229,22 @@ def _start_teller(console: Console) -> Callable[[str, bool], None]:
 
 
 def _tell_end(plan: RunPlan, console: Console, rehearsed: bool) -> None:
-    picture = draw_curves(log_path(plan.out), plan.out.with_suffix(".png"))
-    drawn = f"curves: {picture}" if picture else "curves need matplotlib (pip install 'vipnas[eval]')"
-    console.print(f"Written: {plan.out}; log: {log_path(plan.out)}; {drawn}")
+    log = log_path(plan.out)
+    logged = f"; log: {log}" if log.exists() else ""
+    console.print(f"Written: {plan.out}{logged}; {_curves(log, plan.out.with_suffix('.png'))}")
     if rehearsed:
         console.print(f"For a network that is good for something: vipnas train {plan.recipe.name} --data DATA")
     elif plan.recipe.kind == "pose":
         console.print(f"Next: vipnas export {plan.out} --name NAME -o pipelines")
+
+
+def _curves(log: Path, path: Path) -> str:
+    """Draws the curves of a log, and says where they are or why there are none."""
+    try:
+        picture = draw_curves(log, path)
+    except DataError as error:
+        return f"no curves: {error.what}"
+    return f"curves: {picture}" if picture else "curves need matplotlib (pip install 'vipnas[eval]')"
 
 
 def log_path(out: Path) -> Path:

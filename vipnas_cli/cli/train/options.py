@@ -28,7 +28,8 @@ class TrainOptions:
         ),
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The checkpoint to write.", show_default="RECIPE.safetensors")
+        Path | None,
+        typer.Option("--out", "-o", help="The checkpoint to write, a .safetensors.", show_default="RECIPE.safetensors"),
     ] = None
     init: Annotated[
         tuple[Path, ...],

@@ -14,7 +14,7 @@ from rich.console import Console
 from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, VipnasError
-from vipnas_cli.files import LineLog, whole_file
+from vipnas_cli.files import LineLog, shown, whole_file
 
 if TYPE_CHECKING:
     from vipnas_cli.training.loop import StepEvent
@@ -41,7 +41,7 @@ def reporting(console: Console, total: int, log: Path | None, again: bool, board
     with ExitStack() as stack:
         writer = _board(board, stack) if board else None
         show = stack.enter_context(_shown(console, total))
-        before = (_logged(log) if log is not None and again else None) or []
+        before = _logged(log) if log is not None and again else []
         lines = None if log is None else stack.enter_context(LineLog(log, anew=not again))
         mean: float | None = None
 
@@ -90,12 +90,12 @@ def _line(event: StepEvent, mean: float, total: int) -> str:
     return f"step {event.step}/{total}  {facts}{score}"
 
 
-def _logged(log: Path) -> list[LogRow] | None:
-    """The lines of a log; None for a damaged one, which costs its picture, not the training."""
+def _logged(log: Path) -> list[LogRow]:
+    """The lines of a log; none of a damaged one, which costs its picture, not the training."""
     try:
         return LOGS.read_lines(log, LogRow)
     except DataError:
-        return None
+        return []
 
 
 def _board(folder: Path, stack: ExitStack) -> Any:
@@ -107,15 +107,18 @@ def _board(folder: Path, stack: ExitStack) -> Any:
 
 
 def draw_curves(log: Path, path: Path) -> Path | None:
-    """Draws mean loss and score over the steps of a log; None without matplotlib, which is an extra."""
+    """Draws mean loss and score over the steps of a log; None without matplotlib, which is an extra.
+
+    DataError for a log that is missing, empty or damaged.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    rows = _logged(log)
-    if rows is None:
-        return None
+    rows = LOGS.read_lines(log, LogRow)
+    if not rows:
+        raise DataError(f"{shown(log)} is empty")
     scored = [row for row in rows if "score" in row]
     # No pyplot: it would look for a screen.
     figure = Figure(figsize=(6, 4), layout="constrained")
