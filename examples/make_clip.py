@@ -51,7 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Render two_people.mp4 and two_people_truth.jsonl.")
     parser.add_argument("out_dir", type=Path)
     folder: Path = parser.parse_args().out_dir
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"{folder} cannot be a folder: {error.strerror}")
     lines = []
     with av.open(str(folder / "two_people.mp4"), "w") as container:
         # One thread, so that the same encoder gives the same bytes.

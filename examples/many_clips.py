@@ -2,8 +2,13 @@
 
     pip install 'vipnas[cluster]'
     python examples/many_clips.py clips results --workers 2                       # processes of this machine
-    dask scheduler & dask worker tcp://head:8786 --nthreads 1 --nworkers 8        # on each machine
+
+    dask scheduler                                                                # on the machine `head` only
+    dask worker tcp://head:8786 --nthreads 1 --nworkers 8                         # on each machine
     python examples/many_clips.py /shared/clips /shared/results --scheduler tcp://head:8786
+
+Clips are the videos in and below a folder, and results are named as `vipnas run` names them. A clip that fails costs
+itself only; the exit code is then 1, and the same command tries it again.
 
 Nothing is lost: Dask gives the clip of a worker that dies to another one, and a result appears whole or not at all.
 Nothing is done twice: a clip whose result is there is left out, and a worker claims a clip before it begins. It creates
@@ -15,32 +20,36 @@ are compared. A worker that only slept for so long may do its clip, too: the res
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import socket
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+
+from vipnas_cli.cli.run.job import run_job
+from vipnas_cli.cli.run.options import RunOptions
+from vipnas_cli.cli.run.plan import Plan, planned
+from vipnas_cli.errors import InputError, VipnasError
+from vipnas_cli.spec import Budget
 
 BEAT_S, STALE_S, LOOK_S = 2.0, 15.0, 0.5
 
 
-def run_clip(clip: str, target: str, budget: str) -> str:
+def run_clip(run: RunOptions) -> str:
     """Runs one clip, on a worker, unless another one does; in a word how it ended."""
-    from vipnas_cli.cli.run.job import run_job
-    from vipnas_cli.cli.run.options import RunOptions
-    from vipnas_cli.errors import VipnasError
-
-    options = RunOptions((clip,), out=(target,), budget=budget, threads=1, skip_existing=True, quiet=True)
-    with claim(Path(target)) as ours:
-        if not ours:
-            return "there"
-        try:
-            return "done" if run_job(options) in (0, 5) else "interrupted"
-        except VipnasError as error:
-            return f"failed: {error}"
+    try:
+        with claim(Path(run.out[0])) as ours:
+            if not ours:
+                return "there"
+            return "done" if run_job(run) in (0, 5) else "interrupted"
+    except (VipnasError, OSError) as error:
+        return f"failed: {error}"
 
 
 @contextmanager
@@ -56,12 +65,10 @@ def claim(target: Path) -> Iterator[bool]:
         if (last, beat) != (watched, seen):
             watched, seen, since = last, beat, time.monotonic()
         if not beat or time.monotonic() - since > STALE_S:
-            try:
+            with suppress(FileExistsError):  # another one was first
                 with _path(target, last + 1).open("x") as file:
                     file.write(f"{socket.gethostname()} {os.getpid()}\n")
                 break
-            except FileExistsError:  # another one was first
-                continue
         time.sleep(LOOK_S)
     done = threading.Event()
     threading.Thread(target=_touch, args=(_path(target, last + 1), done), daemon=True).start()
@@ -78,7 +85,8 @@ def _path(target: Path, number: int) -> Path:
 
 
 def _claims(target: Path) -> list[int]:
-    return [int(path.name.rpartition("-")[2]) for path in target.parent.glob(f".{target.name}.claim-*")]
+    pattern = f".{glob.escape(target.name)}.claim-*"
+    return [int(path.name.rpartition("-")[2]) for path in target.parent.glob(pattern)]
 
 
 def _beat(path: Path) -> int:
@@ -94,11 +102,42 @@ def _touch(path: Path, done: threading.Event) -> None:
         os.utime(path)
 
 
-def main() -> None:
-    """Hands all clips of a folder out and counts how they ended."""
+def missing(clips: Path, results: Path, budget: str) -> Plan:
+    """A run for each video in and below a folder that lacks its result; VipnasError without videos or budget."""
+    Budget.parse(budget)
+    out = f"{results.absolute()}/{{name}}.jsonl"
+    plan = planned(
+        RunOptions((str(clips.absolute()),), out=(out,), budget=budget, threads=1, skip_existing=True, quiet=True)
+    )
+    # A folder of pictures stands for a video, but not together with the videos that may lie below it.
+    videos = tuple(run for run in plan.runs if Path(run.inputs[0]).is_file())
+    if not videos and not plan.skipped:
+        raise InputError(f"{clips} holds no videos")
+    return replace(plan, runs=videos)
+
+
+def hand_out(plan: Plan, scheduler: str | None, workers: int) -> Counter[str]:
+    """Runs all clips of a plan on the workers of a scheduler, or on some of this machine; how many ended how."""
     from dask.distributed import Client, LocalCluster, as_completed
 
-    parser = argparse.ArgumentParser()
+    ended, count = Counter(there=plan.skipped), plan.skipped + len(plan.runs)
+    local = None if scheduler else LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
+    with Client(scheduler or local) as client:
+        jobs = dict(zip(client.map(run_clip, plan.runs, pure=False), plan.runs, strict=True))
+        for job in as_completed(jobs):
+            # That of a clip which killed one worker after the other.
+            error = job.exception()
+            how = f"failed: {error}" if error else job.result()
+            ended[how.partition(":")[0]] += 1
+            print(f"{ended.total()}/{count} {Path(jobs[job].inputs[0]).name}: {how}", flush=True)
+    if local is not None:
+        local.close()
+    return +ended
+
+
+def main() -> None:
+    """Hands all clips of a folder out and counts how they ended; exit code 1 if any is left without a result."""
+    parser = argparse.ArgumentParser(description="Poses of thousands of clips on many machines.")
     parser.add_argument("clips", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("--budget", default="0.2GFLOPs")
@@ -107,22 +146,15 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
-    clips = sorted(path for path in options.clips.glob("**/*.mp4"))
-    targets = [options.results / path.relative_to(options.clips).with_suffix(".jsonl") for path in clips]
-    for target in targets:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    local = None if options.scheduler else LocalCluster(options.workers, threads_per_worker=1, dashboard_address=None)
-    with Client(options.scheduler or local) as client:
-        words = [[str(path.absolute()) for path in paths] for paths in (clips, targets)]
-        jobs = client.map(run_clip, *words, budget=options.budget, pure=False)
-        ended: Counter[str] = Counter()
-        for job, how in as_completed(jobs, with_results=True):
-            ended[how.partition(":")[0]] += 1
-            print(f"{sum(ended.values())}/{len(clips)} {Path(words[0][jobs.index(job)]).name}: {how}", flush=True)
-    if local is not None:
-        local.close()
+    try:
+        plan = missing(options.clips, options.results, options.budget)
+        for run in plan.runs:
+            Path(run.out[0]).parent.mkdir(parents=True, exist_ok=True)
+    except (VipnasError, OSError) as error:
+        parser.error(str(error))
+    ended = hand_out(plan, options.scheduler, options.workers)
     print(", ".join(f"{count} {how}" for how, count in sorted(ended.items())))
+    sys.exit(1 if set(ended) - {"done", "there"} else 0)
 
 
 if __name__ == "__main__":

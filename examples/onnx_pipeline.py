@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,7 +226,10 @@ class Cycle:
 
     def __init__(self, bundle: Path, pipeline: str, rate: float) -> None:
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-        (names,) = (each["cycle"] for each in manifest["pipelines"] if each["name"] == pipeline)
+        cycles = {each["name"]: each["cycle"] for each in manifest["pipelines"]}
+        if pipeline not in cycles:
+            sys.exit(f"{bundle} has no pipeline {pipeline}, but {', '.join(cycles)}")
+        names = cycles[pipeline]
         files = {name: bundle / manifest["networks"][name]["file"] for name in names}
         sessions = {
             name: ort.InferenceSession(file, providers=["CPUExecutionProvider"]) for name, file in files.items()
@@ -285,12 +289,16 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     boxes, video = boxes_of(options.boxes), cv2.VideoCapture(options.video)
+    if not video.isOpened():
+        sys.exit(f"{options.video} cannot be opened as a video")
     cycle = Cycle(options.bundle, options.pipeline, video.get(cv2.CAP_PROP_FPS))
     with options.out.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["frame", "keypoint", "x", "y", "score"])
         number = 0
-        while (read := video.read())[0] and (cycle.position or number in boxes):
+        while (read := video.read())[0]:
+            if cycle.position == 0 and number not in boxes:
+                sys.exit(f"{options.boxes} has no box in frame {number}, a key frame: {options.out} ends before it")
             pose = cycle.pose(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), boxes.get(number))
             for name, (x, y), score in zip(KEYPOINTS, pose.points, pose.scores, strict=True):
                 table.writerow([number, name, f"{x:.2f}", f"{y:.2f}", f"{score:.3f}"])

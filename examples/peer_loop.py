@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli import __version__
 from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.errors import BudgetError
 from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
@@ -240,6 +241,24 @@ def measure(loops: dict[str, Loop], clip: Path, repeats: int, folder: Path) -> l
     return rows
 
 
+def positive(text: str) -> int:
+    """A whole number above 0; ArgumentTypeError for anything else."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
+
+
+def flops(text: str) -> Budget:
+    """A budget in FLOPs; ArgumentTypeError for ms and fps, by which no cycle is shortened here."""
+    try:
+        budget = Budget.parse(text)
+    except BudgetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if budget.unit != "macs":
+        raise argparse.ArgumentTypeError(f"budget {text!r} is not in FLOPs")
+    return budget
+
+
 def parsed() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description="Frames per second of vipnas beside a plain loop.")
@@ -248,8 +267,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pose", type=Path, required=True, help="your pose network in ONNX")
     parser.add_argument("--weights", type=Path, help="pipelines to compare, instead of the bundled ones")
     parser.add_argument("--pipeline", action="append", help="only this pipeline of them; may be given several times")
-    parser.add_argument("--budget", type=Budget.parse, help="in FLOPs: what it leaves shortens cycles of slow video")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--budget", type=flops, help="in FLOPs: what it leaves shortens cycles of slow video")
+    parser.add_argument("--repeats", type=positive, default=3)
     parser.add_argument("--threads", type=int, default=1, help="threads of each network of the plain loop")
     parser.add_argument("--own-threads", type=int, default=0, help="those of vipnas, 0: as `vipnas run` takes them")
     parser.add_argument("--csv", type=Path, help="write the rows here, too")

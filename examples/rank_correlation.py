@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from random import Random
 import torch
 from scipy.stats import kendalltau
 
+from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.nets.checkpoints import load_pose_net, load_super_net
@@ -34,10 +37,12 @@ def main() -> None:
     """Runs the experiment with the options of the command line."""
     options = _options()
     torch.set_num_threads(options.threads)
-    height, width = (int(side) for side in options.size.split("x"))
-    net, rng = load_super_net(options.supernet), Random(options.seed)
-    clips = clip_sets(options.data, SetSizes(options.people, 64, 1))
-    scorer, rows = ClipScorer(Networks(net), clips), []
+    height, width = options.size
+    try:
+        net, clips = load_super_net(options.supernet), clip_sets(options.data, SetSizes(options.people, 64, 1))
+    except VipnasError as error:
+        sys.exit(str(error))
+    rng, scorer, rows = Random(options.seed), ClipScorer(Networks(net), clips), []
     for number in range(options.count):
         plan = Plan(replace(net.space.sample(rng), height=height, width=width))
         shared = scorer(Schedule((plan,))).mean
@@ -66,17 +71,33 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     return replace(read_recipe("key-128"), batch=32, frozen_stages=0, loop=loop)
 
 
+def positive(text: str) -> int:
+    """A whole number above 0; ArgumentTypeError for anything else."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width in pixels of a text such as 128x96; ArgumentTypeError if no network takes them."""
+    found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)
+    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not height or not width or height % 32 or width % 32:
+        raise argparse.ArgumentTypeError(f"{text} is no height x width in multiples of 32 pixels, such as 128x96")
+    return height, width
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kendall's tau of a super-network's scores.")
     parser.add_argument("supernet", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
-    parser.add_argument("--size", default="128x96", help="height x width of all networks")
-    parser.add_argument("--count", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--people", type=int, default=400)
+    parser.add_argument("--size", type=size, default="128x96", help="height x width of all networks")
+    parser.add_argument("--count", type=positive, default=8)
+    parser.add_argument("--steps", type=positive, default=150)
+    parser.add_argument("--people", type=positive, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=positive, default=1)
     return parser.parse_args()
 
 

@@ -33,10 +33,17 @@ class Seconds:
     processor: float
 
 
+def positive(text: str) -> int:
+    """A whole number above 0; ArgumentTypeError for anything else."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
+
+
 def main() -> None:
     """Measures and tells."""
     parser = argparse.ArgumentParser(description="How long the command takes to start.")
-    parser.add_argument("--pairs", type=int, default=20, help="How often each program is started.")
+    parser.add_argument("--pairs", type=positive, default=20, help="How often each program is started.")
     rounds = [{name: started(words) for name, words in PROGRAMS.items()} for _ in range(parser.parse_args().pairs)]
     for name in PROGRAMS:
         clock = median(one[name].clock for one in rounds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ def main() -> None:
     """Measures with the options of the command line and prints a table."""
     options = _options()
     torch.set_num_threads(options.threads)
-    height, width = (int(side) for side in options.size.split("x"))
+    height, width = options.size
     machine = this_machine()
     print(f"{machine.cpu}, {options.threads} threads, torch {torch.__version__}, Python {platform.python_version()}")
     print(f"crops of {height}x{width} in batches of {options.batch}, {'compiled' if options.compile else 'eager'}")
@@ -114,12 +115,28 @@ def _timed(job: Callable[[], object]) -> Seconds:
     return Seconds(time.perf_counter() - clock, time.process_time() - processor)
 
 
+def positive(text: str) -> int:
+    """A whole number above 0; ArgumentTypeError for anything else."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Height and width in pixels of a text such as 128x96; ArgumentTypeError if no network takes them."""
+    found = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)
+    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not height or not width or height % 32 or width % 32:
+        raise argparse.ArgumentTypeError(f"{text} is no height x width in multiples of 32 pixels, such as 128x96")
+    return height, width
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="128x96")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--size", type=size, default="128x96")
+    parser.add_argument("--batch", type=positive, default=32)
+    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--repeats", type=positive, default=7)
     parser.add_argument("--compile", action="store_true", help="compile the plain network")
     return parser.parse_args()
 

@@ -96,6 +96,25 @@ def test_its_poses_are_those_of_run(
     assert np.max(scores) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "video", "boxes", "what"),
+    [
+        ("nothing", "clip.mp4", "boxes.csv", "no pipeline nothing, but .*pyramid-256-cycle4"),
+        ("pyramid-256-cycle4", "nowhere.mp4", "boxes.csv", "nowhere.mp4 cannot be opened"),
+        ("pyramid-256-cycle4", "clip.mp4", "few.csv", "few.csv has no box in frame 4, a key frame: poses.csv ends"),
+    ],
+)
+def test_what_is_missing_is_told(
+    example: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str, video: str, boxes: str, what: str
+) -> None:
+    monkeypatch.chdir(folder)
+    Path("few.csv").write_text("".join(Path("boxes.csv").read_text().splitlines(keepends=True)[:5]))
+    words = ["onnx_pipeline", str(bundled_weights()), pipeline, video, boxes, "-o", "poses.csv"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match=what):
+        example.main()
+
+
 def test_the_program_writes_the_same_table(folder: Path) -> None:
     outputs = [sys.executable, str(PROGRAM), str(bundled_weights()), "pyramid-256-cycle4"]
     subprocess.run([*outputs, "clip.mp4", "boxes.csv", "-o", "poses.csv"], cwd=folder, check=True, timeout=60)
