@@ -48,16 +48,16 @@ def test_a_part_of_someone_is_nobody_else() -> None:
     assert found.compared == 2
 
 
-def test_the_evidence_is_what_is_believed_of_the_box_times_what_is_of_the_pose() -> None:
+def test_the_evidence_is_what_is_believed_of_the_box_times_the_root_of_what_is_of_the_pose() -> None:
     found = distinct(Told([[120, 20, 180, 120], WHOLE, [220, 20, 280, 120]], [0.9, 0.8, 0.7]))
     picture = painted((0, 0), (200, 0))
     boxes, evidence = Newcomers(found).boxes(picture, 0)
     seen = FramePoses(found.estimator, picture)
     # Nobody is in the surest box, which comes last, but is told.
     np.testing.assert_array_equal(boxes, [WHOLE, [220, 20, 280, 120], [120, 20, 180, 120]])
-    expected = np.float32([0.8, 0.7, 0.9]) * seen.at(boxes).scores.mean(1)
+    expected = np.float32([0.8, 0.7, 0.9]) * np.sqrt(seen.at(boxes).scores.mean(1))
     np.testing.assert_allclose(evidence, expected, atol=1e-6)
-    assert evidence[2] < 0.1 < evidence[1]
+    assert evidence[2] < 0.2 < evidence[1]
 
 
 def test_poses_that_were_compared_are_not_computed_again_to_be_shown() -> None:

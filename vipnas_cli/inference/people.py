@@ -279,8 +279,11 @@ class WholeFrameSource:
 
 
 def evidence_of(confidence: Scores, pose_scores: Scores) -> Scores:
-    """How surely somebody new is in each box (N,): what is believed of the box times the mean keypoint score there."""
-    return np.asarray(confidence * pose_scores, np.float32)
+    """How surely somebody new is in each box (N,): what is believed of it times the root of the mean keypoint score.
+
+    The root, as a person who is cut off or half hidden has few sure keypoints.
+    """
+    return np.asarray(confidence * np.sqrt(np.maximum(pose_scores, 0)), np.float32)
 
 
 def verify_boxes(

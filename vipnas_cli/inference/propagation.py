@@ -26,8 +26,8 @@ class PropagationOptions:
     with an `identity` only that one. So many `spare_boxes` are looked at for newcomers
     who turn out to be nobody.
     `lost_score`: a person below it is dropped. `new_score`: someone who was not there before needs at least this, as
-    detectors take other things for people, and `new_evidence` as the product with how sure the source is (0: whoever
-    gives boxes means them). A found box never needs more than `new_score`, nor do followers of it.
+    detectors take other things for people, and `new_evidence` together with how sure the source is (`evidence_of`; 0:
+    whoever gives boxes means them). A found box never needs more than `new_score`, nor do followers of it.
     `shortest_cycle`: in slow video a cycle ends after so many frames already, where another follower would carry on
     what was seen more than `follow_s` seconds ago; 0: never.
     `falling_factor`: a key frame comes early when a person's score falls below this share of the score at the last key

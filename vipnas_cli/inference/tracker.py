@@ -30,9 +30,9 @@ from vipnas_cli.tracking.ids import IdentityTracker
 # It costs as much as the poses of four frames, so that as many pass in slow video, too. While nothing new comes into
 # view it rests for a second, and longer from look to look that finds nobody else.
 DETECT_EVERY_S, DETECT_EVERY_FRAMES, REST_S, LONGEST_REST_S = 0.25, 4, 1.0, 4.0
-# What the score of someone new and that of the detector have to reach together, as their product: a table's foot stays
-# below, most people are above at one of the first detections.
-DETECTED_EVIDENCE = 0.36
+# What the score of someone new and that of the detector have to reach together, as `evidence_of` has it: a table's foot
+# stays below, most people are above at one of the first detections.
+DETECTED_EVIDENCE = 0.44
 # A detector's boxes that are looked at beyond those who may be followed: some of them are nobody.
 SPARE_BOXES = 3
 # People besides the one who is asked for that are followed as well: whoever comes in the way is not taken for that one.
