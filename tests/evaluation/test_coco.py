@@ -55,7 +55,7 @@ def scores_of_peaks() -> tuple[float, float, float]:
 
 def test_the_score_is_that_of_the_box_times_that_of_the_pose(stills: Any) -> None:
     sure, doubtful, fair = scores_of_peaks()
-    expected = (5 * sure**2 + 5 * doubtful**2 + 7 * fair**2) / (5 * sure + 5 * doubtful + 7 * fair)
+    expected = (5 * sure**3 + 5 * doubtful**3 + 7 * fair**3) / (5 * sure**2 + 5 * doubtful**2 + 7 * fair**2)
     for row in predicted(stills):
         assert row["score"] == pytest.approx(expected, abs=0.01)
     whole = predicted(stills)
