@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import TypeVar
 
 from vipnas_cli.errors import UsageError
+from vipnas_cli.files import SelfClosing
+from vipnas_cli.media.frames import Frame
 
 ResultT = TypeVar("ResultT")
 
@@ -49,6 +51,23 @@ class Closer:
         """UsageError once closed."""
         if self.closed:
             raise refusal(self.name)
+
+
+class SteppedReader(SelfClosing):
+    """Iterates over `_frames`, each taken in a step of `_closer`; UsageError for who begins once it is closed."""
+
+    _frames: Iterator[Frame]
+    _closer: Closer
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._closer.check()
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self._closer.step(lambda: next(self._frames, None))
+        if frame is None:
+            raise StopIteration
+        return frame
 
 
 def refusal(name: str) -> UsageError:

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from vipnas_cli.errors import UsageError, VideoError, VipnasError
-from vipnas_cli.files import SelfClosing, read_regular, shown
-from vipnas_cli.media.closing import Closer
+from vipnas_cli.files import read_regular, shown
+from vipnas_cli.media.closing import Closer, SteppedReader
 from vipnas_cli.media.frames import NO_YUV, ColorTags, Frame, Image, VideoInfo
 from vipnas_cli.media.heif import upright
 from vipnas_cli.media.limits import LIMIT_NAME, LONGEST_S, check_span, max_pixels, span
@@ -120,7 +120,7 @@ def _step(rate: float, stride: int) -> Fraction:
     return step
 
 
-class PictureReader(SelfClosing):
+class PictureReader(SteppedReader):
     """Iterates over the pictures of a folder, or over one, as a VideoReader does over the frames of a video.
 
     `damaged` counts pictures so far that could not be decoded. A picture of another size than the first one ends it
@@ -171,16 +171,6 @@ class PictureReader(SelfClosing):
             color=ColorTags(matrix=NO_YUV),
             notes=notes,
         )
-
-    def __iter__(self) -> Iterator[Frame]:
-        self._closer.check()
-        return self
-
-    def __next__(self) -> Frame:
-        frame = self._closer.step(lambda: next(self._frames, None))
-        if frame is None:
-            raise StopIteration
-        return frame
 
     @property
     def names(self) -> tuple[str, ...]:

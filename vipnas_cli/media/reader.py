@@ -16,11 +16,10 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
-from vipnas_cli.files import SelfClosing
 from vipnas_cli.media import source
 from vipnas_cli.media.address import Origin, Stream
 from vipnas_cli.media.clock import REORDERED, PictureClock
-from vipnas_cli.media.closing import Closer, refusal
+from vipnas_cli.media.closing import Closer, SteppedReader, refusal
 from vipnas_cli.media.decoding import Damage, decode, read_packets
 from vipnas_cli.media.frames import NO_YUV, UNSPECIFIED, ColorTags, Frame, VideoInfo
 from vipnas_cli.media.limits import check_size, check_span, span
@@ -46,7 +45,7 @@ class _DoubtError(Exception):
     """The quick way may lose pictures here."""
 
 
-class VideoReader(SelfClosing):
+class VideoReader(SteppedReader):
     """Iterates over the frames of a video, once; any thread may close it, which ends an iteration that is under way.
 
     `damaged` counts the frames and packets so far that could not be decoded or came out corrupt; at the end of a file
@@ -69,16 +68,6 @@ class VideoReader(SelfClosing):
     def damaged(self) -> int:
         """Frames and packets that could not be decoded so far."""
         return self._reading.damaged
-
-    def __iter__(self) -> Iterator[Frame]:
-        self._closer.check()
-        return self
-
-    def __next__(self) -> Frame:
-        frame = self._closer.step(lambda: next(self._frames, None))
-        if frame is None:
-            raise StopIteration
-        return frame
 
     def stop(self) -> None:
         """Make a thread that waits for the data of a pipe come to an end."""
