@@ -41,11 +41,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from vipnas_cli import __version__
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle.pipelines import Bundle, Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.errors import BudgetError
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions, open_tracker
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.media.reader import open_video

@@ -12,11 +12,9 @@ import pytest
 
 from vipnas_cli.errors import InputError, OutputError, UsageError, WeightsError
 from vipnas_cli.files import (
-    LineLog,
     PartialFile,
     cannot_write,
     check_outputs,
-    in_turn,
     inside,
     make_folder,
     read_regular,
@@ -27,6 +25,7 @@ from vipnas_cli.files import (
     write_json,
     write_text,
 )
+from vipnas_cli.locks import LineLog, in_turn
 
 
 def names(folder: Path) -> list[str]:

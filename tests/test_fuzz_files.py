@@ -33,7 +33,8 @@ from vipnas_cli.data.files.coco import read_images, read_people
 from vipnas_cli.data.files.detections import read_detections
 from vipnas_cli.data.files.posetrack import read_truth
 from vipnas_cli.errors import VipnasError
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.onnx import OnnxEstimator, pipeline_from_onnx
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.latency.machine import Machine, PipelineTimes, load_measurements, remember
 from vipnas_cli.latency.table import Correction, LatencyTable
 from vipnas_cli.media.frames import FrameResult

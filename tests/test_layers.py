@@ -16,7 +16,7 @@ import vipnas_cli
 PACKAGE = Path(vipnas_cli.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # Row 0: what every module may use.
-GROUND = {"errors", "files", "folders", "arrays", "documents", "timing"}
+GROUND = {"errors", "files", "locks", "folders", "arrays", "documents", "timing"}
 ROWS = {
     **dict.fromkeys(["spec", "pose"], 1),
     **dict.fromkeys(["nets", "media", "metrics", "tracking", "bundle", "synthetic", "distributed"], 2),

@@ -24,8 +24,8 @@ from vipnas_cli.errors import DataError, UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.inference.bounds import LEAST_DETECTOR_SIZE, MOST_DETECTOR_SIZE
 from vipnas_cli.inference.choosing import parse_person, parse_region
-from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, open_tracker
 from vipnas_cli.latency.choice import Choice, Workload, choose, default_budget
 from vipnas_cli.media.address import Origin, Stream, origin_of

@@ -12,7 +12,7 @@ import pytest
 
 from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.errors import OutputError, WeightsError
-from vipnas_cli.files import only_writer
+from vipnas_cli.locks import only_writer
 
 FORMAT_1 = Path(__file__).parent / "format_1"
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vipnas_cli.cli import console as consoles
 from vipnas_cli.cli.console import ProgressKind, counted, message_console, progress_bar
-from vipnas_cli.files import LineLog
+from vipnas_cli.locks import LineLog
 
 
 @pytest.mark.parametrize(("terminal", "quiet"), [(False, False), (True, True)])

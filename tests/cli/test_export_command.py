@@ -18,13 +18,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 import vipnas_cli  # noqa: E402
-from vipnas_cli.bundle.reader import (  # noqa: E402
-    DetectorFile,
-    NetworkFile,
-    VerifierFile,
-    open_bundle,
-    read_manifest,
-)
+from vipnas_cli.bundle.pipelines import DetectorFile, NetworkFile, VerifierFile  # noqa: E402
+from vipnas_cli.bundle.reader import open_bundle, read_manifest  # noqa: E402
 from vipnas_cli.cli import export_job as export_job_module  # noqa: E402
 from vipnas_cli.cli.export import ExportJobOptions  # noqa: E402
 from vipnas_cli.cli.export_job import export_job  # noqa: E402
@@ -32,7 +27,8 @@ from vipnas_cli.errors import DataError, OutputError, SpecError, UsageError, Wei
 from vipnas_cli.export import bundle_writer  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
 from vipnas_cli.export.sources import find_networks  # noqa: E402
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator  # noqa: E402
+from vipnas_cli.inference.sessions import RuntimeOptions  # noqa: E402
 from vipnas_cli.inference.torch import TorchVerifier  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_verifier, save_checkpoint  # noqa: E402
 from vipnas_cli.nets.detector import PersonDetector  # noqa: E402

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from vipnas_cli.bundle.reader import Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.cli.app import app
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.foreign.known import KNOWN

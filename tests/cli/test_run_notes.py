@@ -21,9 +21,9 @@ from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.picture import BackgroundChoice
 from vipnas_cli.inference.choosing import parse_person
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import GivenBoxesSource, WholeFrameSource
 from vipnas_cli.inference.pipeline import LastSeen, RunStatistics
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import Tracker, TrackerOptions, detector_as_run, propagator_of
 from vipnas_cli.latency.choice import Choice
 from vipnas_cli.media.frames import VideoInfo

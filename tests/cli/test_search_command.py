@@ -33,10 +33,10 @@ from vipnas_cli.errors import (
 )
 from vipnas_cli.evaluation.clip_sets import ClipSet, ClipSets, SetSizes
 from vipnas_cli.export.sources import find_networks
-from vipnas_cli.files import only_writer
 from vipnas_cli.latency.machine import Machine, this_machine
 from vipnas_cli.latency.measure import space_layers
 from vipnas_cli.latency.table import LatencyTable, layer_key
+from vipnas_cli.locks import only_writer
 from vipnas_cli.nets.checkpoints import load_pose_net, load_super_net, save_checkpoint
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.nets.supernet import SuperNet

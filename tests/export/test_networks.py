@@ -16,7 +16,7 @@ from vipnas_cli.errors import WeightsError  # noqa: E402
 from vipnas_cli.export.decoder import GraphDecoder  # noqa: E402
 from vipnas_cli.export.int8 import Crops, Int8Figures, quantised  # noqa: E402
 from vipnas_cli.export.networks import ExportOptions, export_detector, export_pose, export_verifier  # noqa: E402
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session, read_metadata  # noqa: E402
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session, read_metadata  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_detector, load_pose_net  # noqa: E402
 from vipnas_cli.nets.posenet import PoseNet  # noqa: E402
 from vipnas_cli.nets.verifier import BoxVerifier  # noqa: E402

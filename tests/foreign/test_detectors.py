@@ -26,8 +26,9 @@ from vipnas_cli.foreign.detector_signature import read_input  # noqa: E402
 from vipnas_cli.foreign.detector_trials import DetectorGiven  # noqa: E402
 from vipnas_cli.foreign.graph_cost import graph_cost  # noqa: E402
 from vipnas_cli.foreign.importer import Origin  # noqa: E402
-from vipnas_cli.inference.onnx import OnnxDetector, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector  # noqa: E402
 from vipnas_cli.inference.people import DetectorSource  # noqa: E402
+from vipnas_cli.inference.sessions import RuntimeOptions  # noqa: E402
 from vipnas_cli.pose.letterbox import Letterbox  # noqa: E402
 from vipnas_cli.synthetic import render_still  # noqa: E402
 

@@ -31,7 +31,8 @@ from vipnas_cli.foreign.pose_graph import (  # noqa: E402
     wrapped,
 )
 from vipnas_cli.foreign.signature import load_foreign, open_foreign, read_signature  # noqa: E402
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxEstimator  # noqa: E402
+from vipnas_cli.inference.sessions import RuntimeOptions  # noqa: E402
 from vipnas_cli.pose import CropTransform, HeatmapCodec  # noqa: E402
 from vipnas_cli.spec import FusionSpec, ImportedSpec, Plan, Schedule  # noqa: E402
 from vipnas_cli.spec.cost import plan_cost  # noqa: E402

@@ -9,10 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle  # noqa: E402
+from vipnas_cli.bundle.pipelines import Bundle  # noqa: E402
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle  # noqa: E402
 from vipnas_cli.errors import WeightsError  # noqa: E402
 from vipnas_cli.export.bundle_writer import DetectorParts, PipelineParts, add_pipeline, set_detector  # noqa: E402
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions, runs_of  # noqa: E402
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier  # noqa: E402
+from vipnas_cli.inference.sessions import RuntimeOptions, runs_of  # noqa: E402
 from vipnas_cli.inference.torch import TorchEstimator  # noqa: E402
 from vipnas_cli.nets.checkpoints import load_pose_net, save_checkpoint  # noqa: E402
 from vipnas_cli.nets.detector import PersonDetector  # noqa: E402
@@ -98,7 +100,7 @@ def test_a_verifier_says_the_same_of_boxes_side_by_side(people: int) -> None:
 
 
 def test_people_are_computed_side_by_side_as_far_as_cores_or_threads_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vipnas_cli.inference.onnx.usable_cores", lambda: 2)
+    monkeypatch.setattr("vipnas_cli.inference.sessions.usable_cores", lambda: 2)
     options = (RuntimeOptions(), RuntimeOptions(1), RuntimeOptions(4), RuntimeOptions(1, side_by_side=2))
     found = [(each.resolved_threads, each.resolved_side_by_side) for each in options]
     # With two cores a second thread for one network only disturbs decoding.

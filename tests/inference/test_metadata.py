@@ -7,7 +7,7 @@ import pytest
 
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.metadata import from_metadata, to_metadata
-from vipnas_cli.inference.onnx import FACTS
+from vipnas_cli.inference.sessions import FACTS
 
 PLAN: dict[str, Any] = {"height": 256, "stages": [{"depth": 2}], "mirror": False, "none": None}
 

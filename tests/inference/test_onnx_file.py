@@ -9,8 +9,8 @@ import pytest
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.errors import UsageError, WeightsError
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session
 from vipnas_cli.inference.onnx_file import has_external_data
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session
 from vipnas_cli.inference.threads import MOST_THREADS
 
 onnx = pytest.importorskip("onnx")

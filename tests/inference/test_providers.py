@@ -8,7 +8,8 @@ import pytest
 
 from vipnas_cli.bundle.reader import open_bundle
 from vipnas_cli.errors import UsageError
-from vipnas_cli.inference.onnx import PROVIDERS, OnnxEstimator, RuntimeOptions, available_providers
+from vipnas_cli.inference.onnx import OnnxEstimator
+from vipnas_cli.inference.sessions import PROVIDERS, RuntimeOptions, available_providers
 
 FORMAT_1 = Path(__file__).parents[1] / "bundle" / "format_1"
 

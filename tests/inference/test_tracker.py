@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from vipnas_cli.arrays import Boxes, Image, Scores
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import Bundle
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import DistinctPeople, GivenBoxesSource, PeopleSource, WholeFrameSource
 from vipnas_cli.inference.propagation import PropagationOptions
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import (
     DETECT_EVERY_FRAMES,
     DETECT_EVERY_S,

@@ -3,8 +3,9 @@
 import numpy as np
 
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle
-from vipnas_cli.inference.onnx import OnnxVerifier, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxVerifier
 from vipnas_cli.inference.people import PLACE_TRUST, verify_boxes
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.pose import mirrored_places
 from vipnas_cli.pose.boxes import decode_deltas
 

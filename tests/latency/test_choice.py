@@ -10,10 +10,12 @@ from typing import Literal
 
 import pytest
 
-from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import Bundle, DetectorFile, Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.choosing import Region
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.choice import DEFAULT_BUDGET, Workload, choose
 from vipnas_cli.latency.clock import StageTime, sample_frames

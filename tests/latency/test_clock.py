@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vipnas_cli.bundle.reader import Bundle, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import Bundle
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.inference.choosing import parse_region
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.latency.clock import (
     MediaTimes,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vipnas_cli.bundle.reader import VerifierFile, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import VerifierFile
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.errors import OutputError
 from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.latency.machine import (

@@ -10,16 +10,8 @@ from pathlib import Path
 from vipnas_cli.bundle.archive import SUFFIX, unpack, write_archive
 from vipnas_cli.bundle.reader import MANIFEST, files_of, read_manifest
 from vipnas_cli.errors import OutputError, WeightsError
-from vipnas_cli.files import (
-    cannot_write,
-    make_folder,
-    make_parent,
-    no_link,
-    only_writer,
-    resolved,
-    scratch_folder,
-    shown,
-)
+from vipnas_cli.files import cannot_write, make_folder, make_parent, no_link, resolved, scratch_folder, shown
+from vipnas_cli.locks import only_writer
 
 
 @contextmanager

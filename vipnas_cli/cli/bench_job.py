@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle.pipelines import Bundle, Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
 from vipnas_cli.cli.console import message_console, plural, print_json, result_console
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
-from vipnas_cli.inference.onnx import RuntimeOptions
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.latency.bench import Row, detector_rows, network_rows, run_rows, share_of_core, stage_rows
 from vipnas_cli.latency.clock import pipeline_times, sample_frames

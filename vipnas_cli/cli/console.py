@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vipnas_cli.files import LineLog, shown
+from vipnas_cli.files import shown
+from vipnas_cli.locks import LineLog
 
 if TYPE_CHECKING:
     from rich.progress import Progress

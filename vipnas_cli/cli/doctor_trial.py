@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vipnas_cli.bundle.reader import Bundle, Pipeline, bundled_weights, open_bundle
+from vipnas_cli.bundle.pipelines import Bundle, Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.cli.doctor_packages import Finding
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.inference.crops import empty_heatmaps
 from vipnas_cli.inference.estimator import Heatmaps, PoseEstimator
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import open_tracker
 from vipnas_cli.latency.clock import sample_frames
 

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.bundle.reader import Pipeline, open_bundle
+from vipnas_cli.bundle.pipelines import Pipeline
+from vipnas_cli.bundle.reader import open_bundle
 from vipnas_cli.cli.console import message_console, plural
 from vipnas_cli.cli.export import ExportJobOptions
 from vipnas_cli.export.bundle_writer import (

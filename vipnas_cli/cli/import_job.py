@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.bundle.reader import Pipeline
+from vipnas_cli.bundle.pipelines import Pipeline
 from vipnas_cli.cli.console import message_console, print_json, result_console
 from vipnas_cli.cli.import_authors import print_preset, read_authors
 from vipnas_cli.cli.import_network import ImportOptions

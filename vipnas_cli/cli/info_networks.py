@@ -8,20 +8,13 @@ import shlex
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from vipnas_cli.bundle.reader import (
-    LARGEST_COST,
-    MANIFEST,
-    DetectorFile,
-    NetworkFile,
-    VerifierFile,
-    open_bundle,
-    read_manifest,
-)
+from vipnas_cli.bundle.pipelines import LARGEST_COST, DetectorFile, NetworkFile, VerifierFile
+from vipnas_cli.bundle.reader import MANIFEST, open_bundle, read_manifest
 from vipnas_cli.cli.info_texts import Description, arch_line, plain, plan_line
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import shown
-from vipnas_cli.inference.onnx import FACTS, RuntimeOptions, open_session, read_metadata, read_network
+from vipnas_cli.inference.sessions import FACTS, RuntimeOptions, open_session, read_metadata, read_network
 from vipnas_cli.spec import ArchSpec, Plan, Schedule, SearchSpace
 
 # Headers list tensors and a recipe; one of a hundred megabytes is no header but damage.

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.bundle.archive import SUFFIX
-from vipnas_cli.bundle.reader import (
-    MANIFEST,
+from vipnas_cli.bundle.pipelines import (
     SELECTION,
     SELECTION_ERROR,
     SELECTION_KEY,
@@ -22,10 +21,8 @@ from vipnas_cli.bundle.reader import (
     NetworkFile,
     Pipeline,
     VerifierFile,
-    bundled_weights,
-    open_bundle,
-    with_detector,
 )
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.console import print_json, result_console
 from vipnas_cli.cli.options import ModelsOptions
 from vipnas_cli.latency.choice import default_budget

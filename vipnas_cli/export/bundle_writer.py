@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from vipnas_cli import __version__
-from vipnas_cli.bundle.reader import FORMAT, MANIFEST, files_of, read_checked, read_manifest
+from vipnas_cli.bundle.pipelines import read_checked
+from vipnas_cli.bundle.reader import FORMAT, MANIFEST, files_of, read_manifest
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.export.networks import (
     PLAIN,

@@ -25,7 +25,7 @@ from vipnas_cli.data.files.image_store import read_image
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.errors import DataError, WeightsError
 from vipnas_cli.files import scratch_folder
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session
 from vipnas_cli.metrics import limb_pck, limbs_of
 from vipnas_cli.pose import COCO17, CropTransform, HeatmapCodec
 from vipnas_cli.spec import Plan

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle.reader import UNTRAINED, NetworkFile, read_manifest
+from vipnas_cli.bundle.pipelines import NetworkFile
+from vipnas_cli.bundle.reader import UNTRAINED, read_manifest
 from vipnas_cli.errors import SpecError, UsageError, WeightsError
 from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks

@@ -9,7 +9,7 @@ from typing import Any
 
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.bundle.reader import NetworkFile, Pipeline
+from vipnas_cli.bundle.pipelines import NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import inside, make_folder, write_bytes
 from vipnas_cli.foreign.authors import AuthorsCheckpoint, load_authors

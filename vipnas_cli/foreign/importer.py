@@ -16,18 +16,8 @@ import numpy as np
 from vipnas_cli import __version__
 from vipnas_cli.bundle.archive import SUFFIX
 from vipnas_cli.bundle.folder import bundle_folder
-from vipnas_cli.bundle.reader import (
-    FORMAT,
-    MANIFEST,
-    SELECTION,
-    SELECTION_ERROR,
-    SELECTION_KEY,
-    NetworkFile,
-    Pipeline,
-    bundled_weights,
-    open_bundle,
-    read_manifest,
-)
+from vipnas_cli.bundle.pipelines import SELECTION, SELECTION_ERROR, SELECTION_KEY, NetworkFile, Pipeline
+from vipnas_cli.bundle.reader import FORMAT, MANIFEST, bundled_weights, open_bundle, read_manifest
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.evaluation.clip_sets import ClipSet, SetSizes, clip_sets
 from vipnas_cli.evaluation.pck import evaluate_clips
@@ -38,7 +28,8 @@ from vipnas_cli.foreign.graph_cost import check_countable, graph_cost
 from vipnas_cli.foreign.pose_graph import Signature, wrapped
 from vipnas_cli.foreign.signature import load_foreign, read_signature
 from vipnas_cli.inference.metadata import to_metadata
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.pose import COCO17
 from vipnas_cli.spec import ImportedSpec, Plan

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from vipnas_cli.bundle.archive import is_archive
-from vipnas_cli.bundle.reader import Pipeline, open_bundle
+from vipnas_cli.bundle.pipelines import Pipeline
+from vipnas_cli.bundle.reader import open_bundle
 from vipnas_cli.errors import UsageError, WeightsError
 from vipnas_cli.files import shown
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.onnx import OnnxEstimator, pipeline_from_onnx
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.nets.checkpoints import load_pose_net
 from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.nets.posenet import PoseNet, network_input

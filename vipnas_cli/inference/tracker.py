@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vipnas_cli.bundle.reader import DetectorFile, Pipeline
+from vipnas_cli.bundle.pipelines import DetectorFile, Pipeline
+from vipnas_cli.bundle.reader import with_verifier
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.bounds import MAX_PEOPLE
 from vipnas_cli.inference.choosing import Focus, Region
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator
 from vipnas_cli.inference.people import (
     MOST_CANDIDATES,
     CellDetector,
@@ -24,6 +25,7 @@ from vipnas_cli.inference.people import (
 )
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.tracking.ids import IdentityTracker
 
 # Seconds between two runs of the detector: people are followed well without, and newcomers wait no longer than that.
@@ -121,7 +123,7 @@ def detector_as_run(file: DetectorFile, options: TrackerOptions) -> DetectorFile
     found = file if options.detector_size is None else file.at(options.detector_size)
     if options.verify is None:
         return found
-    return found.verified() if options.verify else replace(found, verifier=None)
+    return with_verifier(found) if options.verify else replace(found, verifier=None)
 
 
 def open_people_source(

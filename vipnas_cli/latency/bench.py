@@ -12,12 +12,13 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from vipnas_cli.bundle.reader import Bundle, DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.bundle.pipelines import Bundle, DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.files import scratch_folder
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, OnnxVerifier
 from vipnas_cli.inference.pipeline import Outputs, process
 from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, open_tracker
 from vipnas_cli.latency.clock import StageTime, draw_time, network_call, sample_frames, write_time
 from vipnas_cli.media.frames import Frame, VideoInfo

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vipnas_cli.bundle.archive import is_archive
-from vipnas_cli.bundle.reader import Bundle, DetectorFile, Pipeline, bundled_weights, open_bundle, with_detector
+from vipnas_cli.bundle.pipelines import Bundle, DetectorFile, Pipeline
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.errors import BudgetError, WeightsError
-from vipnas_cli.inference.onnx import RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.onnx import pipeline_from_onnx
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.threads import usable_cores
 from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.clock import (

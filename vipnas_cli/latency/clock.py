@@ -17,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vipnas_cli.arrays import Boxes, Image
-from vipnas_cli.bundle.reader import DetectorFile, NetworkFile, Pipeline
+from vipnas_cli.bundle.pipelines import DetectorFile, NetworkFile, Pipeline
 from vipnas_cli.errors import BudgetError, UsageError
 from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.crops import empty_heatmaps
 from vipnas_cli.inference.estimator import PoseEstimator
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagator import Propagator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions, open_people_source, propagator_of
 from vipnas_cli.latency.machine import PipelineTimes
 from vipnas_cli.media.address import Origin, Stream

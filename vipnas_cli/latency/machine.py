@@ -15,11 +15,12 @@ from typing import Any
 import onnxruntime
 from platformdirs import user_cache_path
 
-from vipnas_cli.bundle.reader import DetectorFile, Pipeline
+from vipnas_cli.bundle.pipelines import DetectorFile, Pipeline
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import InputError, OutputError
-from vipnas_cli.files import in_turn, make_parent, shown, write_json
+from vipnas_cli.files import make_parent, shown, write_json
 from vipnas_cli.inference.threads import usable_cores
+from vipnas_cli.locks import in_turn
 
 SCHEMA = 1
 MEASUREMENTS = DocumentKind("a file of measurements", InputError, "measure again with `vipnas bench`", 4_000_000)

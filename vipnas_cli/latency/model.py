@@ -13,7 +13,8 @@ from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.errors import VipnasError, WeightsError
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.flip import FlipTestEstimator
-from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator, RuntimeOptions
+from vipnas_cli.inference.onnx import OnnxDetector, OnnxEstimator
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions, detector_as_run
 from vipnas_cli.latency.choice import choose, default_budget
 from vipnas_cli.latency.clock import position_ms

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.frozen import OnnxKey
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session
 from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of
 from vipnas_cli.latency.table import layer_key
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet

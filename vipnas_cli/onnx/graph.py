@@ -18,7 +18,7 @@ from torch import nn
 from vipnas_cli import __version__
 from vipnas_cli.errors import WeightsError
 from vipnas_cli.inference.metadata import to_metadata
-from vipnas_cli.inference.onnx import RuntimeOptions, open_session
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session
 from vipnas_cli.nets.folding import fold_batch_norm
 from vipnas_cli.onnx.exporter import OPSET, to_onnx
 from vipnas_cli.onnx.parity import POINT_TOLERANCE, Floats, Parity, run_torch

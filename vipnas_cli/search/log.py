@@ -9,7 +9,8 @@ from typing import Any
 
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import InputError, OutputError, UsageError
-from vipnas_cli.files import LineLog, make_parent
+from vipnas_cli.files import make_parent
+from vipnas_cli.locks import LineLog
 from vipnas_cli.search.candidate import Evaluation, EvaluationRow
 
 FORMAT = 1

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypedDict
 from vipnas_cli.distributed import Ranks
 from vipnas_cli.evaluation.clip_sets import ClipSets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.files import LineLog
 from vipnas_cli.latency.table import LatencyTables
+from vipnas_cli.locks import LineLog
 from vipnas_cli.search.candidate import Evaluation, PlanMs, Prices
 from vipnas_cli.search.log import LOGS
 from vipnas_cli.search.methods import Evolution, Method, RandomSearch

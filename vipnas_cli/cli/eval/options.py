@@ -181,7 +181,7 @@ class EvalOptions:
     @property
     def model(self) -> ModelChoice:
         """Which networks are scored, and how they run."""
-        from vipnas_cli.inference.onnx import RuntimeOptions
+        from vipnas_cli.inference.sessions import RuntimeOptions
         from vipnas_cli.latency.model import ModelChoice
 
         runtime = RuntimeOptions(self.threads, self.provider)

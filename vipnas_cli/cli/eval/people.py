@@ -22,8 +22,8 @@ from vipnas_cli.cli.eval.report import SCHEMA, numbers, shown
 from vipnas_cli.data.files.coco import read_images
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.evaluation.people import PeopleRules, PeopleScores, evaluate_people
-from vipnas_cli.inference.onnx import RuntimeOptions
 from vipnas_cli.inference.people import CellDetector, Newcomers, PeopleSource, Verifier
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import DETECTED_EVIDENCE, detector_source, people_source
 from vipnas_cli.latency.model import CHECKPOINT, Model, open_detector, open_model
 from vipnas_cli.pose.letterbox import Letterbox

@@ -15,15 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.bundle.archive import is_archive
-from vipnas_cli.bundle.reader import (
-    SELECTION,
-    SELECTION_ERROR,
-    SELECTION_KEY,
-    Pipeline,
-    bundled_weights,
-    least_gflops,
-    open_bundle,
-)
+from vipnas_cli.bundle.pipelines import SELECTION, SELECTION_ERROR, SELECTION_KEY, Pipeline, least_gflops
+from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.bundle.scores import record_scores
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
 from vipnas_cli.cli.eval.options import SelectionOptions
@@ -36,7 +29,8 @@ from vipnas_cli.data.walks import Walks
 from vipnas_cli.errors import DataError, UsageError, WeightsError
 from vipnas_cli.evaluation.pck import ClipCount, ClipScores, evaluate_clips
 from vipnas_cli.evaluation.ranking import Rank, compared, rank_of
-from vipnas_cli.inference.onnx import OnnxEstimator, RuntimeOptions, pipeline_from_onnx
+from vipnas_cli.inference.onnx import OnnxEstimator, pipeline_from_onnx
+from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.metrics import PCK_THRESHOLDS
 from vipnas_cli.spec.budget import Taken, taken_within

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import Any
 
-from vipnas_cli.bundle.reader import Pipeline, bundled_weights
+from vipnas_cli.bundle.pipelines import Pipeline
+from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.files import check_outputs, shown

@@ -14,7 +14,8 @@ import typer
 from vipnas_cli.cli.console import Messages, ProgressKind, message_console
 from vipnas_cli.cli.failures import sentences
 from vipnas_cli.errors import OutputError, VipnasError
-from vipnas_cli.files import LineLog, shown
+from vipnas_cli.files import shown
+from vipnas_cli.locks import LineLog
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from vipnas_cli.distributed import torchrun_rank, worker_group
 from vipnas_cli.errors import BudgetError, DataError, OutputError, UsageError
 from vipnas_cli.evaluation.clip_sets import ClipSets, SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
-from vipnas_cli.files import LineLog, make_folder, only_writer, shown
+from vipnas_cli.files import make_folder, shown
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
 from vipnas_cli.latency.table import LatencyTables
+from vipnas_cli.locks import LineLog, only_writer
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.search.candidate import Evaluation
 from vipnas_cli.search.comparison import Checked, PlanClock, checked_winners, latency_levels, levels_of

@@ -14,7 +14,8 @@ from rich.console import Console
 from vipnas_cli.cli.console import progress_bar
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, VipnasError
-from vipnas_cli.files import LineLog, shown, whole_file
+from vipnas_cli.files import shown, whole_file
+from vipnas_cli.locks import LineLog
 
 if TYPE_CHECKING:
     from vipnas_cli.training.loop import StepEvent
