@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipnas_cli.bundle.pipelines import Bundle, Pipeline, least_gflops
+from vipnas_cli.bundle.pipelines import Bundle, Pipeline
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle, read_manifest
 from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.inference.onnx import OnnxEstimator
 from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.spec import Budget
+from vipnas_cli.spec.budget import least_gflops
 from vipnas_cli.spec.cost import detector_cost
 from vipnas_cli.spec.presets import DETECTOR
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from vipnas_cli.bundle.reader import MANIFEST
 from vipnas_cli.cli.app import app
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_job import bench_job, default_threads
 from vipnas_cli.errors import OutputError, UsageError
+from vipnas_cli.latency.bench import Row
 from vipnas_cli.latency.machine import PipelineTimes, load_measurements, measurements_file, this_machine
 
 NAME = "pyramid-224-cycle4-light"
@@ -73,6 +77,22 @@ def test_nothing_is_remembered_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch
     result = CliRunner().invoke(app, ["bench"])
     assert "Nothing of this is remembered" in result.stdout
     assert not measurements_file().exists()
+
+
+def test_what_comes_next_has_the_networks_that_were_measured(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [Row("run", "tiny-key csv", 1, 1, "fps", 100.0, 90.0, 110.0)]
+    monkeypatch.setenv("VIPNAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("vipnas_cli.cli.bench_job._measure", lambda *_: (rows, {}))
+    shutil.copytree(tiny_bundle, tmp_path / "my nets")
+    arguments = ["bench", "--weights", str(tmp_path / "my nets")]
+    words = shlex.split(CliRunner().invoke(app, arguments).stdout.partition("Next: ")[2])
+    assert words == ["vipnas", "run", "clip.mp4", *arguments[1:], "-o", "poses.csv", "--budget", "60fps"]
+    manifest = tmp_path / "my nets" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"origin": "checkpoint"', '"origin": "untrained"'))
+    # Poses of untrained networks are noise.
+    assert "vipnas run" not in CliRunner().invoke(app, arguments).stdout
 
 
 def test_figures_are_told_though_nothing_can_be_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,22 @@ def test_posetrack_as_typed_on_a_fresh_machine(tiny_bundle: Path) -> None:
     found = document("posetrack", "--weights", tiny_bundle)
     assert "synthetic" in found["dataset"]
     assert found["synthetic"] is True
+
+
+def test_what_comes_next_has_the_networks_that_were_scored(
+    stills: Path, sequences: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle, key = tmp_path / "my nets", tiny_bundle / "key.safetensors"
+    shutil.copytree(tiny_bundle, bundle)
+
+    def following(*arguments: str | Path) -> list[str]:
+        return shlex.split(vipnas(*arguments).stdout.partition("Next: ")[2])
+
+    found = following("posetrack", "--data", sequences, "--weights", bundle)
+    assert found == ["vipnas", "run", "CLIP.mp4", "--weights", str(bundle), "--budget", "0.2GFLOPs"]
+    assert following("coco", "--data", stills, "--weights", bundle)[-2:] == ["--weights", str(bundle)]
+    # Checkpoints do not run.
+    assert following("posetrack", "--data", sequences, "--weights", key)[:3] == ["vipnas", "export", str(key)]
 
 
 def test_the_document_of_sequences(sequences: Path, tiny_bundle: Path) -> None:

@@ -248,6 +248,28 @@ def test_followers_of_a_cycle_are_named_by_place(tiny_bundle: Path, tmp_path: Pa
             export_job(ExportJobOptions(tmp_path / "none", (key, f"{cycle}:{place}")))
 
 
+def test_an_onnx_file_is_a_key_network_as_its_bundle_is(tiny_bundle: Path, tmp_path: Path) -> None:
+    (beside,), follower = tiny_bundle.glob("*96x64*.onnx"), str(tiny_bundle / "follower-1.safetensors")
+    alone = tmp_path / "key.onnx"
+    alone.write_bytes(beside.read_bytes())
+    found = []
+    for key in (tiny_bundle, beside, alone):
+        out = tmp_path / f"behind {key.name}"
+        export_job(ExportJobOptions(out, (str(key), follower), name="mine"))
+        (pipeline,) = open_bundle(out).pipelines
+        (row,) = [
+            row for row in read_manifest(out)["networks"].values() if row["file"] == pipeline.networks[0].path.name
+        ]
+        # How far it is from torch and from fp32 is told where it was compared.
+        kept = {name for name in row if name not in ("file", "difference_from_torch", "moved_by_rounding_px")}
+        found.append(([network.read() for network in pipeline.networks], {name: row[name] for name in kept}))
+    assert found[0][0] == found[1][0] == found[2][0]
+    assert found[0][1].items() <= found[1][1].items()
+    assert found[1] == found[2]
+    with pytest.raises(WeightsError, match="is a follower"):
+        export_job(ExportJobOptions(tmp_path / "none", (str(next(tiny_bundle.glob("*64x32*.onnx"))), follower)))
+
+
 def test_an_unknown_name_and_a_foreign_spec_are_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.json"
     foreign.write_text('{"layers": 3}')

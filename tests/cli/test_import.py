@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +53,8 @@ def test_the_command_that_is_named_next_has_a_budget_that_buys_a_pipeline(
     key = bundle.pipelines[0].networks[0]
     pipelines = tuple(Pipeline(str(cost), (replace(key, macs=cost),), {}) for cost in (2 * macs, macs))
     imported: Any = SimpleNamespace(pipelines=pipelines)
-    import_job._print_next(ImportOptions(Path("net.onnx"), out=Path("net.vipnas")), imported, Console(width=200))
-    budget = Budget.parse(capsys.readouterr().out.split("--budget ")[1])
+    import_job._print_next(ImportOptions(Path("net.onnx"), out=Path("my net.vipnas")), imported, Console(width=200))
+    words = shlex.split(capsys.readouterr().out.partition("Next: ")[2])
+    assert words[:-1] == ["vipnas", "run", "CLIP.mp4", "--weights", "my net.vipnas", "--budget"]
+    budget = Budget.parse(words[-1])
     assert replace(bundle, pipelines=pipelines).within(budget.value).name == str(macs)

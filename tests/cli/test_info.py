@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +50,18 @@ def test_the_networks_of_a_bundle() -> None:
             assert "says" in found.facts["checksum"]
             # A follower cannot be run alone, so no such command is proposed.
             assert bool(found.next) == (network.plan.fusion.operation == "none")
+
+
+def test_a_name_with_a_space_stays_one_word_of_the_next_command(tmp_path: Path) -> None:
+    folder = tmp_path / "my nets"
+    folder.mkdir()
+    shutil.copy(bundled_weights() / MANIFEST, folder)
+    key = open_bundle(bundled_weights()).by_cost[0].networks[0].path
+    shutil.copy(key, folder)
+    pose = checkpoint(folder / "pose.safetensors", POSE)
+    detector = checkpoint(folder / "d.safetensors", {"kind": "detector", "arch": FAST_BASE.to_json()})
+    for path in (folder, folder / key.name, pose, detector):
+        assert str(path) in shlex.split(describe(path).next)
 
 
 def test_a_changed_network_beside_its_manifest(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 
 import vipnas_cli.latency.measure as tables
+import vipnas_cli.latency.probe as probe
 from vipnas_cli.cli.app import app, main
 from vipnas_cli.cli.latency_table import LatencyTableOptions, Space
 from vipnas_cli.cli.latency_table_job import SEARCHES, latency_table_job
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.latency.machine import this_machine
-from vipnas_cli.latency.table import Agreement, LatencyTable
+from vipnas_cli.latency.measure import check_table
+from vipnas_cli.latency.probe import ProbeOptions
+from vipnas_cli.latency.table import Agreement, LatencyTable, layer_key
 from vipnas_cli.spec import Plan
 from vipnas_cli.spec.spaces import SPACES
 
@@ -89,6 +93,12 @@ def test_the_search_that_comes_next_has_the_networks_of_the_table(
     assert words in " ".join(run(replace(options, out=path), capsys)[1].split())
 
 
+def test_a_name_with_a_space_stays_one_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my table.json"
+    words = shlex.split(run(LatencyTableOptions(out=path), capsys)[1].partition("Next: ")[2])
+    assert words[-2:] == ["--latency-table", str(path)]
+
+
 def test_every_space_has_a_search() -> None:
     assert set(SEARCHES) == set(Space)
 
@@ -116,6 +126,32 @@ def test_a_table_that_is_there_can_be_checked(tmp_path: Path, capsys: pytest.Cap
     document, _ = run(LatencyTableOptions(table=path, check=3, json=True), capsys)
     assert document["seconds"] == 0
     assert document["check"]["networks"] == 3
+
+
+@pytest.mark.parametrize(("family", "threads"), [("fast", 1), ("pyramid", 1), ("resnet", 2)])
+def test_a_table_is_checked_with_networks_of_its_space_on_its_threads(
+    family: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = SPACES[family]
+    layer_ms = {layer_key(layer): 0.5 for layer in tables.space_layers(space, tables.all_fusions(space))}
+    table, path = replace(TABLE, threads=threads, layer_ms=layer_ms), tmp_path / "table.json"
+    table.write(path)
+    asked: list[int] = []
+
+    class Probe:
+        """Measures what the table predicts."""
+
+        def __init__(self, options: ProbeOptions) -> None:
+            asked.append(options.threads)
+
+        def plan_ms(self, plans: Sequence[Plan], _on_step: Callable[[], None]) -> list[float]:
+            return [table.predict(plan) for plan in plans]
+
+    monkeypatch.setattr(tables, "check_table", check_table)
+    monkeypatch.setattr(probe, "OnnxProbe", Probe)
+    document, _ = run(LatencyTableOptions(table=path, check=3, json=True), capsys)
+    assert (document["space"], document["threads"], asked) == (family, threads, [threads])
+    assert document["check"]["worst_error"] == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def test_untrained_networks_are_said_to_be_so(tmp_path: Path) -> None:
     manifest.write_text(json.dumps(document))
     assert "untrained, for timing only" in models("--weights", str(tmp_path / "mine"))
     assert "untrained" not in models()
+
+
+def test_a_name_with_a_space_stays_one_word(tmp_path: Path) -> None:
+    shutil.copytree(bundled_weights(), tmp_path / "my nets", ignore=shutil.ignore_patterns("*.safetensors"))
+    text = models("--weights", str(tmp_path / "my nets"))
+    for begin, end in (("machine; ", " does it"), ("Next: ", "\n")):
+        words = shlex.split(text.partition(begin)[2].partition(end)[0])
+        assert words[words.index("--weights") + 1] == str(tmp_path / "my nets")
 
 
 def test_pipelines_in_the_cache_are_listed_too(cache: Path) -> None:

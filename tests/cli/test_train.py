@@ -1,6 +1,7 @@
 """`vipnas train`: as typed without data, with wrong data, stopped and taken up again."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from vipnas_cli.cli.console import message_console
+from vipnas_cli.cli.train import job
 from vipnas_cli.cli.train.job import list_recipes, train_job
 from vipnas_cli.cli.train.options import TrainOptions
 from vipnas_cli.cli.train.report import draw_curves, reporting
@@ -84,11 +86,29 @@ def test_without_data_a_rehearsal_runs_and_says_so(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.usefixtures("small")
-def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path) -> None:
+def test_a_rehearsal_of_followers_makes_its_key_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_job(TrainOptions("followers-128", out=tmp_path / "f.safetensors"))
+    assert "vipnas train followers-128 --data DATA --key KEY" in " ".join(capsys.readouterr().err.split())
     assert load_checkpoint(tmp_path / "f-key.safetensors")[1]["kind"] == "pose"
     assert load_checkpoint(tmp_path / "f.safetensors")[1]["plan"]["fusion"]["operation"] == "cat"
     assert 0 <= scores_in(tmp_path / "f.log.jsonl")[-1] <= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "more"),
+    [
+        ("pose", TrainOptions("key-128"), ""),
+        ("pose", TrainOptions("my recipes/a.toml", init=(Path("a"), Path("b c"))), "--init a --init 'b c'"),
+        ("pose", TrainOptions("a.toml", teacher=(Path("t"),), spec=Path("s.json")), "--teacher t --spec s.json"),
+        ("temporal", TrainOptions("temporal"), "--key KEY"),
+        ("cycle", TrainOptions("cycle", key=(Path("k"), Path("l")), spec=Path("s")), "--key k --key l --spec s"),
+        ("verifier", TrainOptions("verifier", detector=Path("d")), "--detector d"),
+    ],
+)
+def test_the_training_that_a_rehearsal_is_for_has_its_files(kind: str, options: TrainOptions, more: str) -> None:
+    assert options.recipe is not None
+    words = ["vipnas", "train", options.recipe, "--data", "DATA", *shlex.split(more)]
+    assert shlex.split(job.with_data(options, kind)) == words
 
 
 @pytest.mark.usefixtures("small")

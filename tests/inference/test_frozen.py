@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from vipnas_cli.bundle.reader import bundled_weights  # noqa: E402
+from vipnas_cli.bundle.reader import MANIFEST, bundled_weights  # noqa: E402
 from vipnas_cli.errors import UsageError, WeightsError  # noqa: E402
 from vipnas_cli.inference.frozen import OnnxKey, TorchKey, load_key  # noqa: E402
 
@@ -30,8 +31,18 @@ def test_a_bundle_sees_what_its_checkpoint_sees(tiny_bundle: Path) -> None:
 
 
 def test_what_is_no_single_key_network_is_refused() -> None:
-    with pytest.raises(UsageError, match="holds 3 key networks"):
+    with pytest.raises(UsageError, match="holds 3 key networks") as several:
         load_key(bundled_weights())
+    assert "file or the checkpoint" in several.value.hint
     with pytest.raises(WeightsError) as refused:
         load_key(bundled_weights() / "detector.onnx")
     assert "vipnas import" in refused.value.hint
+
+
+def test_of_an_archive_no_file_is_said_to_be_nameable(tmp_path: Path) -> None:
+    archive = tmp_path / "all.vipnas"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(bundled_weights() / MANIFEST, MANIFEST)
+    with pytest.raises(UsageError, match="holds 3 key networks") as several:
+        load_key(archive)
+    assert "file" not in several.value.hint

@@ -14,10 +14,19 @@ import pytest
 
 from vipnas_cli.errors import InputError, OutputError
 from vipnas_cli.latency.machine import Machine, this_machine
-from vipnas_cli.latency.measure import TableOptions, check_table, measure_table, random_plans, table_steps
+from vipnas_cli.latency.measure import (
+    TableOptions,
+    all_fusions,
+    check_table,
+    measure_table,
+    random_plans,
+    space_layers,
+    table_steps,
+)
 from vipnas_cli.latency.table import Agreement, Correction, LatencyTable, LatencyTables, fit_correction, layer_key
 from vipnas_cli.spec import FAST_BASE, ArchSpec, FusionSpec, Plan, SearchSpace, preset
 from vipnas_cli.spec.networks import plan_layers
+from vipnas_cli.spec.spaces import SPACES
 
 if TYPE_CHECKING:
     from vipnas_cli.latency.probe import Probe
@@ -177,8 +186,26 @@ def test_a_table_of_another_machine_is_refused(table: LatencyTable, changes: dic
 
 
 def test_a_table_of_other_threads_is_refused(table: LatencyTable) -> None:
-    with pytest.raises(InputError, match="threads 1 instead of 2"):
+    with pytest.raises(InputError, match="threads 1 instead of 2") as caught:
         table.check_machine(threads=2)
+    assert caught.value.hint == "make one with `vipnas latency-table --threads 2`"
+
+
+@pytest.mark.parametrize("family", SPACES)
+def test_a_table_of_a_named_space_says_how_its_like_is_measured(family: str, table: LatencyTable) -> None:
+    space = SPACES[family]
+    layer_ms = {layer_key(layer): 0.5 for layer in space_layers(space, all_fusions(space))}
+    named = replace(table, layer_ms=layer_ms, threads=3)
+    assert named.family == family
+    with pytest.raises(InputError) as caught:
+        named.check_machine(2)
+    assert f"`vipnas latency-table --space {family} --threads 2`" in caught.value.hint
+
+
+def test_what_a_table_lacks_is_measured_with_its_threads(table: LatencyTable, pyramid: SearchSpace) -> None:
+    with pytest.raises(InputError) as caught:
+        replace(table, threads=2).predict(Plan(pyramid.smallest))
+    assert "`vipnas latency-table --space pyramid --threads 2`" in caught.value.hint
 
 
 @pytest.fixture

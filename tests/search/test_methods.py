@@ -17,6 +17,7 @@ from vipnas_cli.search.predictor import fit_predictor
 from vipnas_cli.search.runner import Runner
 from vipnas_cli.search.selection import front_of
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
+from vipnas_cli.spec.budget import Unit, least_budget
 from vipnas_cli.spec.cost import plan_cost
 
 FREE = Budget(1e12, "macs")
@@ -138,10 +139,24 @@ def test_an_infeasible_budget_names_the_cheapest(small_cycles: CycleSpace) -> No
     with pytest.raises(BudgetError, match="no schedule") as caught:
         prices.cheapest(space)
     cheapest = Prices(FREE).macs(space.smallest(4))
-    assert f"{cheapest / 1e9:g} GFLOPs" in caught.value.hint
-    assert "4 frames" in caught.value.hint
+    assert f"4 frames and costs {least_budget(cheapest, 'macs')}" in caught.value.hint
     with pytest.raises(BudgetError):
         searched(Evolution(space, prices, Random(0)), prices, 5)
+
+
+@pytest.mark.parametrize("unit", ["macs", "ms"])
+@pytest.mark.parametrize("amount", [0.0996975, 0.0426982, 0.3, 1 / 3, 1.81667])
+def test_the_cost_that_is_named_is_a_budget_that_is_taken(small_cycles: CycleSpace, amount: float, unit: Unit) -> None:
+    class Dear(Prices):
+        """All schedules cost the same."""
+
+        def cost(self, schedule: Schedule) -> float:
+            return amount * (1e9 if unit == "macs" else 1)
+
+    with pytest.raises(BudgetError) as caught:
+        Dear(Budget(0.01, unit)).cheapest(small_cycles)
+    named = Budget.parse(caught.value.hint.partition("costs ")[2])
+    assert Dear(named).cheapest(small_cycles) in [small_cycles.smallest(length) for length in small_cycles.lengths]
 
 
 def test_milliseconds_of_a_plan_are_asked_for_once(small_cycles: CycleSpace) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.spec import Budget
-from vipnas_cli.spec.budget import best_within, taken_within
+from vipnas_cli.spec.budget import Unit, best_within, least_budget, taken_within
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,14 @@ def test_ways_to_write_a_budget(text: str, value: float, unit: str) -> None:
     budget = Budget.parse(text)
     assert budget.value == pytest.approx(value)
     assert budget.unit == unit
+
+
+@given(st.floats(1e-3, 1e4), st.sampled_from([("macs", 1e9), ("ms", 1.0)]))
+def test_the_least_budget_buys_what_it_is_said_to_buy(amount: float, unit: tuple[Unit, float]) -> None:
+    name, one = unit
+    bought = Budget.parse(least_budget(amount * one, name))
+    assert bought.unit == name
+    assert amount * one <= bought.value <= (amount + 0.001001) * one
 
 
 @pytest.mark.parametrize(

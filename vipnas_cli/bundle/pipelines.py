@@ -14,7 +14,7 @@ from vipnas_cli.errors import BudgetError, WeightsError
 from vipnas_cli.files import inside, read_regular, shown
 from vipnas_cli.pose.letterbox import Letterbox
 from vipnas_cli.spec import Plan, Schedule
-from vipnas_cli.spec.budget import Budget, best_within
+from vipnas_cli.spec.budget import Budget, best_within, least_gflops
 
 # Scores of a pipeline: what ranks it, the standard error, and what its key network has by itself on every frame.
 SELECTION, SELECTION_ERROR, SELECTION_KEY = "selection", "selection_error", "selection_key"
@@ -207,12 +207,6 @@ class Bundle:
                 f"the cheapest is {cheapest.name} with {cheapest.least_gflops} GFLOPs",
             )
         return best
-
-
-def least_gflops(macs: float) -> str:
-    """A cost in GFLOPs, rounded up to three digits, so that a budget of it pays for it."""
-    # Above whole millions, too: a text read back may be a hair below the number that it was made of.
-    return f"{(math.floor(macs / 1e6) + 1) / 1e3:.3f}"
 
 
 def read_checked(path: Path, sha256: str) -> bytes:

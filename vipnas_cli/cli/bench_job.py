@@ -48,7 +48,15 @@ def bench_job(options: BenchOptions) -> None:
         except OutputError as error:
             failure = error
     measurements = load_measurements(measurements_file(), machine)
-    report = BenchReport(machine, tuple(rows), _fastest(measurements, bundle, pipelines), share, measurements_file())
+    report = BenchReport(
+        machine=machine,
+        rows=tuple(rows),
+        fastest=_fastest(measurements, bundle, pipelines),
+        core_share=share,
+        memory=measurements_file(),
+        weights=options.weights,
+        trained=all(pipeline.trained for pipeline in pipelines),
+    )
     if options.csv is not None:
         write_csv(report, options.csv)
     if options.json:

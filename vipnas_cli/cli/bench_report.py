@@ -16,7 +16,7 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import plural
+from vipnas_cli.cli.console import command_line, naming, plural
 from vipnas_cli.files import whole_file
 from vipnas_cli.latency.bench import Row
 from vipnas_cli.latency.machine import Machine
@@ -38,13 +38,18 @@ TITLES = {
 
 @dataclass(frozen=True)
 class BenchReport:
-    """All figures, the machine they are from, what is remembered and where; `core_share` tells a busy machine."""
+    """All figures, the machine they are from, what is remembered and where; `core_share` tells a busy machine.
+
+    `weights` are those that were named, if any; `trained` says that all pipelines are.
+    """
 
     machine: Machine
     rows: tuple[Row, ...]
     fastest: dict[str, int]
     core_share: float
     memory: Path
+    weights: Path | None
+    trained: bool
 
     def facts(self) -> dict[str, str]:
         """What the figures depend on."""
@@ -106,14 +111,16 @@ def print_bench(report: BenchReport, console: Console) -> None:
         console.print(
             f"Other programs were at work, this one got {share}.{forgotten} Measure again on an idle machine."
         )
-    console.print(f"Next: vipnas run clip.mp4{_budget(report.rows)}")
+    if report.trained:
+        following = command_line("run", "clip.mp4", *naming(report.weights), *_budget(report.rows))
+        console.print(f"Next: {following}")
 
 
-def _budget(rows: Sequence[Row]) -> str:
+def _budget(rows: Sequence[Row]) -> tuple[str, ...]:
     """A budget in frames per second that the fastest pipeline meets with room to spare, nothing if none was run."""
     fps = max((row.low for row in rows if row.kind == "run"), default=0.0)
     fair = next((step for step in FAIR_FPS if step <= 0.8 * fps), 0)
-    return f" -o poses.csv --budget {fair}fps" if fair else ""
+    return ("-o", "poses.csv", "--budget", f"{fair}fps") if fair else ()
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:

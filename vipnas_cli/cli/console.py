@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -219,6 +221,16 @@ def progress_bar(
 def plural(count: int, noun: str, ending: str = "s") -> str:
     """A number with its noun: 1 thread, 2 threads; with another ending 2 boxes."""
     return f"{count} {noun}{'' if count == 1 else ending}"
+
+
+def command_line(*words: str | Path) -> str:
+    """A command of vipnas as a shell takes it."""
+    return shlex.join(("vipnas", *map(str, words)))
+
+
+def naming(weights: Path | None) -> tuple[str | Path, ...]:
+    """The words of a command by which it takes the same networks as the one that was called with these weights."""
+    return () if weights is None else ("--weights", weights)
 
 
 @contextmanager

@@ -40,8 +40,8 @@ class ExportJobOptions:
             metavar="[CHECKPOINT|SPEC]...",
             help="Checkpoints: the key network, then that of each follower (`cycle.safetensors:1,2,2` names followers "
             "of a trained cycle by place); or super-networks with --spec. The first may be a bundle, also an imported "
-            "one: its key network is taken as it is. Or a "
-            "preset or JSON file of an architecture or schedule: it is exported untrained, to be timed.",
+            "one, or an exported ONNX file: its key network is taken as it is. Or a preset or JSON file of an "
+            "architecture or schedule: it is exported untrained, to be timed.",
             show_default=False,
         ),
     ] = ()

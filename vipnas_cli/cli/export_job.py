@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from rich.console import Console
 from vipnas_cli.bundle.folder import bundle_folder
 from vipnas_cli.bundle.pipelines import Pipeline
 from vipnas_cli.bundle.reader import open_bundle
-from vipnas_cli.cli.console import message_console, plural
+from vipnas_cli.cli.console import command_line, message_console, naming, plural
 from vipnas_cli.cli.export import ExportJobOptions
 from vipnas_cli.export.bundle_writer import (
     DetectorParts,
@@ -130,9 +129,9 @@ def _tell(
         f"{pipeline.macs_per_person_frame / 1e9:.3f} GFLOPs per person and frame",
     )
     budget = f"{pipeline.least_gflops}GFLOPs"
-    weights = ("--weights", str(options.out))
+    weights = naming(options.out)
     run = ("run", "clip.mp4", *weights, "--budget", budget) if pipeline.trained else ("bench", *weights)
-    console.print(f"Written to {options.out}. Next: {shlex.join(('vipnas', *run))}", soft_wrap=True)
+    console.print(f"Written to {options.out}. Next: {command_line(*run)}", soft_wrap=True)
 
 
 def _figures(file: Exported) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.bundle.pipelines import Pipeline
-from vipnas_cli.cli.console import message_console, print_json, result_console
+from vipnas_cli.cli.console import command_line, message_console, naming, print_json, result_console
 from vipnas_cli.cli.import_authors import print_preset, read_authors
 from vipnas_cli.cli.import_network import ImportOptions
 from vipnas_cli.errors import WeightsError
@@ -155,8 +155,8 @@ def _print_detector(found: ForeignDetector, printer: Console) -> None:
 
 
 def _print_next(options: ImportOptions, imported: Imported | ImportedPreset | None, printer: Console) -> None:
-    budget = ""
+    budget: tuple[str, ...] = ()
     if imported is not None:
         cheapest = min(imported.pipelines, key=lambda pipeline: pipeline.macs_per_person_frame)
-        budget = f" --budget {cheapest.least_gflops}GFLOPs"
-    printer.print(f"Next: vipnas run CLIP.mp4 --weights {options.bundle}{budget}")
+        budget = ("--budget", f"{cheapest.least_gflops}GFLOPs")
+    printer.print(f"Next: {command_line('run', 'CLIP.mp4', *naming(options.bundle), *budget)}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shlex
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from vipnas_cli.bundle.pipelines import LARGEST_COST, DetectorFile, NetworkFile, VerifierFile
 from vipnas_cli.bundle.reader import MANIFEST, open_bundle, read_manifest
+from vipnas_cli.cli.console import command_line, naming
 from vipnas_cli.cli.info_texts import Description, arch_line, plain, plan_line
 from vipnas_cli.documents import DocumentKind, brief
 from vipnas_cli.errors import WeightsError
@@ -49,7 +49,7 @@ def describe_bundle(folder: Path) -> Description:
         "size": f"{bundle.size / 1e6:.1f} MB",
     }
     kind = "pipelines in one file" if folder.is_file() else "folder of pipelines"
-    return Description(kind, facts, f"vipnas models --weights {folder}")
+    return Description(kind, facts, command_line("models", *naming(folder)))
 
 
 def describe_onnx(path: Path) -> Description:
@@ -72,7 +72,7 @@ def describe_onnx(path: Path) -> Description:
     facts |= {name: plain(value) for name, value in stated.items() if isinstance(value, str | int | float | bool)}
     facts |= _training(stated.get("training"))
     starts = kind == "pose network" and "previous_heatmaps" not in [value.name for value in session.get_inputs()]
-    return Description(f"{kind} in ONNX", facts, f"vipnas run clip.mp4 --weights {path}" if starts else "")
+    return Description(f"{kind} in ONNX", facts, command_line("run", "clip.mp4", *naming(path)) if starts else "")
 
 
 class _Tensor(TypedDict):
@@ -93,7 +93,7 @@ def describe_checkpoint(path: Path) -> Description:
         types = sorted({row["dtype"] for row in tensors.values()})
         options = CHECKPOINTS.convert(stated.get("options", {}), path, dict[str, Any])
         state_of = _state_of(stated, path)
-        following = f"vipnas info {shlex.quote(state_of)}" if state_of else _following(kind, stated, path)
+        following = command_line("info", state_of) if state_of else _following(kind, stated, path)
     facts = {
         "network": line,
         "keypoints": plain(stated.get("keypoints")),
@@ -119,9 +119,9 @@ def _following(kind: str, stated: dict[str, Any], path: Path) -> str:
     if kind == "super-network":
         return ""
     if kind in NO_PIPELINE:
-        return f"vipnas export --{NO_PIPELINE[kind]} {path} -o pipelines"
+        return command_line("export", f"--{NO_PIPELINE[kind]}", path, "-o", "pipelines")
     follower = kind == CYCLE or Plan.from_json(stated["plan"]).fusion.operation != "none"
-    return f"vipnas export {'KEY ' if follower else ''}{path} --name mine -o pipelines"
+    return command_line("export", *(("KEY",) if follower else ()), path, "--name", "mine", "-o", "pipelines")
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from vipnas_cli.cli.console import command_line
 from vipnas_cli.cli.info_texts import Description, describe_results, plain
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import InputError
@@ -97,10 +97,8 @@ def describe_summary(path: Path, data: dict[str, Any]) -> Description:
         }
         spec = inside(path.parent, winner["spec"])
     networks = ("KEY",) if problem["mode"] == "spatial" else ("KEY", "FOLLOWERS")
-    end = ("--data", "DATA", "--name", "searched", "-o", str(path.parent / "pipelines"))
-    return Description(
-        "summary of a search", facts, shlex.join(("vipnas", "export", *networks, "--spec", str(spec), *end))
-    )
+    end = ("--data", "DATA", "--name", "searched", "-o", path.parent / "pipelines")
+    return Description("summary of a search", facts, command_line("export", *networks, "--spec", spec, *end))
 
 
 def _log(path: Path) -> Description:
@@ -127,12 +125,12 @@ def _after_log(path: Path, problem: _Problem) -> str:
     """The summary if the search came to its end, else how it goes on."""
     summary = path.with_name(SUMMARY)
     if summary.is_file():
-        return shlex.join(("vipnas", "info", str(summary)))
+        return command_line("info", summary)
     frames = () if problem["mode"] == "spatial" else ("--frames", problem["frames"])
     more = () if problem["predictor"] else ("--no-predictor",)
     words = (problem["mode"], *frames, "--budget", problem["budget"], "--method", problem["method"], *more)
-    end = ("--seed", str(problem["seed"]), "--out", str(path.parent), "--resume")
-    return f"{shlex.join(('vipnas', 'search', *words, *end))}, with the other options that it had"
+    end = ("--seed", str(problem["seed"]), "--out", path.parent, "--resume")
+    return f"{command_line('search', *words, *end)}, with the other options that it had"
 
 
 def _first_entries(path: Path) -> set[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vipnas_cli.cli.console import command_line
 from vipnas_cli.data.files.coco import LABELS, Labels
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
 from vipnas_cli.errors import DataError, InputError, SpecError
@@ -180,14 +180,14 @@ def describe_written(path: Path, kind: Kind) -> Description:
     facts = {"kind": kind.name, "holds": holds, "files": len(files) or ""}
     if kind is MOT:
         about = "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
-        return Description(about, facts, f"vipnas run VIDEO --boxes {shlex.quote(str(path))}")
+        return Description(about, facts, command_line("run", "VIDEO", "--boxes", path))
     return Description("a result of `vipnas run` for other programs, which vipnas does not read back", facts)
 
 
 def describe_facts(path: Path) -> Description:
     """The facts that lie beside a table."""
     table = path.with_name(path.name.removesuffix(FACTS_END))
-    return Description(f"the facts about {table.name}, as CSVW", {}, f"vipnas info {shlex.quote(str(table))}")
+    return Description(f"the facts about {table.name}, as CSVW", {}, command_line("info", table))
 
 
 def describe_video(path: Path) -> Description:

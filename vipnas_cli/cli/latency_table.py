@@ -25,12 +25,16 @@ class Space(StrEnum):
 class LatencyTableOptions:
     """What to measure, and where the table goes."""
 
-    space: Annotated[Space, typer.Option(help="The search space whose networks the table covers.")] = Space.fast
+    space: Annotated[
+        Space, typer.Option(help="The search space whose networks the table covers; --table knows its own.")
+    ] = Space.fast
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="The table. [default: in the user's cache folder]"),
     ] = None
-    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads per network.")] = 1
+    threads: Annotated[
+        int, typer.Option(min=1, max=MOST_THREADS, help="Threads per network; --table knows its own.")
+    ] = 1
     check: Annotated[
         int, typer.Option(min=0, metavar="N", help="Measure so many random networks whole and compare; 0 for none.")
     ] = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, message_console, plural, print_json
+from vipnas_cli.cli.console import command_line, counted, message_console, plural, print_json
 from vipnas_cli.cli.latency_table import LatencyTableOptions
 from vipnas_cli.errors import OutputError, UsageError, VipnasError
 from vipnas_cli.spec.spaces import space_of
@@ -49,10 +49,10 @@ def latency_table_job(options: LatencyTableOptions) -> None:
     console = message_console(options.quiet)
     if options.table is not None:
         table, seconds = LatencyTable.read(options.table), 0.0
-        table.check_machine(options.threads)
+        table.check_machine()
     else:
         table, seconds = _measure(options, console)
-    agreement = _compare(table, options, ProbeOptions(options.threads, table.keypoints), console)
+    agreement = _compare(table, options, ProbeOptions(table.threads, table.keypoints), console)
     found = Found(table, seconds, agreement)
     if options.json:
         print_json(_document(options, found))
@@ -94,7 +94,7 @@ def _compare(
 
     if not options.check:
         return None
-    plans = random_plans(space_of(options.space), options.check, Random(f"check {options.seed}"))
+    plans = random_plans(space_of(table.family or options.space), options.check, Random(f"check {options.seed}"))
     with counted(console, "comparing", len(plans)) as on_step:
         return check_table(table, plans, OnnxProbe(probe), on_step)
 
@@ -104,7 +104,7 @@ def _document(options: LatencyTableOptions, found: Found) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "table": str(options.path),
-        "space": options.space,
+        "space": table.family or options.space,
         "entries": len(table.layer_ms),
         "threads": table.threads,
         "date": table.date,
@@ -141,11 +141,12 @@ def _tell(options: LatencyTableOptions, found: Found, console: Console) -> None:
             highlight=False,
         )
     if options.table is None:
-        took = f"Written in {found.seconds:.0f} s: {options.path}. "
-        console.print(f"{took}Next: {_next(options)} --latency-table {options.path}", soft_wrap=True)
+        took = f"Written in {found.seconds:.0f} s: {options.path}."
+        console.print(f"{took} Next: {_next(options)}", soft_wrap=True)
 
 
 def _next(options: LatencyTableOptions) -> str:
-    """The search that this table alone is enough for, without the table."""
-    threads = f" --threads {options.threads}" if options.threads > 1 else ""
-    return f"vipnas search {SEARCHES[options.space]} --budget 4ms{threads}"
+    """The search that this table alone is enough for."""
+    threads = ("--threads", str(options.threads)) if options.threads > 1 else ()
+    words = (*SEARCHES[options.space].split(), "--budget", "4ms", *threads, "--latency-table", options.path)
+    return command_line("search", *words)

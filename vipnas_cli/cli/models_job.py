@@ -23,7 +23,7 @@ from vipnas_cli.bundle.pipelines import (
     VerifierFile,
 )
 from vipnas_cli.bundle.reader import MANIFEST, bundled_weights, open_bundle, with_detector
-from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.console import command_line, naming, print_json, result_console
 from vipnas_cli.cli.options import ModelsOptions
 from vipnas_cli.latency.choice import default_budget
 from vipnas_cli.latency.machine import (
@@ -75,15 +75,15 @@ def models_job(options: ModelsOptions) -> None:
         _print_bundle(bundle, measurements, console)
     if measurements.note:
         console.print(f"{measurements.note}.")
-    option = "" if options.weights is None else f" --weights {options.weights}"
+    weights = naming(options.weights)
     budget = default_budget(options.weights)
     chosen = bundles[0].within(Budget.parse(budget).value)
     if not chosen.trained:
-        console.print(f"Next: vipnas bench{option}")
+        console.print(f"Next: {command_line('bench', *weights)}")
         return
     if len(bundles[0].pipelines) > 1:
         console.print(f"A budget of {budget}, the default, takes {chosen.name}; more is more accurate, less is faster.")
-    console.print(f"Next: vipnas run clip.mp4{option} --budget {budget}")
+    console.print(f"Next: {command_line('run', 'clip.mp4', *weights, '--budget', budget)}")
 
 
 def folders_at_hand() -> list[Path]:
@@ -163,8 +163,8 @@ def _print_bundle(bundle: Bundle, measurements: Measurements, console: Console) 
         "fps: a whole run with one person, numbers only."
     )
     if any(row.times is None for row in listed):
-        option = "" if bundle.folder == bundled_weights() else f" --weights {bundle.folder}"
-        console.print(f"– for ms and fps: not measured on this machine; vipnas bench{option} does it.")
+        bench = command_line("bench", *naming(None if bundle.folder == bundled_weights() else bundle.folder))
+        console.print(f"– for ms and fps: not measured on this machine; {bench} does it.")
     console.print("")
 
 

@@ -15,6 +15,7 @@ from vipnas_cli.evaluation.clip_sets import SetSizes, clip_sets
 from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.files import shown
 from vipnas_cli.inference.frozen import FrozenKey, OnnxKey, TorchKey, is_bundle, load_key
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session, read_metadata
 from vipnas_cli.nets.batchnorm import recalibrate
 from vipnas_cli.nets.checkpoints import (
     SUPER_NETS,
@@ -29,7 +30,9 @@ from vipnas_cli.nets.supernet import SuperNet
 from vipnas_cli.onnx.parity import pose_inputs
 from vipnas_cli.spec import Plan, Schedule, SearchSpace, read_schedule
 
-CHECKPOINT = ".safetensors"
+CHECKPOINT, EXPORTED = ".safetensors", ".onnx"
+# What both a manifest and an ONNX file say of a network.
+STATED = ("macs", "parameters", "plan", "origin", "licence", "imported", "training", "scores", "weights", "decoded")
 # Persons whose crops renew batch-norm statistics, and others whose poses are scored on the way.
 CALIBRATION, SCORED = 256, 100
 # How far a sure position stands out before the softmax.
@@ -74,8 +77,9 @@ class Cycle:
 
 def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
     """The networks of the cycle that the user named."""
-    if is_bundle(Path(names[0])):
-        return _behind_bundle(Path(names[0]), names[1:], spec, data)
+    first = Path(names[0])
+    if is_bundle(first) or first.suffix == EXPORTED:
+        return _behind_ready(first, names[1:], spec, data)
     chosen = [_chosen(name) for name in names]
     if not all(path.suffix == CHECKPOINT for path, _ in chosen):
         return _untrained(names, spec)
@@ -91,24 +95,32 @@ def find_networks(names: tuple[str, ...], spec: Path | None, data: Path | None) 
     return _extracted(paths, kinds, read_schedule(str(spec)), data)
 
 
-def _behind_bundle(bundle: Path, names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
-    """The key network of a bundle, and followers that the user named behind it."""
-    key = load_key(bundle)
+def _behind_ready(path: Path, names: tuple[str, ...], spec: Path | None, data: Path | None) -> Cycle:
+    """The key network of a bundle or of an ONNX file, and followers that the user named behind it."""
+    key = load_key(path)
     assert isinstance(key, OnnxKey)
     file = key.pipeline.networks[0]
-    ready = Ready(file, next(r for r in read_manifest(bundle)["networks"].values() if r["file"] == file.path.name))
+    rows = read_manifest(path)["networks"].values() if is_bundle(path) else [_row_of(file)]
+    ready = Ready(file, next(row for row in rows if row["file"] == file.path.name))
     if spec is None:
         followers = find_networks(names, None, data) if names else Cycle((), {})
         return replace(followers, sources=(ready, *followers.sources))
     if len(names) != 1 or not names[0].endswith(CHECKPOINT):
-        raise UsageError(f"--spec behind {bundle} needs one super-network of followers", "name its checkpoint")
-    schedule, path = read_schedule(str(spec)), Path(names[0])
+        raise UsageError(f"--spec behind {path} needs one super-network of followers", "name its checkpoint")
+    schedule, followers_path = read_schedule(str(spec)), Path(names[0])
     if schedule.plan(0) != key.plan:
-        raise UsageError(f"{bundle} is not the schedule's key network", "name the bundle that was searched behind")
-    shared = load_super_net(path)
-    _check_space(path, shared.space, schedule, range(1, len(schedule)))
+        raise UsageError(f"{path} is not the schedule's key network", "name the one that was searched behind")
+    shared = load_super_net(followers_path)
+    _check_space(followers_path, shared.space, schedule, range(1, len(schedule)))
     extracted = _taken_out(key, shared, schedule, data)
-    return _as_cycle((ready,), extracted, load_checkpoint(path)[1].get("training", {}))
+    return _as_cycle((ready,), extracted, load_checkpoint(followers_path)[1].get("training", {}))
+
+
+def _row_of(file: NetworkFile) -> dict[str, Any]:
+    """What a manifest would say of a network, as far as its file says it."""
+    stated = read_metadata(open_session(file.read(), str(file.path), RuntimeOptions(1)), str(file.path))
+    own = {"file": file.path.name, "sha256": file.sha256}
+    return {**{name: stated[name] for name in STATED if name in stated}, **own}
 
 
 def checkpoint_sources(path: Path) -> tuple[Source, ...]:

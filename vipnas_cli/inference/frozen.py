@@ -144,9 +144,9 @@ def _only_key(path: Path) -> Pipeline:
     keys = {pipeline.networks[0].path: pipeline for pipeline in open_bundle(path).pipelines}
     if len(keys) > 1:
         names = ", ".join(sorted(shown(key.name) for key in keys))
-        raise UsageError(
-            f"{shown(path)} holds {len(keys)} key networks: {names}", "name the file of one of them, or its checkpoint"
-        )
+        # A network in an archive has no file that could be named.
+        which = "the checkpoint" if is_archive(path) else "the file or the checkpoint"
+        raise UsageError(f"{shown(path)} holds {len(keys)} key networks: {names}", f"name {which} of one of them")
     (pipeline,) = keys.values()
     return Pipeline(pipeline.name, pipeline.networks[:1], {})
 

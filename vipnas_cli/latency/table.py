@@ -28,6 +28,7 @@ from vipnas_cli.spec.layers import (
     Upsampling,
 )
 from vipnas_cli.spec.networks import plan_layers
+from vipnas_cli.spec.spaces import SPACES
 
 KIND = "vipnas latency table"
 SCHEMA = 1
@@ -44,6 +45,12 @@ KINDS: dict[type[Layer], str] = {
     Fusion: "fusion",
 }
 Conditions = Mapping[str, str | int]
+
+
+def measuring(threads: int, family: str = "") -> str:
+    """The command that measures a table, for networks of a family if one is named."""
+    space = f" --space {family}" if family else ""
+    return f"vipnas latency-table{space}{f' --threads {threads}' if threads > 1 else ''}"
 
 
 def layer_key(layer: Layer) -> str:
@@ -124,14 +131,19 @@ class LatencyTable:
         if missing:
             raise InputError(
                 f"the latency table lacks a part of this network: {missing[0]}",
-                f"measure its family with `vipnas latency-table --space {plan.arch.family}`; "
-                "a search takes several tables",
+                f"measure its family with `{measuring(self.threads, plan.arch.family)}`; a search takes several tables",
             )
         return [self.layer_ms[layer_key(layer)] for layer in plan_layers(plan, self.keypoints)]
 
     def lacking(self, plan: Plan) -> list[str]:
         """The keys of a network's layers that were not measured."""
         return [key for layer in plan_layers(plan, self.keypoints) if (key := layer_key(layer)) not in self.layer_ms]
+
+    @property
+    def family(self) -> str:
+        """The family of the named search space whose networks were measured; empty if they are of none of them."""
+        covered = (name for name, space in SPACES.items() if not self.lacking(Plan(space.smallest)))
+        return next(covered, "")
 
     def predict(self, plan: Plan) -> float:
         """Milliseconds of one position of a cycle for one crop; InputError if a part of it was not measured."""
@@ -142,7 +154,10 @@ class LatencyTable:
         here = _conditions(machine or this_machine(), threads or self.threads)
         differences = _differences(_conditions(self.machine, self.threads), here, "instead of")
         if differences:
-            raise InputError(f"the latency table was measured elsewhere: {differences}", MAKE_ONE)
+            raise InputError(
+                f"the latency table was measured elsewhere: {differences}",
+                f"make one with `{measuring(threads or self.threads, self.family)}`",
+            )
 
     def check_alike(self, other: LatencyTable) -> None:
         """InputError unless another table was measured on the same machine, in the same way."""

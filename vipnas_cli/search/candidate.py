@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from vipnas_cli.errors import BudgetError
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.spec import Budget, CycleSpace, Plan, Schedule
+from vipnas_cli.spec.budget import least_budget
 from vipnas_cli.spec.cost import plan_cost, schedule_macs
 
 JsonObject = dict[str, Any]
@@ -131,10 +132,10 @@ class Prices:
         """The cheapest schedule of smallest networks; BudgetError if even that one exceeds the budget."""
         cheapest = min((space.smallest(length) for length in space.lengths), key=self.cost)
         if not self.affordable(cheapest):
-            cost = Budget(self.cost(cheapest), self.budget.unit)
+            least = least_budget(self.cost(cheapest), self.budget.unit)
             raise BudgetError(
                 f"no schedule of this space costs at most {self.budget} per person and frame",
-                f"the cheapest has a cycle of {len(cheapest)} frames and costs {cost}",
+                f"the cheapest has a cycle of {len(cheapest)} frames and costs {least}",
             )
         return cheapest
 

@@ -62,6 +62,21 @@ class Budget:
         return f"{self.value / 1e9:g} GFLOPs" if self.unit == "macs" else f"{self.value:g} {self.unit}"
 
 
+def least_gflops(macs: float) -> str:
+    """A cost in GFLOPs, rounded up to three digits, so that a budget of it pays for it."""
+    return _rounded_up(macs / 1e6)
+
+
+def least_budget(cost: float, unit: Unit) -> str:
+    """A cost with its unit, multiply-accumulates in GFLOPs, rounded up likewise."""
+    return f"{least_gflops(cost)} GFLOPs" if unit == "macs" else f"{_rounded_up(1e3 * cost)} {unit}"
+
+
+def _rounded_up(thousandths: float) -> str:
+    # Above whole thousandths, too: a text read back may be a hair below the number that it was made of.
+    return f"{(math.floor(thousandths) + 1) / 1e3:.3f}"
+
+
 def best_within(
     entries: Iterable[Entry],
     limit: float,

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import counted, message_console, print_json, result_console
+from vipnas_cli.cli.console import command_line, counted, message_console, naming, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_stills
@@ -169,4 +169,4 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, pri
     if options.chatty and outcome.model:
         speed = document["speed"]
         printer.print(f"\n{speed['images_per_second']} images per second with {speed['workers']} workers.")
-        printer.print("Next: vipnas eval posetrack")
+        printer.print(f"Next: {command_line('eval', 'posetrack', *naming(options.weights))}")

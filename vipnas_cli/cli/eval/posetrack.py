@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from vipnas_cli.cli.console import counted, message_console, print_json, result_console
+from vipnas_cli.cli.console import command_line, counted, message_console, naming, print_json, result_console
 from vipnas_cli.cli.eval.data import WHERE, DataSet, find_data, report_problems
 from vipnas_cli.cli.eval.options import EvalOptions
 from vipnas_cli.cli.eval.plots import check_plots, plot_sequences
@@ -45,7 +45,7 @@ from vipnas_cli.files import make_folder
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.tracker import TrackerOptions, people_source
 from vipnas_cli.latency.choice import default_budget, stated_budget
-from vipnas_cli.latency.model import Cost, Model, open_detector, open_model
+from vipnas_cli.latency.model import CHECKPOINT, Cost, Model, open_detector, open_model
 from vipnas_cli.metrics import CLEAR_MOT, POSEVAL, PredictedSequence, pose_scores
 
 NAME = "posetrack"
@@ -255,4 +255,12 @@ def _print(document: dict[str, Any], outcome: Outcome, options: EvalOptions, res
     if options.chatty and model:
         speed = document["speed"]
         results.print(f"{speed['frames_per_second']} frames per second with {speed['workers']} workers.")
-        results.print(f"Next: vipnas run CLIP.mp4 --budget {options.budget or default_budget(options.weights)}")
+        results.print(f"Next: {_next(options)}")
+
+
+def _next(options: EvalOptions) -> str:
+    """The run of the networks that were scored; a checkpoint has to be exported before."""
+    if options.weights is not None and options.weights.suffix == CHECKPOINT:
+        return command_line("export", options.weights, "--name", "NAME", "-o", "pipelines")
+    budget = options.budget or default_budget(options.weights)
+    return command_line("run", "CLIP.mp4", *naming(options.weights), "--budget", budget)

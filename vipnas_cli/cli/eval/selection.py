@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vipnas_cli.bundle.archive import is_archive
-from vipnas_cli.bundle.pipelines import SELECTION, SELECTION_ERROR, SELECTION_KEY, Pipeline, least_gflops
+from vipnas_cli.bundle.pipelines import SELECTION, SELECTION_ERROR, SELECTION_KEY, Pipeline
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle
 from vipnas_cli.bundle.scores import record_scores
 from vipnas_cli.cli.console import counted, message_console, print_json, result_console
@@ -33,7 +33,7 @@ from vipnas_cli.inference.onnx import OnnxEstimator, pipeline_from_onnx
 from vipnas_cli.inference.sessions import RuntimeOptions
 from vipnas_cli.inference.tracker import TrackerOptions
 from vipnas_cli.metrics import PCK_THRESHOLDS
-from vipnas_cli.spec.budget import Taken, taken_within
+from vipnas_cli.spec.budget import Taken, least_gflops, taken_within
 
 # Fewer labelled keypoints say too little about a whole body.
 FEWEST_JOINTS = 8

@@ -21,7 +21,7 @@ from vipnas_cli.evaluation.cycles import ClipScorer, Networks
 from vipnas_cli.files import make_folder, shown
 from vipnas_cli.latency.machine import this_machine
 from vipnas_cli.latency.probe import ProbeOptions, measured_ms
-from vipnas_cli.latency.table import LatencyTables
+from vipnas_cli.latency.table import LatencyTables, measuring
 from vipnas_cli.locks import LineLog, only_writer
 from vipnas_cli.nets.posenet import PoseNet
 from vipnas_cli.search.candidate import Evaluation
@@ -156,9 +156,8 @@ def _searched(space: CycleSpace) -> dict[str, SearchSpace]:
 
 def _tell_measuring(space: CycleSpace, threads: int, console: Console) -> None:
     """A line that says what takes long, and how to be spared it."""
-    more = "" if threads == 1 else f" --threads {threads}"
     families = dict.fromkeys(part.family for part in _searched(space).values())
-    tables = [f"`vipnas latency-table --space {family}{more} -o {family}.json`" for family in families]
+    tables = [f"`{measuring(threads, family)} -o {family}.json`" for family in families]
     console.print(
         f"Without a latency table each network is measured, about a second each, also those that are too slow. For a "
         f"long search make {'one' if len(tables) == 1 else 'them'} first: {' and '.join(tables)}, then "

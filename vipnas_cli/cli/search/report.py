@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vipnas_cli.cli.console import print_json, result_console
+from vipnas_cli.cli.console import command_line, print_json, result_console
 from vipnas_cli.cli.search.options import SearchOptions
 from vipnas_cli.evaluation.cycles import Score
 from vipnas_cli.files import make_folder, write_json
@@ -245,22 +244,17 @@ def next_steps(result: SearchResult) -> list[str]:
     spec, pipelines = options.folder / "pareto" / spec_name(len(result.front), winner), options.folder / "pipelines"
     data: tuple[str | Path, ...] = ("--data", result.data or "DATA")
     end = ("--name", "searched", "-o", pipelines)
-    steps = [f"Next, at once: {_command('export', *dict.fromkeys(files.paths), '--spec', spec, *data, *end)}"]
+    steps = [f"Next, at once: {command_line('export', *dict.fromkeys(files.paths), '--spec', spec, *data, *end)}"]
     if len(winner.schedule) > 1 and files.followers is not None and not files.key_is_super_net:
         cycle = options.folder / "cycle.safetensors"
         start = ("--key", files.key, "--spec", spec, "--init", files.followers, "-o", cycle)
         steps += [
-            f"Or, better by points and slower by hours: {_command('train', 'cycle', *data, *start)}",
-            f"  and then: {_command('export', files.key, cycle, *end)}",
+            f"Or, better by points and slower by hours: {command_line('train', 'cycle', *data, *start)}",
+            f"  and then: {command_line('export', files.key, cycle, *end)}",
         ]
     if result.synthetic:
         steps.append("DATA: a folder of labelled pictures. This search had none, and synthetic people scored it.")
     return steps
-
-
-def _command(*words: str | Path) -> str:
-    """A command of vipnas as a shell takes it."""
-    return shlex.join(("vipnas", *map(str, words)))
 
 
 def _allocation(result: SearchResult) -> Table:

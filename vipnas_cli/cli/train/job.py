@@ -12,7 +12,7 @@ from rich.console import Console
 
 from vipnas_cli.bundle.reader import bundled_weights
 from vipnas_cli.cli.configuration import configured_data
-from vipnas_cli.cli.console import message_console, result_console
+from vipnas_cli.cli.console import command_line, message_console, result_console
 from vipnas_cli.cli.signals import heeding
 from vipnas_cli.cli.train.options import TrainOptions
 from vipnas_cli.cli.train.report import draw_curves, reporting
@@ -69,7 +69,7 @@ def train_job(options: TrainOptions) -> None:
             plan = _rehearsal(plan, console)
         _train(plan, console, options.tensorboard if place.writes else None)
         if place.writes:
-            _tell_end(plan, console, rehearsed)
+            _tell_end(plan, console, with_data(options, recipe.kind) if rehearsed else "")
 
 
 def _check_extra() -> None:
@@ -228,14 +228,30 @@ def _start_teller(console: Console) -> Callable[[str, bool], None]:
     return tell
 
 
-def _tell_end(plan: RunPlan, console: Console, rehearsed: bool) -> None:
+def with_data(options: TrainOptions, kind: str) -> str:
+    """The training that a rehearsal was for, as it is typed."""
+    assert options.recipe is not None
+    paths: dict[str, tuple[str | Path | None, ...]] = {
+        "--init": options.init,
+        "--key": options.key or (("KEY",) if kind in WITH_KEY else ()),
+        "--teacher": options.teacher,
+        "--detector": (options.detector,),
+        "--spec": (options.spec,),
+    }
+    words = [word for option, found in paths.items() for path in found if path is not None for word in (option, path)]
+    return command_line("train", options.recipe, "--data", "DATA", *words)
+
+
+def _tell_end(plan: RunPlan, console: Console, with_data: str) -> None:
+    """What was written and what comes next, which after a rehearsal is the training `with_data`."""
     log = log_path(plan.out)
     logged = f"; log: {log}" if log.exists() else ""
     console.print(f"Written: {plan.out}{logged}; {_curves(log, plan.out.with_suffix('.png'))}")
-    if rehearsed:
-        console.print(f"For a network that is good for something: vipnas train {plan.recipe.name} --data DATA")
+    if with_data:
+        console.print(f"For a network that is good for something: {with_data}", soft_wrap=True)
     elif plan.recipe.kind == "pose":
-        console.print(f"Next: vipnas export {plan.out} --name NAME -o pipelines")
+        following = command_line("export", plan.out, "--name", "NAME", "-o", "pipelines")
+        console.print(f"Next: {following}", soft_wrap=True)
 
 
 def _curves(log: Path, path: Path) -> str:
