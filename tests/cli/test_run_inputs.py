@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vipnas_cli.cli.run.inputs import Shard, seconds_of
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.cli.run.plan import found_inputs, make_folders, planned
 from vipnas_cli.errors import InputError, UsageError
+from vipnas_cli.media.frames import VideoInfo
+from vipnas_cli.media.writer import VideoWriter
 
 TREE = ("a/cam.mp4", "a/notes.txt", "a/.hidden.mp4", "b/cam.MOV", "b/shot10.png", "c/2.png", "c/10.png", "top.mkv")
 
@@ -177,3 +181,40 @@ def test_angles_make_no_folder_that_was_typed_with_a_file(tree: Path, out: str, 
     assert {path.parent for path in run.outputs} == {Path("new")}
     make_folders(run, options)
     assert Path("new").is_dir() == made
+
+
+def test_videos_drawn_from_the_pictures_of_a_folder_do_not_take_their_place(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree / "clips" / "c")
+    before = results(".", overwrite=True)
+    info = VideoInfo(Path("x"), 64, 48, Fraction(1, 25), Fraction(25))
+    with VideoWriter(Path("c_pose.mp4"), info, drawn=True) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8), 0)
+    assert [one.name for one in found_inputs(".")] == ["c"]
+    assert results(".", overwrite=True) == before == [("c_pose.mp4", "c_pose.csv")]
+
+
+def test_a_folder_named_like_a_picture_is_none(tree: Path) -> None:
+    (tree / "clips" / "a" / "x.jpg").mkdir()
+    (tree / "clips" / "a" / "cam.mp4").rename(tree / "clips" / "a" / "x.jpg" / "cam.mp4")
+    assert [one.name for one in found_inputs("clips/a")] == ["x.jpg/cam"]
+
+
+def test_names_that_were_made_state_no_kind(tree: Path) -> None:
+    for name in ("csv:top.mkv", "top.mkv"):
+        Path(name).touch()
+    for out in ((), ("{name}.csv",), ("jsonl:{name}",)):
+        plan = planned(RunOptions(("csv:top.mkv", "top.mkv"), out=out, angles=True))
+        mine, others = (set(run.files) for run in plan.runs)
+        assert not mine & others
+        assert all(path.name.startswith("csv:") for path in mine)
+
+
+def test_descriptors_of_this_process_are_not_read_by_others(tree: Path) -> None:
+    for name in ("/dev/fd/62", "/proc/self/fd/62", "/dev/stdin"):
+        assert len(results(name, "clips/top.mkv")) == 2
+        assert len(results(name, jobs=2)) == 1
+        with pytest.raises(UsageError, match="in this process alone") as caught:
+            results(name, "clips/top.mkv", jobs=2)
+        assert caught.value.hint == "leave out --jobs"

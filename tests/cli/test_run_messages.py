@@ -201,3 +201,11 @@ def test_frames_of_a_folder_have_the_names_of_its_pictures(vipnas: Callable[...,
     for name in ("pics.json", "walk.json"):
         images = json.loads((tmp_path / name).read_text())["images"]
         assert [image["file_name"] for image in images] == ["img6.png", "img10.png"]
+
+
+@pytest.mark.parametrize("log", ["poses.csv", "poses.csv-metadata.json", "nothing.mp4"])
+def test_a_log_is_no_result_and_no_input(vipnas: Callable[..., Told], tmp_path: Path, log: str) -> None:
+    told = vipnas("run", "nothing.mp4", "-o", "csv:poses.csv", "--log-file", log)
+    assert told.code == 2
+    assert f"{log} is a result or an input, too" in told.err
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nturl2path
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,15 @@ def test_other_words_are_paths_or_cameras(tmp_path: Path, monkeypatch: pytest.Mo
     assert not Stream("http://machine/a.mp4").live
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/clip.mp4", "concat://a|b", "rtsp://[::1/x"])
+def test_addresses_of_files_are_paths_as_the_system_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert origin_of("file://localhost/tmp/a.mp4") == Path("/tmp/a.mp4")
+    monkeypatch.setattr("urllib.request.url2pathname", nturl2path.url2pathname)
+    assert origin_of("file:///C:/clips/a%20b.mp4") == Path(r"C:\clips\a b.mp4")
+
+
+@pytest.mark.parametrize(
+    "text", ["file://machine/share/a.mp4", "file://[::1/x", "s3://bucket/clip.mp4", "concat://a|b", "rtsp://[::1/x"]
+)
 def test_addresses_that_are_not_read(text: str) -> None:
     with pytest.raises(UsageError):
         origin_of(text)

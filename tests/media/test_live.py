@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import re
 import socket
 import struct
@@ -16,13 +17,15 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from vipnas_cli.errors import UsageError, VideoError
+from vipnas_cli.media.decoding import Damage, read_packets
 from vipnas_cli.media.inputs import open_input
 from vipnas_cli.media.live import LiveReader
 
@@ -62,6 +65,33 @@ class Breaking(Quiet):
         self.end_headers()
         self.wfile.write(content[: len(content) // 2])
         self.close_connection = True
+
+
+class Lengthless(Quiet):
+    """Sends a file without a word on how long it is."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(Path(self.translate_path(self.path)).read_bytes())
+
+
+class Pictures(Quiet):
+    """Sends a picture as soon as there is one, as a web camera does."""
+
+    sent_s: ClassVar[list[float]] = []
+
+    def do_GET(self) -> None:
+        picture = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.sent_s.append(time.monotonic())
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(0.12)
 
 
 @contextmanager
@@ -111,6 +141,33 @@ def test_a_connection_that_breaks_is_told_and_costs_no_picture_that_came(
     assert re.fullmatch(
         rf"the connection to http://[\d.:]+/whole.mp4 broke at {seconds:.1f} s of 2.4 s; run it again", note
     )
+
+
+def test_a_file_that_came_whole_did_not_break(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    make_clip("whole.mp4", options=(("movflags", "faststart"),))
+    with web_server(tmp_path, Lengthless) as address, open_input(f"{address}/whole.mp4") as reader:
+        assert len(list(reader)) == 20
+        assert (reader.damaged, reader.info.notes) == (0, ())
+
+
+def test_a_live_stream_that_ends_between_two_pictures_spoils_none(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("vipnas_cli.media.live.FIRST_WAIT_S", 0.05)
+    make_clip("whole.mp4", options=(("movflags", "faststart"),))
+    with web_server(tmp_path, Lengthless) as address, open_input(f"{address}/whole.mp4", live=True) as reader:
+        while not any("made again" in note for note in reader.info.notes):
+            next(iter(reader))
+        assert reader.damaged == 0
+
+
+def test_pictures_without_time_stamps_have_the_times_at_which_they_come(tmp_path: Path) -> None:
+    with web_server(tmp_path, Pictures) as address, open_input(address, end_s=0.7, live=True) as reader:
+        times = [frame.time_s for frame in reader]
+    step = np.diff(Pictures.sent_s).mean()
+    assert len(times) > 2
+    assert np.diff(times).mean() == pytest.approx(step, rel=0.25)
+    assert reader.info.average_rate == pytest.approx(1 / step, rel=0.25)
 
 
 def test_refusals_name_the_stream_without_its_password(web: str) -> None:
@@ -266,6 +323,64 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
         frames = list(reader)
     assert all(frame.index % 2 == 0 and frame.image.shape == (48, 64, 3) for frame in frames)
     assert 1 <= len(frames) <= 4
+
+
+class Hesitating:
+    """A demuxer that fails until its next packet is there, as that of cameras of macOS."""
+
+    def __init__(self, container: Any, failures: int = 7) -> None:
+        self._container, self._failures, self._left = container, failures, failures
+        self._packets: Iterator[Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        self._packets = self._packets or self._container.demux(*streams)
+        while True:
+            if self._left:
+                self._left -= 1
+                raise av.error.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", "0")
+            self._left = self._failures
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            yield packet
+
+
+def test_a_packet_that_is_not_there_yet_is_waited_for(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage = Damage()
+    with av.open(str(make_clip())) as container:
+        (stream,) = container.streams
+        packets = read_packets(Hesitating(container), [stream], damage)  # type: ignore[arg-type]
+        assert sum(packet.size > 0 for packet in packets) == 20
+        assert (damage.errors, damage.broken) == (0, False)
+        never, looks = Hesitating(container, 1 << 20), iter((False, True))
+        packets = read_packets(never, [stream], damage, lambda: next(looks))  # type: ignore[arg-type]
+        assert [packet.size for packet in packets] == [0]
+        assert (damage.errors, damage.broken) == (0, True)
+        monkeypatch.setattr("vipnas_cli.media.decoding.READ_S", 0.05)
+        assert [packet.size for packet in read_packets(never, [stream], damage)] == [0]  # type: ignore[arg-type]
+        assert (damage.errors, damage.unread) == (1, 1)
+
+
+def test_a_camera_of_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, asked = av.open, []
+
+    def refusing(_address: str, _mode: str, kind: str, options: dict[str, str], **_: object) -> Hesitating:
+        asked.append((kind, dict(options)))
+        if options:
+            raise av.error.OSError(errno.EIO, "Input/output error", "0")
+        return Hesitating(opened("testsrc=size=64x48:rate=25,realtime", "r", "lavfi"))
+
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("vipnas_cli.media.connection.av.open", refusing)
+    with open_input("0", end_s=0.4) as reader:
+        assert len(list(reader)) > 1
+        assert reader.damaged == 0
+    assert asked == [("avfoundation", {"framerate": "30"}), ("avfoundation", {})]
 
 
 USER = base64.b64encode(b"someone:hunter2").decode()

@@ -149,3 +149,11 @@ def test_pictures_behind_the_first_of_a_file_are_told(folder: Path) -> None:
             assert reader.info.notes == (f"the picture has 3 frames, of which the first is read: {told} to read all",)
     with open_input(folder / "shot1.png") as reader:
         assert reader.info.notes == ()
+
+
+def test_a_folder_named_like_a_picture_is_none_and_one_picture_is_told_as_one(tmp_path: Path) -> None:
+    save(tmp_path / "shot1.png", 1)
+    (tmp_path / "shot2.png").mkdir()
+    with open_input(tmp_path) as reader:
+        assert reader.info.notes == ("the folder holds one picture, which is a video of one frame",)
+        assert len(list(reader)) == 1

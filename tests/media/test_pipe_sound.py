@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -230,3 +232,20 @@ def test_packets_without_times_follow_one_another(make_clip) -> None:
             clocks.stamp(packet)
             assert packet.pts == pytest.approx(expected, abs=14) if packet.size else packet.pts is None
             packet.pts = packet.dts = 0  # what becomes of a packet later does not matter
+
+
+def test_stdin_is_read_where_it_has_no_name(make_clip: Callable[..., Path]) -> None:
+    """As on Windows, which has nothing that waits for a pipe either."""
+    program = (
+        "import pathlib\n"
+        "from vipnas_cli.media import inputs, pipe\n"
+        "real = pathlib.Path.exists\n"
+        "pathlib.Path.exists = lambda path: str(path) != '/dev/stdin' and real(path)\n"
+        "pipe._Selector = None\n"
+        "print(len(list(inputs.open_input('-'))))\n"
+    )
+    with subprocess.Popen(["cat", str(make_clip("clip.ts"))], stdout=subprocess.PIPE) as feeder:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdin=feeder.stdout, capture_output=True, text=True, timeout=60
+        )
+    assert (ended.returncode, ended.stdout.split()) == (0, ["20"]), ended.stderr

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from vipnas_cli.errors import UsageError
 from vipnas_cli.files import shown
 
 STDIN = "-"
+# On Windows nothing has this name.
+STDIN_PATH = Path("/dev/stdin")
 # Those of the second kind may be files, which end, or streams.
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp"})
 FILE_SCHEMES = frozenset({"http", "https"})
@@ -83,25 +85,32 @@ Origin: TypeAlias = Path | Stream
 def origin_of(text: Path | Stream | str) -> Origin:
     """What a word stands for: `-` is stdin, a number a camera unless a file has that name, a URL a stream.
 
-    UsageError for a URL of a kind that is not read, and for no word at all, which a path takes for this folder.
+    UsageError for a URL that is not read, and for no word at all, which a path takes for this folder.
     """
     if not isinstance(text, str):
         return text
     if not text:
         raise UsageError("the name of the input is empty", "name a video, a picture, a folder or a stream")
     if text == STDIN:
-        return Path("/dev/stdin")
+        return STDIN_PATH
     found = _URL.match(text)
     if found is None:
         return Stream(text) if _CAMERA.fullmatch(text) and not Path(text).exists() else Path(text)
     scheme = found[1].lower()
-    if scheme == "file":
-        return Path(unquote(urlsplit(text).path))
-    if scheme not in LIVE_SCHEMES | FILE_SCHEMES:
+    if scheme not in {"file"} | LIVE_SCHEMES | FILE_SCHEMES:
         known = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
         raise UsageError(f"{scheme}:// is no kind of stream that is read", f"use a file or one of {known}")
     try:
-        urlsplit(text)
+        parts = urlsplit(text)
     except ValueError:
         raise UsageError(f"this {scheme} address cannot be understood", "check its brackets") from None
-    return Stream(text)
+    return _file(parts) if scheme == "file" else Stream(text)
+
+
+def _file(parts: SplitResult) -> Path:
+    from urllib.request import url2pathname  # which takes as long to load as all the rest
+
+    if parts.hostname not in (None, "localhost"):
+        what = f"the file is said to be on {shown(parts.hostname)}, and file:// is read on this machine alone"
+        raise UsageError(what, "write the path that it has here")
+    return Path(url2pathname(parts.path))

@@ -23,6 +23,9 @@ _OPTIONS = {
     "https": {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "4"},
 }
 
+# What cameras are asked for first: FFmpeg's own default for macOS, 29.97, is none that they have.
+_CAMERA_OPTIONS = {"avfoundation": {"framerate": "30"}}
+
 
 class Connection:
     """A stream that is read once, as a pipe is; `interrupted` says that nobody wants more of it."""
@@ -35,10 +38,10 @@ class Connection:
 
     def open(self) -> InputContainer:
         """The demuxer; VideoError if there is no answer, or nothing that can be read."""
-        kind, address = camera(self.stream) if self.stream.camera else (None, self.stream.address)
-        options = dict(_OPTIONS.get(self.stream.scheme, {}))
+        kind, address = camera(self.stream) if self.stream.camera else ("", self.stream.address)
+        options = _CAMERA_OPTIONS.get(kind, _OPTIONS.get(self.stream.scheme, {}))
         try:
-            return av.open(address, "r", kind, options, timeout=(OPEN_S, READ_S), metadata_errors="replace")
+            return _opened(address, kind, options)
         except (av.error.FFmpegError, ValueError, UnicodeError) as error:
             # Not as its cause: what FFmpeg says holds the address with its credentials.
             raise _refused(self.stream, error) from None
@@ -60,6 +63,16 @@ def camera(stream: Stream) -> tuple[str, str]:
         )
     kind, name = _CAMERAS[system]
     return kind, name.format(stream.address)
+
+
+def _opened(address: str, kind: str, options: dict[str, str]) -> InputContainer:
+    """The demuxer, without the options where a camera refuses them."""
+    try:
+        return av.open(address, "r", kind or None, dict(options), timeout=(OPEN_S, READ_S), metadata_errors="replace")
+    except av.error.FFmpegError:
+        if kind not in _CAMERA_OPTIONS or not options:
+            raise
+    return _opened(address, kind, {})
 
 
 def _refused(stream: Stream, error: Exception) -> VideoError:

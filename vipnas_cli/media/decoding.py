@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar, cast
@@ -15,11 +16,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vipnas_cli.media.clock import PictureClock
+from vipnas_cli.media.connection import READ_S
 
 StreamT = TypeVar("StreamT", bound=Stream)
 
 # A broken file can fail to give its next packet again and again without coming to its end.
 READ_ATTEMPTS = 5
+# Between two looks at whether a camera has its next picture.
+CAMERA_LOOK_S = 0.005
 
 
 @dataclass
@@ -44,6 +48,11 @@ class Damage:
         """Frames and packets that could not be decoded or came out corrupt."""
         return self.errors + self.corrupt
 
+    @property
+    def spoiled(self) -> int:
+        """Those of them that came."""
+        return self.errors - self.unread + self.corrupt
+
     def settle(self, missing: int, room: int | None) -> None:
         """At the end of the file: count packets that vanished without an error and frames `missing` after the last.
 
@@ -58,8 +67,8 @@ class Damage:
             self.errors = max(min(self.errors, room), 1)
 
     def settle_break(self) -> None:
-        """At the end of a connection that broke: it counts as one, but not what never came."""
-        self.errors = max(self.errors - self.unread, 1)
+        """At the end of a connection that broke: what never came does not count."""
+        self.errors, self.unread = self.errors - self.unread, 0
 
 
 def decode(packets: Iterable[Packet[VideoStream]], clock: PictureClock, damage: Damage) -> Iterator[VideoFrame]:
@@ -80,23 +89,30 @@ def decode(packets: Iterable[Packet[VideoStream]], clock: PictureClock, damage: 
             yield frame
 
 
-def read_packets(container: InputContainer, streams: Sequence[StreamT], damage: Damage) -> Iterator[Packet[StreamT]]:
+def read_packets(
+    container: InputContainer, streams: Sequence[StreamT], damage: Damage, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Packet[StreamT]]:
     """The packets of some streams, and at the end, whatever it is, an empty one for each.
 
-    Failures to read are added to `damage`.
+    Failures to read are added to `damage`; none is followed by a new try once it is `stopped`.
     """
-    failures = 0
-    while failures < READ_ATTEMPTS:
+    failures, came_s = 0, time.monotonic()
+    while failures < READ_ATTEMPTS and not stopped():
         try:
             for packet in container.demux(*streams):
-                failures = 0
                 yield cast("Packet[StreamT]", packet)
+                failures, came_s = 0, time.monotonic()
             return
         except av.error.FFmpegError as error:
+            waits = isinstance(error, av.error.BlockingIOError)
+            # What cameras of macOS say between two pictures.
+            if waits and time.monotonic() < came_s + READ_S:
+                time.sleep(CAMERA_LOOK_S)
+                continue
             damage.errors += 1
             damage.unread += 1
             # Where nothing came in time, each new try would wait as long again.
-            failures += READ_ATTEMPTS if isinstance(error, av.error.ExitError) else 1
+            failures += READ_ATTEMPTS if waits or isinstance(error, av.error.ExitError) else 1
     damage.broken = True
     for stream in streams:
         end = Packet()

@@ -79,7 +79,7 @@ def open_input(
         if origin.live if live is None else live:
             return LiveReader(origin, start_s, end_s, stride)
         return VideoReader(origin, start_s, end_s, stride)
-    if live and origin.exists() and is_pipe(origin):
+    if live and is_pipe(origin):
         return LiveReader(origin, start_s, end_s, stride)
     if live:
         raise UsageError(f"{shown(origin)} is a file, which is not live", "leave out --live")

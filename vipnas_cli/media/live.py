@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ PATIENCE_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 # Between two looks at whether somebody wants to stop.
 LOOK_S = 0.2
+# Between two times of pictures that have none but those at which they come.
+ARRIVAL_STEP_S = Fraction(1, 1000)
+# What came while a stream was opened is there at once: how fast pictures come is told by so many of those that come
+# later, or by what came within some seconds more.
+BURST_S, PACE_S, PACE_PICTURES = 0.5, 2, 6
 _THREAD = "stream"
 
 
@@ -107,7 +113,8 @@ class _Taker:
         self._wanted = self._ended = self._stopped = False
         self._failure: VipnasError | None = None
         self._described: VideoInfo | None = None
-        self._connections = self._received = self._late = self._damaged_before = 0
+        self._pace = _Pace()
+        self._connections = self._received = self._late = self._damaged_before = self._passed_over = 0
         self._lost = False
         self._reader: VideoReader | None = None
         # A thread that waits for a stalled stream must not hold up the end of the program.
@@ -117,10 +124,13 @@ class _Taker:
     def begin(self) -> None:
         """Wait for the first picture; VideoError if there is none."""
         with self._changed:
-            while self._waiting is None and not self._ended:
+            while (self._waiting is None or self._pace.unknown) and not self._ended:
                 self._changed.wait(LOOK_S)
         if self._waiting is None:
             raise self._failed() or VideoError(f"{self._origin} ended before its first picture", "Check what sends it.")
+        rate = self._pace.rate()
+        if rate is not None and self._described is not None:
+            self._described = replace(self._described, average_rate=rate / self._stride)
 
     @property
     def info(self) -> VideoInfo:
@@ -131,8 +141,11 @@ class _Taker:
     @property
     def damaged(self) -> int:
         """Corrupt pictures so far, and one for a stream that was lost for good."""
-        now = self._reader.damaged if self._reader else 0
-        return self._damaged_before + now + self._lost
+        return self._damaged_before + self._damaged_now() + self._lost
+
+    def _damaged_now(self) -> int:
+        reader = self._reader
+        return max(reader.spoiled - self._passed_over, 0) if reader else 0
 
     def stop(self) -> None:
         """Come to an end now."""
@@ -219,28 +232,29 @@ class _Taker:
         with VideoReader(self._origin) as reader:
             self._connections += 1
             # Nothing is wrong with a connection that begins between two key frames.
-            self._damaged_before -= reader.damaged
-            self._reader = reader
+            self._passed_over, self._reader = reader.spoiled, reader
             with self._changed:
                 self._clock.connect()
             if self._described is None:
-                self._described = self._describe(reader.info)
+                self._described = self._describe(reader)
             try:
-                for frame in reader:
+                for picture in reader:
+                    frame = picture if reader.stamped else self._pace.stamp(picture)
                     self._received += 1
                     if self._stopped or self._offer(self._sized(frame)):
                         return True
             finally:
-                self._reader = None
-                self._damaged_before += reader.damaged
+                damaged, self._reader = self._damaged_now(), None
+                self._damaged_before += damaged
         return False
 
-    def _describe(self, info: VideoInfo) -> VideoInfo:
-        note = "the sound of a live stream is left out"
+    def _describe(self, reader: VideoReader) -> VideoInfo:
+        info, note = reader.info, "the sound of a live stream is left out"
         return replace(
             info,
             frames=None,
             duration_s=None,
+            time_base=info.time_base if reader.stamped else ARRIVAL_STEP_S,
             average_rate=info.average_rate / self._stride,
             audio=(),
             notes=(*info.notes, note) if info.audio else info.notes,
@@ -277,6 +291,37 @@ class _Taker:
         if self._lost:
             events.append(f"the stream was lost: no picture for {PATIENCE_S:g} s")
         return tuple(events)
+
+
+class _Pace:
+    """When the pictures of a stream without time stamps come, and how many come in a second."""
+
+    def __init__(self) -> None:
+        self._came_s: list[float] = []
+
+    def stamp(self, frame: Frame) -> Frame:
+        """A picture that comes now, at its time."""
+        now = time.monotonic()
+        if not self._came_s or self.unknown:
+            self._came_s.append(now)
+        return replace(frame, pts=round(now / ARRIVAL_STEP_S), time_base=ARRIVAL_STEP_S)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether pictures have come, and more may come that tell of their pace."""
+        if not self._came_s or len(self._steady()) >= PACE_PICTURES:
+            return False
+        return time.monotonic() < self._came_s[0] + BURST_S + PACE_S
+
+    def rate(self) -> Fraction | None:
+        """Pictures per second; None where too few came to tell."""
+        steady = self._steady()
+        if len(steady) > 1 and steady[-1] > steady[0]:
+            return Fraction((len(steady) - 1) / (steady[-1] - steady[0])).limit_denominator(100)
+        return Fraction(1, PACE_S) if self._came_s and not self.unknown else None
+
+    def _steady(self) -> list[float]:
+        return [came_s for came_s in self._came_s if came_s > self._came_s[0] + BURST_S]
 
 
 class _Clock:

@@ -94,7 +94,8 @@ def is_picture(path: Path) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder in the order of their names, 2 before 10; VideoError if it cannot be looked into."""
     try:
-        found = [path for path in folder.iterdir() if is_picture(path) and not path.name.startswith(".")]
+        entries = [path for path in folder.iterdir() if is_picture(path) and not path.name.startswith(".")]
+        found = [path for path in entries if not path.is_dir()]
     except OSError as error:
         raise VideoError(f"{shown(folder)} cannot be read: {error.strerror}", "Check its rights.") from error
     return sorted(found, key=natural)
@@ -158,6 +159,7 @@ class PictureReader(SteppedReader):
         self._frames = chain([frame], self._frames)
         height, width = frame.image.shape[:2]
         note = f"{len(files)} pictures are the frames of one video, in the order of their names, {rate:g} a second"
+        note = note if len(files) > 1 else "the folder holds one picture, which is a video of one frame"
         notes = (note,) if path.is_dir() else tuple(filter(None, [_several_note(path)]))
         self.info = VideoInfo(
             path=path,

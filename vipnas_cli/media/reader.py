@@ -69,6 +69,16 @@ class VideoReader(SteppedReader):
         """Frames and packets that could not be decoded so far."""
         return self._reading.damaged
 
+    @property
+    def spoiled(self) -> int:
+        """Those of them that came: not what a connection that broke did not bring."""
+        return self._reading.spoiled
+
+    @property
+    def stamped(self) -> bool:
+        """Whether times are those that the video states, not taken from an assumed rate."""
+        return self._reading.stamped
+
     def stop(self) -> None:
         """Make a thread that waits for the data of a pipe come to an end."""
         self._reading.stop()
@@ -130,8 +140,18 @@ class _Reading:
 
     @property
     def damaged(self) -> int:
-        """Frames and packets that could not be decoded so far."""
-        return self._damage.count
+        """Frames and packets that could not be decoded so far, and at least one where a connection broke."""
+        return max(self._damage.count, self._broke_s is not None)
+
+    @property
+    def spoiled(self) -> int:
+        """See VideoReader."""
+        return self._damage.spoiled
+
+    @property
+    def stamped(self) -> bool:
+        """See VideoReader."""
+        return not source.is_bare(self._container)
 
     def close(self) -> None:
         """Let go of the file; nothing may be taken of it afterwards, or FFmpeg crashes."""
@@ -196,9 +216,8 @@ class _Reading:
             source.clock_rules(self._container),
         )
         self._damage.forget()
-        keep_from_s = Fraction(self._start_s) - APART_S
-        once = self._pipe is not None
-        self._once = SinglePass(self._container, self._stream, self._damage, keep_from_s) if once else None
+        pipe, read = self._pipe, (self._container, self._stream, self._damage, Fraction(self._start_s) - APART_S)
+        self._once = None if pipe is None else SinglePass(*read, stopped=lambda: pipe.interrupted)
 
     def _open_again(self, careful: bool) -> None:
         self._container.close()
@@ -375,12 +394,14 @@ class _Reading:
 
     def _settle(self, last_end: int, count: int) -> None:
         """Counts what was lost of a video whose last picture, of so many, is over at a pts."""
+        stated, missing = self._pictures_stated(), self._frames_missing(last_end)
         if self._damage.broken and isinstance(self._path, Stream):
-            self._broke_s = float(last_end * self._clock.time_base)
             self._damage.settle_break()
+            # Servers that do not say how long a file is end it as if it broke.
+            if stated is None or count < stated or missing:
+                self._broke_s = float(last_end * self._clock.time_base)
             return
-        stated = self._pictures_stated()
-        self._damage.settle(self._frames_missing(last_end), None if stated is None else stated - count)
+        self._damage.settle(missing, None if stated is None else stated - count)
 
     def _frames_missing(self, last_end: int) -> int:
         """How many frames the header promises after the last one, by the average rate."""

@@ -118,12 +118,19 @@ class SinglePass:
     afterwards for listeners only.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, damage: Damage, keep_from_s: Fraction) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        damage: Damage,
+        keep_from_s: Fraction,
+        stopped: Callable[[], bool],
+    ) -> None:
         self.container, self._keep_from_s = container, keep_from_s
         self.start_s = clock_start(container, stream)
         self.ended = False
         self._tracks = [track for track in container.streams.audio if getattr(track, "codec_context", None) is not None]
-        self._packets = read_packets(container, [stream, *self._tracks], damage)
+        self._packets = read_packets(container, [stream, *self._tracks], damage, stopped)
         self._pictures: deque[Packet[VideoStream]] = deque()
         self._early: deque[_Shared] = deque()
         self._listeners: list[PipeSound] = []

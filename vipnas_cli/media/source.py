@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from vipnas_cli.errors import VideoError
 from vipnas_cli.files import shown
-from vipnas_cli.media.address import STDIN, Origin, Stream, origin_of
+from vipnas_cli.media.address import STDIN_PATH, Origin, Stream
 from vipnas_cli.media.clock import ClockRules
 from vipnas_cli.media.connection import Connection
 from vipnas_cli.media.limits import LARGE_PIXELS, check_size, max_pixels
@@ -57,7 +57,7 @@ def open_container(path: Origin, pipe: PipeFile | Connection | None = None) -> I
         if pipe is not None and pipe.timed_out:
             raise no_more_data(path) from error
         if pipe is not None and pipe.empty:
-            name = "standard input" if path == origin_of(STDIN) else shown(path)
+            name = "standard input" if path == STDIN_PATH else shown(path)
             raise VideoError(f"nothing came through {name}", "Look what the command that writes to it says.") from error
         raise _unreadable(path) from error
     if container.format.name == "tty":  # FFmpeg would film the text of a .txt file
@@ -76,13 +76,15 @@ def open_pipe(path: Origin) -> PipeFile | Connection | None:
     if isinstance(path, Stream):
         return Connection(path)
     try:
+        if is_pipe(path):
+            return PipeFile(path)
         if path.is_dir():
             raise VideoError(f"{path} is a folder, not a video", "Name one video file.")
         if not path.exists():
             raise VideoError(f"{path} does not exist", "Check the path.")
         if path.is_file() and path.stat().st_size == 0:
             raise VideoError(f"{path} is empty", "The recording or the copy failed; get the file again.")
-        return PipeFile(path) if is_pipe(path) else None
+        return None
     except PermissionError as error:
         raise VideoError(f"{path} cannot be read: permission denied", "Change the rights of the file.") from error
     except OSError as error:

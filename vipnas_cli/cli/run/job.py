@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from pathlib import Path
 
 from rich.console import Console
 
@@ -16,13 +18,27 @@ from vipnas_cli.cli.run.single import run_input
 from vipnas_cli.cli.run.sinks import check_run_outputs
 from vipnas_cli.cli.run.summary import RunReport, print_report
 from vipnas_cli.cli.run.telling import messages
-from vipnas_cli.errors import ProgramError, UsageError
+from vipnas_cli.errors import ProgramError, UsageError, VipnasError
+from vipnas_cli.files import resolved, shown
 
 
 def run_job(options: RunOptions) -> int:
     """Runs all inputs through a pipeline; returns the exit code."""
+    _check_log(options)
     with messages(options) as console:
         return _run_all(options, console)
+
+
+def _check_log(options: RunOptions) -> None:
+    """UsageError, before the log is begun, if it has the name of a result or of an input."""
+    log, named = options.log_file, set[Path]()
+    if log is None:
+        return
+    with suppress(VipnasError):  # which the run meets again, with a log
+        for run in planned(options).runs:
+            named |= {resolved(path) for path in (*run.files, run.video) if isinstance(path, Path)}
+    if resolved(log) in named:
+        raise UsageError(f"{shown(log)} is a result or an input, too", "name another file with --log-file")
 
 
 def _run_all(options: RunOptions, console: Messages) -> int:

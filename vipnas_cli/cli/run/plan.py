@@ -13,11 +13,13 @@ from pathlib import Path
 
 from vipnas_cli.cli.run.inputs import Shard
 from vipnas_cli.cli.run.options import RunOptions
-from vipnas_cli.errors import InputError, UsageError
+from vipnas_cli.errors import InputError, UsageError, VideoError
 from vipnas_cli.files import make_parent, shown
 from vipnas_cli.media.address import STDIN, Origin, Stream, origin_of
 from vipnas_cli.media.inputs import is_video
 from vipnas_cli.media.pictures import is_picture, natural
+from vipnas_cli.media.pipe import is_inherited
+from vipnas_cli.media.source import is_drawn, open_container
 from vipnas_cli.results.kinds import output_named
 from vipnas_cli.results.sink import STDOUT
 
@@ -57,6 +59,8 @@ def planned(options: RunOptions) -> Plan:
     several = len(options.inputs) > 1 or options.shard is not None or any(one.listed for one in named.values())
     runs = _runs(options, list(named.values()))
     _check_written(runs)
+    if several and options.jobs > 1:
+        _check_shared(runs)
     shard = Shard() if options.shard is None else Shard.parse(options.shard)
     runs = runs[shard.part - 1 :: shard.count]
     if not options.skip_existing:
@@ -71,7 +75,7 @@ def _runs(options: RunOptions, found: list[Found]) -> list[RunOptions]:
     """The options of each input; results that lie beside the videos are no inputs, and take no name from one."""
     while True:
         runs = [_run(options, one) for one in _told_apart(found)]
-        written = {_resolved(text) for run in runs for text in run.out}
+        written = {_resolved(path) for run in runs for path in run.outputs}
         inputs = [one for one in found if not (one.listed and _resolved(one.text) in written)]
         if len(inputs) == len(found):
             return runs
@@ -115,17 +119,26 @@ def found_inputs(text: str) -> list[Found]:
 
 
 def _in_folder(folder: Path, top: Path) -> Iterator[Found]:
-    """The videos in and below a folder; one that holds pictures and no video is a video itself."""
+    """The videos in and below a folder; one that holds pictures and no video, but for results, is a video itself."""
     entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=natural)
     videos = [entry for entry in entries if is_video(entry) and entry.is_file()]
-    for video in videos:
-        yield Found(str(video), video.relative_to(top).with_suffix("").as_posix(), True, video.suffix)
-    if not videos and any(is_picture(entry) for entry in entries):
+    pictures = any(is_picture(entry) and not entry.is_dir() for entry in entries)
+    if pictures and all(map(_has_poses, videos)):
         below = folder != top
         yield Found(str(folder), folder.relative_to(top).as_posix() if below else folder.resolve().name, listed=below)
+    else:
+        for video in videos:
+            yield Found(str(video), video.relative_to(top).with_suffix("").as_posix(), True, video.suffix)
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
             yield from _in_folder(entry, top)
+
+
+def _has_poses(video: Path) -> bool:
+    """Whether a video is one that `run` drew."""
+    with suppress(VideoError), open_container(video) as container:
+        return is_drawn(container)
+    return False
 
 
 def _matching(pattern: str) -> Iterator[Found]:
@@ -160,7 +173,7 @@ def _with_angles(options: RunOptions, one: Found) -> tuple[str, ...]:
         return results
     paths = [output.path if (output := output_named(text)) else Path(text) for text in results]
     first = next((path for path in paths if path != STDOUT), Path(f"{name}_pose.csv"))
-    return (*results, str(first.with_suffix(ANGLES)))
+    return (*results, _as_file(str(first.with_suffix(ANGLES))))
 
 
 def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
@@ -171,12 +184,20 @@ def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
     for text in out or (".",):
         # Some kinds of results are folders themselves.
         if output_named(text) is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
-            found += (str(Path(text) / f"{one.name}_pose{ending}") for ending in (drawn, ".csv"))
+            found += (_as_file(str(Path(text) / f"{one.name}_pose{ending}")) for ending in (drawn, ".csv"))
         else:
             kind, colon, place = text.rpartition(":")
             # One name for stdout, as for stdin.
-            found.append(f"{kind}{colon}{STDOUT}" if place == "/dev/stdout" else text.replace(NAME, one.name))
+            made = text.replace(NAME, one.name)
+            made = _as_file(made) if text.startswith(NAME) else made
+            found.append(f"{kind}{colon}{STDOUT}" if place == "/dev/stdout" else made)
     return tuple(found)
+
+
+def _as_file(text: str) -> str:
+    """The name of a file, so that it is not read as KIND:NAME."""
+    output = output_named(text)
+    return text if output is None or output.path == Path(text) else f"./{text}"
 
 
 def make_folders(run: RunOptions, options: RunOptions) -> None:
@@ -195,9 +216,8 @@ def _check_written(runs: list[RunOptions]) -> None:
     """UsageError if two inputs would write the same result."""
     owner: dict[Path, Origin] = {}
     for run in runs:
-        for text in run.out:
-            path = _resolved(text)
-            other = owner.setdefault(path, run.video)
+        for path, text in zip(run.outputs, run.out, strict=True):
+            other = owner.setdefault(_resolved(path), run.video)
             if other != run.video and _are_one(other, run.video):
                 raise UsageError(f"{other} and {run.video} are the same file", "name it once")
             if other != run.video:
@@ -208,6 +228,13 @@ def _check_written(runs: list[RunOptions]) -> None:
                 )
 
 
+def _check_shared(runs: list[RunOptions]) -> None:
+    """UsageError if a process of --jobs would have to read what is open in this one alone."""
+    for run in runs:
+        if isinstance(run.video, Path) and is_inherited(run.video):
+            raise UsageError(f"{run.video} is open in this process alone, not in those of --jobs", "leave out --jobs")
+
+
 def _are_one(one: Origin, other: Origin) -> bool:
     """Whether two names are those of one file that exists."""
     with suppress(OSError):
@@ -215,5 +242,5 @@ def _are_one(one: Origin, other: Origin) -> bool:
     return False
 
 
-def _resolved(text: str) -> Path:
-    return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() may fail for what is no path
+def _resolved(path: Path | str) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() may fail for what is no path
