@@ -242,13 +242,13 @@ def with_data(options: TrainOptions, kind: str) -> str:
     return command_line("train", options.recipe, "--data", "DATA", *words)
 
 
-def _tell_end(plan: RunPlan, console: Console, with_data: str) -> None:
-    """What was written and what comes next, which after a rehearsal is the training `with_data`."""
+def _tell_end(plan: RunPlan, console: Console, real_one: str) -> None:
+    """What was written and what comes next, which after a rehearsal is the training `real_one`."""
     log = log_path(plan.out)
     logged = f"; log: {log}" if log.exists() else ""
     console.print(f"Written: {plan.out}{logged}; {_curves(log, plan.out.with_suffix('.png'))}")
-    if with_data:
-        console.print(f"For a network that is good for something: {with_data}", soft_wrap=True)
+    if real_one:
+        console.print(f"For a network that is good for something: {real_one}", soft_wrap=True)
     elif plan.recipe.kind == "pose":
         following = command_line("export", plan.out, "--name", "NAME", "-o", "pipelines")
         console.print(f"Next: {following}", soft_wrap=True)
