@@ -128,6 +128,11 @@ def test_everyone_keeps_one_id(folder: Path, truth: list[dict]) -> None:
         assert [row[0] for row in rows].count(usual[person]) > 0.95 * len(rows)
 
 
+@pytest.mark.parametrize("folder", list(PIPELINES)[-2:], indirect=True)
+def test_nobody_has_a_second_pose_where_the_two_cross(folder: Path) -> None:
+    assert json.loads((folder / "summary.json").read_text())["people"] == 2
+
+
 def test_json_lines_agree_with_the_table(folder: Path) -> None:
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert lines[0]["schema"] == 1

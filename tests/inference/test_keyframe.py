@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from vipnas_cli.inference.estimator import PaintedEstimator
-from vipnas_cli.inference.keyframe import NOBODY, candidates, found_again, owners_of, went_behind
+from vipnas_cli.inference.keyframe import NOBODY, KeyView, candidates, found_again, owners_of, went_behind
 from vipnas_cli.inference.people import GivenBoxesSource
 from vipnas_cli.inference.propagation import PropagationOptions
 from vipnas_cli.inference.propagator import Propagator
@@ -98,6 +98,21 @@ def test_one_body_is_found_again_once() -> None:
 def test_whoever_was_found_is_nobody_elses_new_box() -> None:
     asked = candidates(found(boxes_at(0)), boxes_at(0, 60), np.array([5, 6]), 20)
     assert found_again(asked, poses_at(asked.boxes_frame, 0, 0), DOTS).tolist() == [NOBODY, NOBODY]
+
+
+def test_a_carried_box_that_shows_the_pose_of_another_box_is_an_echo() -> None:
+    asked = candidates(found(boxes_at(0, 200)), boxes_at(50, 400), np.array([5, 6]), 20)
+    people = poses_at(asked.boxes_frame, 0, 200, 1, 400)
+
+    def echoes(*keep: int) -> list[bool]:
+        rows = np.array(keep, np.int64)
+        return KeyView(asked, None, people, people.ids, rows).echoes(DOTS, 0.8).tolist()  # type: ignore[arg-type]
+
+    assert echoes(0, 1, 2, 3) == [False, False, True, False]
+    assert echoes(1, 2, 3) == [False, False, False]
+    assert echoes(0, 2) == [False, True]
+    assert echoes(2) == [False]
+    assert echoes() == []
 
 
 def painted(x: int) -> np.ndarray:

@@ -73,6 +73,16 @@ def test_an_id_that_is_known_is_kept_and_not_given_to_another() -> None:
     assert ids.tolist() == [2, 0]
 
 
+def test_who_may_not_be_new_keeps_the_id_or_has_none_and_is_forgotten() -> None:
+    tracker, kept, other = IdentityTracker(), standing(100), standing(800)
+    match(tracker, people_at(kept), 0.0)
+    people = people_at(standing(102), other, standing(1500))
+    parts = (people.boxes_frame, people.points_frame, people.scores)
+    may_be_new = np.array([False, False, True])
+    assert tracker.match(*parts, 0.1, may_be_new=may_be_new).tolist() == [0, -1, 1]
+    assert match(tracker, people_at(other), 0.2) == [2]
+
+
 def test_people_who_walk_past_each_other_keep_their_ids() -> None:
     tracker = IdentityTracker()
     for frame in range(40):

@@ -118,6 +118,16 @@ class KeyView:
         """Whether someone who was asked for is not believed."""
         return len(self.keep) < len(self.people)
 
+    def echoes(self, skeleton: Skeleton, alike: float) -> Flags:
+        """Whose box of the kept ones was carried on, and shows the pose of another one (OKS from `alike` on)."""
+        carried = self.asked.followed[self.keep] != NOBODY
+        if len(carried) < 2 or not carried.any():
+            return np.zeros(len(carried), np.bool_)
+        people = self.people[self.keep]
+        shared = shared_bodies(people.boxes_frame, people.points_frame, people.scores, skeleton)
+        np.fill_diagonal(shared, 0)
+        return np.asarray(carried & (shared.max(1) >= alike), np.bool_)
+
 
 @dataclass(frozen=True)
 class KeyFrames:

@@ -25,7 +25,7 @@ from vipnas_cli.inference.crops import (
 )
 from vipnas_cli.inference.estimator import PoseEstimator
 from vipnas_cli.inference.joining import Recalled, joined, mixed
-from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, went_behind
+from vipnas_cli.inference.keyframe import NOBODY, KeyFrames, KeyView, went_behind
 from vipnas_cli.inference.people import PeopleSource
 from vipnas_cli.inference.propagation import KeyReason, PropagationOptions, Step
 from vipnas_cli.pose import CropTransform, People
@@ -171,14 +171,9 @@ class Propagator:
         if rests and looked:
             # Where someone goes missing is no time to rest.
             view = key_frames.view(seen, frame_index, time_s, followed, look=True)
-        keep, asked = view.keep, view.asked
-        people = view.people[keep]
-        # Looks tell people apart; of one alone they are remembered from time to time.
-        alone = len(people) < 2 and self.tracker.knows_one_at_most and not looked
-        looks = None if alone else look_of(image, people, self.estimator.skeleton)
-        known = view.again[keep]
-        ids = self.tracker.match(people.boxes_frame, people.points_frame, people.scores, time_s, looks, known)
-        people = People(ids, people.boxes_frame, people.points_frame, people.scores)
+        asked = view.asked
+        people = self._known(view, image, time_s, looked)
+        keep, people = view.keep[people.ids >= 0], people[people.ids >= 0]
         poses = view.poses[keep]
         if last is not None and reason == "cycle":
             recalled = self._recalled(poses, people.ids, last)
@@ -195,6 +190,16 @@ class Propagator:
         poses = replace(poses, heatmaps=heatmaps)
         self._last = _LastFrame(0, people, poses, reference, small, look, time_s, time_s, rested, missing_s)
         return Step(people, 0, reason, seen.computed, looked, asked.left_out)
+
+    def _known(self, view: KeyView, image: Image, time_s: float, looked: bool) -> People:
+        """The kept people of a key frame with their ids; NOBODY is an echo of another pose, whose id went elsewhere."""
+        people = view.people[view.keep]
+        # Looks tell people apart; of one alone they are remembered from time to time.
+        alone = len(people) < 2 and self.tracker.knows_one_at_most and not looked
+        looks = None if alone else look_of(image, people, self.estimator.skeleton)
+        echoes = view.echoes(self.estimator.skeleton, self.options.same_person_oks)
+        parts = (people.boxes_frame, people.points_frame, people.scores)
+        return replace(people, ids=self.tracker.match(*parts, time_s, looks, view.again[view.keep], ~echoes))
 
     def _recalled(self, now: CropPoses | Crops, ids: Ids, last: _LastFrame) -> Recalled | None:
         """What is known of those people, with ids (P,), who were there before; None of nobody."""

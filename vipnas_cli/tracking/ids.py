@@ -105,11 +105,13 @@ class IdentityTracker:
         time_s: float,
         looks: Floats | None = None,
         known: NDArray[np.int64] | None = None,
+        may_be_new: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
         """Ids (M,) of freshly found people: boxes (M, 4), points (M, K, 2), scores (M, K); they are remembered.
 
         `looks` (M, R, 3), see `look_of`, tell apart those who cross; without them place and motion decide. `known`
-        (M,) are ids that are certain already, -1 where they are not.
+        (M,) are ids that are certain already, -1 where they are not. Who matches nobody known gets a new id, or -1
+        where `may_be_new` (M,) is false, and is forgotten then.
         """
         ids = np.full(len(boxes_frame), -1, np.int64) if known is None else known.copy()
         taken = ids[ids >= 0]
@@ -128,9 +130,10 @@ class IdentityTracker:
             group = memory[chosen]
             rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
             ids[free[columns]] = group.ids[rows]
-        new = ids < 0
+        new = ids < 0 if may_be_new is None else (ids < 0) & may_be_new
         ids[new] = self._next_id + np.arange(np.count_nonzero(new))
-        self._remember(People(ids, boxes_frame, points_frame, scores), time_s, looks)
+        there = np.flatnonzero(ids >= 0)
+        self._remember(People(ids, boxes_frame, points_frame, scores)[there], time_s, looks[there])
         return ids
 
     def observe(self, people: People, time_s: float) -> None:
