@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,8 @@ from vipnas_cli.results.kinds import KINDS, Holds, Kind, check_stdout, output_na
 from vipnas_cli.results.sink import FACTS_END
 
 HEADER = ResultHeader("a clip, ü #1.mp4", 640, 480, Fraction(1, 90_000), "fast-60fps", "low")
+# Results with a row per frame, and how many lines stand before the first.
+TABLES = (("out.trc/out_person5.trc", 6), ("out.dlc.csv", 4))
 READABLE = [kind for kind in KINDS if kind.read]
 
 
@@ -187,6 +190,30 @@ def test_every_third_frame_becomes_what_its_run_writes(tmp_path: Path, source: K
     if source.name == "posetrack":  # has other keypoints
         made, run = ({name: len(text.splitlines()) for name, text in one.items()} for one in (made, run))
     assert made == run
+
+
+@pytest.mark.parametrize("stated", [3, 7, 1])
+def test_frames_whose_numbers_do_not_lie_as_is_stated_all_become_rows(tmp_path: Path, stated: int) -> None:
+    path, apart = tmp_path / "clip.jsonl", 2 if stated == 1 else 1
+    with output_named(path).open(COCO17, replace(HEADER, stride=stated)) as sink:
+        for frame in frames((1, 1, 1, 1)):
+            sink.write(replace(frame, frame_index=apart * frame.frame_index), None)
+    convert(path, "-o", tmp_path / "out.trc", "-o", tmp_path / "out.dlc.csv")
+    rows = [(tmp_path / name).read_text().splitlines()[skipped:] for name, skipped in TABLES]
+    assert [[int(re.split("[\t,]", row)[0]) for row in table] for table in rows] == [
+        [apart * frame + first for frame in range(4)] for first in (1, 0)
+    ]
+
+
+def test_a_table_without_facts_lists_no_frames_that_were_never_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "bare.csv", (1, 1, 0, 1))
+    path.write_text(re.sub("^(\\d+)", lambda number: f"{3 * int(number[0])}", path.read_text(), flags=re.M))
+    (tmp_path / "bare.csv-metadata.json").unlink()
+    told = convert(path, "-o", tmp_path / "out.dlc.csv")
+    rows = (tmp_path / "out.dlc.csv").read_text().splitlines()[4:]
+    assert [row.split(",")[0] for row in rows] == ["0", "3", "6", "9"]
+    assert "frames 3 apart from the first with people to the last are listed" in told
+    assert "are not listed" not in told
 
 
 @pytest.mark.parametrize(("score", "sure"), [(0.2996, True), (0.2994, False)])

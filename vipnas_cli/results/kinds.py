@@ -48,7 +48,8 @@ SCORED = frozenset({Holds.keypoints, Holds.scores, Holds.empty})
 class Kind:
     """A kind of result file: what it is called, how names of it end, what writes it and what reads it.
 
-    `text` may go to stdout; `facts`: a file of facts stands beside it; `needs`: packages of the extra `extra`.
+    `text` may go to stdout; `facts`: a file of facts stands beside it; `filled`: it has a row for each frame, also for
+    those between the frames that it is given; `needs`: packages of the extra `extra`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Kind:
     read: Callable[[Path], Results] | None = None
     text: bool = True
     facts: bool = False
+    filled: bool = False
     needs: tuple[str, ...] = ()
     extra: str = ""
 
@@ -106,8 +108,10 @@ KINDS = (
     POSETRACK,
     Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False),
     Kind("trc", ".trc", TrcSink, frozenset({Holds.keypoints, Holds.times}), text=False),
-    Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED),
-    Kind("dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, needs=("pandas", "tables"), extra="deeplabcut"),
+    Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED, filled=True),
+    Kind(
+        "dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, filled=True, needs=("pandas", "tables"), extra="deeplabcut"
+    ),
     Kind("parquet", ".parquet", ParquetSink, TABLE, read_parquet, text=False, needs=("pyarrow",), extra="parquet"),
     MOT,
 )

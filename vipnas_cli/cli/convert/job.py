@@ -46,11 +46,17 @@ def convert_job(options: ConvertOptions) -> None:
 
 
 def _stride(results: Results) -> int:
-    """By how much the numbers of the frames differ, as the file states or, of one that does not, as they lie."""
-    if results.header.stride > 1 or not results.whole:
-        return results.header.stride
-    # Where all frames are listed, what lies between them was never read.
-    return gcd(*np.diff([frame.frame_index for frame in results.frames]).tolist()) or 1
+    """By how much the numbers of the frames differ: as the file states, and less where its numbers do not lie so."""
+    stated = results.header.stride
+    apart = gcd(*np.diff([frame.frame_index for frame in results.frames]).tolist())
+    if stated > 1:
+        return gcd(stated, apart)
+    # Where all frames are listed, what lies between them was never read; without facts that is the best guess.
+    return (apart or 1) if results.whole or _has_no_facts(results) else 1
+
+
+def _has_no_facts(results: Results) -> bool:
+    return results.header == ResultHeader()
 
 
 def _write(results: Results, outputs: Iterable[Output]) -> None:
@@ -77,7 +83,7 @@ def _checked(text: str) -> Output:
 
 def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[str]:
     """What the outputs cannot hold of what was read, and what was written in place of what was not there."""
-    known = source.kind.holds - ({Holds.facts} if results.header == ResultHeader() else set())
+    known = source.kind.holds - ({Holds.facts} if _has_no_facts(results) else set())
     known -= set() if results.whole else {Holds.empty}
     found = []
     for output in outputs:
@@ -85,10 +91,17 @@ def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[s
         lost += ["names of pictures"] if results.header.pictures and output.kind not in (COCO, POSETRACK) else []
         if lost:
             found.append(f"{shown(output.path)} does not hold {_listed(lost)}.")
-        made = [INSTEAD[what] for what in INSTEAD if what in output.kind.holds - known]
+        instead = {**INSTEAD, Holds.empty: _rows(_stride(results))} if output.kind.filled else INSTEAD
+        made = [instead[what] for what in instead if what in output.kind.holds - known]
         if made:
             found.append(f"{shown(output.path)}: {_listed(made)}, as {shown(source.path)} does not say.")
     return found
+
+
+def _rows(stride: int) -> str:
+    """Which frames are listed by a kind that has a row for each."""
+    which = "all frames" if stride == 1 else f"frames {stride} apart"
+    return f"{which} from the first with people to the last are listed"
 
 
 def _listed(words: list[str]) -> str:
