@@ -77,6 +77,10 @@ def test_all_pipelines_are_scored_on_both_and_a_second_run_repeats(
         for part in ("walks", "clips"):
             assert 0 <= row[part]["PCK@0.05"] <= row[part]["PCK@0.1"] <= row[part]["PCK@0.2"] <= 100
     assert len(found["pipelines"][1]["walks"]["PCK@0.1_by_position"]) == 3
+    (against,) = found["compared"]
+    rows = {row["name"]: row["selection"] for row in found["pipelines"]}
+    assert against["gain"] == pytest.approx(rows[against["name"]] - rows[against["against"]], abs=0.02)
+    assert sum(against[f"clips_{word}"] for word in ("better", "equal", "worse")) == 2 + held_back
     assert document(*arguments) == found
 
 

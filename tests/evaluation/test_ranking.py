@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from vipnas_cli.data.clips import PersonClip
 from vipnas_cli.data.people_labels import LabelledPerson
 from vipnas_cli.data.walks import walked_over
 from vipnas_cli.evaluation.pck import ClipCount
-from vipnas_cli.evaluation.ranking import Comparison, compared, rank_of
+from vipnas_cli.evaluation.ranking import Rank, compared, rank_of
 
 WALKS = [ClipCount(f"still{i}", right, 10) for i, right in enumerate((9, 5, 7, 7))]
 CLIPS = [ClipCount(f"video{i}", 4 + j, 10) for i in range(2) for j in range(2)]
@@ -55,4 +56,15 @@ def test_one_video_tells_no_error() -> None:
 
 def test_clip_by_clip() -> None:
     other = [ClipCount(clip.group, right, 10) for clip, right in zip(WALKS, (5, 9, 7, 7), strict=True)]
-    assert compared(WALKS, other) == Comparison(1, 2, 1)
+    found = compared([WALKS], [other])
+    assert (found.better, found.equal, found.worse) == (1, 2, 1)
+
+
+def test_a_gain_is_the_difference_of_the_ranks_and_errs_by_what_differs() -> None:
+    better = [replace(clip, right=clip.right + 1) for clip in WALKS]
+    assert compared([better, CLIPS], [WALKS, CLIPS]).gain == Rank(pytest.approx(5), pytest.approx(0))
+    varied = [replace(clip, right=right) for clip, right in zip(WALKS, (5, 9, 8, 7), strict=True)]
+    there, back = (compared([a, CLIPS], [b, CLIPS]).gain for a, b in ((varied, WALKS), (WALKS, varied)))
+    assert there.score == pytest.approx(rank_of([varied, CLIPS]).score - rank_of([WALKS, CLIPS]).score)
+    assert back == Rank(pytest.approx(-there.score), pytest.approx(there.error))
+    assert there.error > 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,8 +25,14 @@ class Rank:
 
 @dataclass(frozen=True)
 class Comparison:
-    """On how many clips one pipeline is better than another, as good, and worse, by more than a margin."""
+    """By how much one pipeline is better than another on the same clips, on how many of them it is better by more than
+    a margin, as good, and worse.
 
+    `gain` is the difference of their ranks; its error is that of the differences, mostly less than half of a rank's
+    own, as what is hard for one pipeline is so for the other.
+    """
+
+    gain: Rank
     better: int
     equal: int
     worse: int
@@ -52,8 +58,14 @@ def _share(clips: Sequence[ClipCount]) -> Rank:
     return Rank(100 * float(share), 100 * math.sqrt(spread) / max(float(labelled.sum()), 1))
 
 
-def compared(one: Sequence[ClipCount], other: Sequence[ClipCount], margin: float = 5.0) -> Comparison:
-    """One pipeline against another on the same clips; `margin` in percent of a clip's keypoints."""
-    gains = [100 * (a.right - b.right) / a.labelled for a, b in zip(one, other, strict=True) if a.labelled]
+def compared(
+    one: Sequence[Sequence[ClipCount]], other: Sequence[Sequence[ClipCount]], margin: float = 5.0
+) -> Comparison:
+    """One pipeline against another on the same clips of each kind; `margin` in percent of a clip's keypoints."""
+    differences = [
+        [replace(a, right=a.right - b.right) for a, b in zip(*parts, strict=True)]
+        for parts in zip(one, other, strict=True)
+    ]
+    gains = [100 * clip.right / clip.labelled for part in differences for clip in part if clip.labelled]
     better, worse = sum(gain > margin for gain in gains), sum(gain < -margin for gain in gains)
-    return Comparison(better, len(gains) - better - worse, worse)
+    return Comparison(rank_of(differences), better, len(gains) - better - worse, worse)

@@ -66,7 +66,7 @@ class _Scored:
     @property
     def rank(self) -> Rank:
         """What the pipeline is chosen by."""
-        return rank_of([found.clips for found in self.scores.values()])
+        return rank_of(self.clips)
 
     @property
     def cost(self) -> float:
@@ -74,9 +74,9 @@ class _Scored:
         return self.pipeline.macs_per_person_frame
 
     @property
-    def clips(self) -> list[ClipCount]:
-        """What is right on each clip of all kinds."""
-        return [clip for found in self.scores.values() for clip in found.clips]
+    def clips(self) -> list[tuple[ClipCount, ...]]:
+        """What is right on each clip, by kind."""
+        return [found.clips for found in self.scores.values()]
 
 
 def selection_job(options: SelectionOptions) -> None:
@@ -223,6 +223,21 @@ def _document(options: SelectionOptions, material: dict[str, _Material], scored:
             for found in scored
         ],
         "chosen": [taken.entry.pipeline.name for taken in _chosen(scored)],
+        "compared": [_compared(cheap, dear) for cheap, dear in pairwise(sorted(scored, key=lambda f: f.cost))],
+    }
+
+
+def _compared(cheap: _Scored, dear: _Scored) -> dict[str, Any]:
+    """A pipeline against the next cheaper one, see Comparison."""
+    clips = compared(dear.clips, cheap.clips, CLIP_MARGIN)
+    return {
+        "name": dear.pipeline.name,
+        "against": cheap.pipeline.name,
+        "gain": number(clips.gain.score),
+        "gain_error": number(clips.gain.error),
+        "clips_better": clips.better,
+        "clips_equal": clips.equal,
+        "clips_worse": clips.worse,
     }
 
 
@@ -254,6 +269,7 @@ def _print(material: dict[str, _Material], scored: list[_Scored], options: Selec
     for cheap, dear in pairwise(taken.entry for taken in chosen):
         clips = compared(dear.clips, cheap.clips, CLIP_MARGIN)
         printer.print(
-            f"{dear.pipeline.name} against {cheap.pipeline.name}, clip by clip: better on {clips.better}, "
-            f"within {CLIP_MARGIN:g} points on {clips.equal}, worse on {clips.worse}"
+            f"{dear.pipeline.name} against {cheap.pipeline.name}, clip by clip: {clips.gain.score:+.1f} ± "
+            f"{shown(clips.gain.error)} points; better on {clips.better}, within {CLIP_MARGIN:g} points on "
+            f"{clips.equal}, worse on {clips.worse}"
         )
