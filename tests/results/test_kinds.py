@@ -256,6 +256,19 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert [path.name for path in tmp_path.iterdir()] == ["clip.jsonl"]
 
 
+def test_a_conversion_that_fails_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "clip.jsonl"
+    with output_named(path).open(COCO17, HEADER) as sink:
+        for index in (0, 1, 10_000_000):
+            sink.write(replace(frames((1,))[0], frame_index=index), None)
+    (tmp_path / "a.csv").write_text("precious")
+    outputs = (word for name in ("a.csv", "b.dlc.csv") for word in ("-o", str(tmp_path / name)))
+    result = CliRunner().invoke(app, ["convert", str(path), *outputs, "--overwrite"])
+    assert "has a row for each frame" in str(result.exception)
+    assert (tmp_path / "a.csv").read_text() == "precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "clip.jsonl"]
+
+
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     bare = written(tmp_path / "bare.csv")
     (tmp_path / "bare.csv-metadata.json").unlink()

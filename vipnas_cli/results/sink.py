@@ -49,11 +49,15 @@ class ResultFile:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._closed = self._any = False
+        self._closed = self._ended = self._any = False
 
     def write(self, result: FrameResult, image: Image | None = None, /) -> None:
         """Add a frame; the picture is not needed."""
         raise NotImplementedError
+
+    def complete(self) -> None:
+        """Write what stands behind the last frame; the result is whole, and has its name when it is closed."""
+        self._end(keep=True)
 
     def close(self) -> None:
         """Write what stands behind the last frame, and give the result its name."""
@@ -72,21 +76,27 @@ class ResultFile:
         self._finish(keep=kind is None or self._any)
 
     def _finish(self, keep: bool) -> None:
+        self._end(keep)
+        if self._ended:
+            return
+        self._ended = True
+        if keep:
+            self._keep()
+        else:
+            self._discard()
+
+    def _end(self, keep: bool) -> None:
         if self._closed:
             return
         self._closed = True
         try:
             self._complete(keep)
-        except OSError as error:
+        except BaseException as error:
+            self._ended = True
             self._discard()
-            raise self._told(error) from error
-        except BaseException:
-            self._discard()
+            if isinstance(error, OSError):
+                raise self._told(error) from error
             raise
-        if keep:
-            self._keep()
-        else:
-            self._discard()
 
     def _told(self, error: OSError) -> OutputError:
         """The error that tells why this result cannot be written."""

@@ -70,6 +70,9 @@ def _write(results: Results, outputs: Iterable[Output]) -> None:
             for sink in sinks:
                 sink.write(frame)
         for sink in sinks:
+            sink.complete()
+        # No earlier result is replaced before all are whole.
+        for sink in sinks:
             sink.close()
 
 
