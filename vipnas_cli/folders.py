@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -15,11 +16,11 @@ from vipnas_cli.files import cannot_name, cannot_write, no_link, partial_names, 
 class PartialFolder:
     """A folder to fill, `partial`, that becomes `path` by `keep` or goes away by `discard`.
 
-    It may take the place of a folder whose files all end in `ending`, as it will itself; OutputError for any other.
+    It may take the place of a folder whose files all have such `names` as its own will have; OutputError for any other.
     """
 
-    def __init__(self, path: Path, ending: str) -> None:
-        self.path, self._ending = path, ending
+    def __init__(self, path: Path, names: re.Pattern[str]) -> None:
+        self.path, self._names = path, names
         self._target = resolved(path)
         if not self._target.parent.is_dir():
             raise OutputError(f"the folder {shown(path.parent)} does not exist", "Create it or choose another.")
@@ -51,10 +52,11 @@ class PartialFolder:
     def _check_replaced(self) -> None:
         if self._target.exists() and not self._target.is_dir():
             raise OutputError(f"{shown(self.path)} is a file, not a folder", "Choose another name.")
-        if self._target.is_dir() and not all(entry.name.endswith(self._ending) for entry in self._target.iterdir()):
-            raise OutputError(
-                f"{shown(self.path)} holds other files than those that end in {self._ending}", "Choose another name."
-            )
+        entries = self._target.iterdir() if self._target.is_dir() else ()
+        other = next((entry.name for entry in entries if not self._names.fullmatch(entry.name)), None)
+        if other is not None:
+            what = f"{shown(self.path)} holds other files than this result has, such as {shown(other)}"
+            raise OutputError(what, "Choose another name.")
 
 
 def remove(path: Path) -> None:

@@ -50,13 +50,13 @@ def frames(counts: tuple[int, ...] = (2, 0, 1, 3)) -> list[FrameResult]:
     return found
 
 
-def written(path: Path, counts: tuple[int, ...] = (2, 0, 1, 3)) -> Path:
+def written(path: Path | str, counts: tuple[int, ...] = (2, 0, 1, 3)) -> Path:
     output = output_named(path)
     assert output is not None
     with output.open(COCO17, HEADER) as sink:
         for frame in frames(counts):
             sink.write(frame, None)
-    return path
+    return Path(path)
 
 
 def convert(*arguments: Path | str) -> str:
@@ -329,6 +329,24 @@ def test_a_folder_takes_the_place_of_one_of_its_kind_only(tmp_path: Path) -> Non
     (tmp_path / "file.trc").write_text("precious")
     with pytest.raises(OutputError, match="is a file, not a folder"):
         written(tmp_path / "file.trc", (1,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("trc", "subject01.trc"),
+        ("trc", "markers_person.trc"),
+        ("openpose", "video_000000000000_keypoints.json"),
+        ("openpose", "markers_0_keypoints.json"),
+    ],
+)
+def test_a_folder_takes_the_place_of_none_with_files_of_others(tmp_path: Path, kind: str, name: str) -> None:
+    folder = tmp_path / "markers"
+    written(f"{kind}:{folder}")
+    (folder / name).write_text("precious")
+    with pytest.raises(OutputError, match=f"holds other files than this result has, such as {name}"):
+        written(f"{kind}:{folder}")
+    assert (folder / name).read_text() == "precious"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
