@@ -268,6 +268,7 @@ def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, na
     assert "does not read back" in found.kind
     assert found.facts["kind"] == output.kind.name
     assert "ids of people" in found.facts["holds"]
+    assert f"{25 if name == 'o.openpose' else 'all'} keypoints" in found.facts["holds"]
 
 
 @pytest.mark.parametrize("stated", ["", "mot:"])

@@ -176,7 +176,8 @@ def describe_results(path: Path, stated: Kind | None = None) -> Description:
 def describe_written(path: Path, kind: Kind) -> Description:
     """What is known of a result for other programs, which is not read back, but for boxes, which a run takes."""
     files = sorted(path.iterdir()) if path.is_dir() else []
-    holds = sorted((*(what.value for what in kind.holds), "ids of people"))
+    count = "all" if kind.keypoints is None else len(kind.keypoints)
+    holds = sorted((*(what.value for what in kind.holds), *[f"{count} keypoints"] * (count != 0), "ids of people"))
     facts = {"kind": kind.name, "holds": holds, "files": len(files) or ""}
     if kind is MOT:
         about = "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"

@@ -12,14 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vipnas_cli.errors import OutputError, UsageError
-from vipnas_cli.pose.skeletons import Skeleton
+from vipnas_cli.pose.skeletons import POSETRACK15, Skeleton
 from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.coco import CocoSink, read_coco
 from vipnas_cli.results.deeplabcut import DlcCsvSink, DlcH5Sink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
 from vipnas_cli.results.mot import MotSink
-from vipnas_cli.results.openpose import OpenPoseSink
+from vipnas_cli.results.openpose import BODY_25, OpenPoseSink
 from vipnas_cli.results.parquet import ParquetSink, read_parquet
 from vipnas_cli.results.posetrack import PoseTrackSink, is_posetrack, read_posetrack
 from vipnas_cli.results.sink import STDOUT, ResultFile, facts_path
@@ -32,7 +32,6 @@ class Holds(StrEnum):
 
     facts = "what it came from and how"
     times = "times"
-    keypoints = "all keypoints"
     scores = "scores of keypoints"
     boxes = "boxes"
     keys = "key frames"
@@ -41,7 +40,8 @@ class Holds(StrEnum):
 
 ALL = frozenset(Holds)
 TABLE = ALL - {Holds.boxes, Holds.keys}
-SCORED = frozenset({Holds.keypoints, Holds.scores, Holds.empty})
+SCORED = frozenset({Holds.scores, Holds.empty})
+NO_KEYPOINTS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Kind:
     """A kind of result file: what it is called, how names of it end, what writes it and what reads it.
 
     `text` may go to stdout; `facts`: a file of facts stands beside it; `filled`: it has a row for each frame, also for
-    those between the frames that it is given; `needs`: packages of the extra `extra`.
+    those between the frames that it is given; `keypoints`: those that it has places for, None for all that there are;
+    `needs`: packages of the extra `extra`.
     """
 
     name: str
@@ -60,8 +61,13 @@ class Kind:
     text: bool = True
     facts: bool = False
     filled: bool = False
+    keypoints: frozenset[str] | None = None
     needs: tuple[str, ...] = ()
     extra: str = ""
+
+    def left_out(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The keypoints that it has no places for."""
+        return () if self.keypoints is None else tuple(name for name in names if name not in self.keypoints)
 
     def check(self) -> None:
         """OutputError, which says what to install, if a package is missing."""
@@ -97,17 +103,21 @@ class Output:
 
 CSV = Kind("csv", ".csv", CsvSink, TABLE, read_table, facts=True)
 COCO = Kind("coco", ".json", CocoSink, ALL, read_coco)
-POSETRACK = Kind("posetrack", ".posetrack.json", PoseTrackSink, ALL - {Holds.keypoints}, read_posetrack)
-MOT = Kind("mot", ".mot.txt", MotSink, frozenset({Holds.boxes}))
+POSETRACK = Kind(
+    "posetrack", ".posetrack.json", PoseTrackSink, ALL, read_posetrack, keypoints=frozenset(POSETRACK15.keypoints)
+)
+MOT = Kind("mot", ".mot.txt", MotSink, frozenset({Holds.boxes}), keypoints=NO_KEYPOINTS)
 KINDS = (
     CSV,
     Kind("wide", ".wide.csv", WideSink, TABLE, read_table, facts=True),
     Kind("jsonl", ".jsonl", JsonlSink, ALL, read_jsonl),
-    Kind("angles", ".angles.csv", AnglesSink, frozenset({Holds.facts, Holds.times}), facts=True),
+    Kind(
+        "angles", ".angles.csv", AnglesSink, frozenset({Holds.facts, Holds.times}), facts=True, keypoints=NO_KEYPOINTS
+    ),
     COCO,
     POSETRACK,
-    Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False),
-    Kind("trc", ".trc", TrcSink, frozenset({Holds.keypoints, Holds.times}), text=False),
+    Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False, keypoints=frozenset(BODY_25)),
+    Kind("trc", ".trc", TrcSink, frozenset({Holds.times}), text=False),
     Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED, filled=True),
     Kind(
         "dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, filled=True, needs=("pandas", "tables"), extra="deeplabcut"

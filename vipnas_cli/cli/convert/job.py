@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from math import gcd
+from textwrap import shorten
 
 import numpy as np
 
@@ -14,11 +15,23 @@ from vipnas_cli.cli.convert.options import ConvertOptions
 from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import check_outputs, shown
 from vipnas_cli.results.facts import ResultHeader, Results
-from vipnas_cli.results.kinds import COCO, KINDS, POSETRACK, Holds, Output, check_stdout, output_named, source_named
+from vipnas_cli.results.kinds import (
+    COCO,
+    KINDS,
+    POSETRACK,
+    Holds,
+    Kind,
+    Output,
+    check_stdout,
+    output_named,
+    source_named,
+)
 from vipnas_cli.results.sink import STDOUT
 
 READ = " ".join(kind.end for kind in KINDS if kind.read)
 WRITTEN = " ".join(kind.end for kind in KINDS)
+# Of the names of keypoints that are left out, in a note.
+LONGEST = 100
 # What is written in place of what the poses read do not have.
 INSTEAD = {
     Holds.boxes: "boxes are those around the keypoints",
@@ -90,7 +103,8 @@ def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[s
     known -= set() if results.whole else {Holds.empty}
     found = []
     for output in outputs:
-        lost = [what.value for what in Holds if what in known - output.kind.holds]
+        lost = _lost_keypoints(results.keypoints, output.kind)
+        lost += [what.value for what in Holds if what in known - output.kind.holds]
         lost += ["names of pictures"] if results.header.pictures and output.kind not in (COCO, POSETRACK) else []
         if lost:
             found.append(f"{shown(output.path)} does not hold {_listed(lost)}.")
@@ -99,6 +113,14 @@ def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[s
         if made:
             found.append(f"{shown(output.path)}: {_listed(made)}, as {shown(source.path)} does not say.")
     return found
+
+
+def _lost_keypoints(names: tuple[str, ...], kind: Kind) -> list[str]:
+    """What of the keypoints `names` a kind has no places for, in a word or two."""
+    left_out = kind.left_out(names)
+    if len(left_out) in (0, len(names)):
+        return ["keypoints"] if left_out else []
+    return [f"all keypoints (not {shorten(shown(', '.join(left_out)), LONGEST, placeholder=' …')})"]
 
 
 def _rows(stride: int) -> str:
