@@ -246,6 +246,18 @@ def test_coco_labels_scored_as_results_give_100(tmp_path: Path) -> None:
     assert metrics["AR"] == pytest.approx(100)
 
 
+def test_images_of_results_are_those_with_their_names(tmp_path: Path) -> None:
+    pytest.importorskip("faster_coco_eval")
+    truth, results = crowded(np.random.default_rng(4))
+    truth["images"] = [{**image, "file_name": f"{image['id']}.jpg"} for image in truth["images"]]
+    labels, plain = saved(tmp_path / "gt.json", truth), saved(tmp_path / "r.json", results)
+    wanted = scored("coco", "--data", labels, "--predictions", plain)["metrics"]
+    renamed = [{**image, "id": 100 - image["id"]} for image in truth["images"]]
+    rows = [{**row, "image_id": 100 - row["image_id"], "num_keypoints": 17} for row in results]
+    whole = saved(tmp_path / "whole.json", {"images": renamed, "annotations": rows})
+    assert scored("coco", "--data", labels, "--predictions", whole)["metrics"] == wanted
+
+
 def test_problems_of_results_are_told(tmp_path: Path) -> None:
     truth, results = crowded(np.random.default_rng(3))
     results[4]["image_id"] = 99

@@ -10,6 +10,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.data.files.image_names import by_labels
 from vipnas_cli.data.people_labels import LARGEST_PLACE, LabelledPerson, person_from_coco, reliability_of
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
@@ -109,9 +110,11 @@ def results_of_people(path: Path, truth: Mapping[str, Any], persons: Collection[
     """COCO results of persons, with the category that `truth`, the outcome of people_only, has for them.
 
     `persons` are the categories that the labels have for persons, by default that one. Annotations, if a file of labels
-    is given, count as results of score 1. DataError if there are no persons.
+    is given, count as results of score 1; their images are those of the labels as `by_labels` tells. DataError if there
+    are no persons.
     """
     rows, person = read_json(path), truth["categories"][0]["id"]
+    images = rows.get("images") if isinstance(rows, dict) else None
     persons = persons or {person}
     if isinstance(rows, dict) and isinstance(rows.get("annotations"), list):
         persons = person_ids(rows.get("categories"), path)
@@ -122,7 +125,8 @@ def results_of_people(path: Path, truth: Mapping[str, Any], persons: Collection[
     found = [row for row in rows if "category_id" not in row or brief(row["category_id"]) in map(str, persons)]
     if rows and not found:
         raise other_categories(path, rows, persons)
-    return [{**row, "category_id": person} if "category_id" in row else row for row in found]
+    found = [{**row, "category_id": person} if "category_id" in row else row for row in found]
+    return by_labels(path, images, found, truth.get("images"))
 
 
 def other_categories(origin: Path | str, rows: Iterable[Mapping[str, Any]], persons: Iterable[int]) -> DataError:
