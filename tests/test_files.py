@@ -111,6 +111,17 @@ def test_impossible_places_fail_up_front(tmp_path: Path) -> None:
         make_folder(tmp_path / "file" / "below")
 
 
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="open files have no names")
+def test_what_leads_to_a_pipe_is_no_file() -> None:
+    ends = os.pipe()
+    try:
+        with pytest.raises(OutputError, match="is a device or a pipe, not a file"):
+            PartialFile(Path(f"/dev/fd/{ends[1]}"))
+    finally:
+        for end in ends:
+            os.close(end)
+
+
 def test_names_that_only_just_fit_can_be_written(tmp_path: Path) -> None:
     for name in ("x" * 251 + ".csv", "é" * 127, "\udcff" * 255):
         write_text(tmp_path / name, "whole")

@@ -239,7 +239,8 @@ def read_regular(path: Path, largest: int) -> bytes:
 def output_target(path: Path) -> Path:
     """What an output's name stands for: links are followed; OutputError for what no file can take the place of."""
     target = resolved(path)
-    mode = _mode(target)
+    # Not that of the target: what leads to a pipe has no name in any folder.
+    mode = _mode(path)
     if mode is not None and stat.S_ISDIR(mode):
         raise OutputError(f"{shown(path)} is a folder, not a file", "Name a file in it.")
     if mode is not None and not stat.S_ISREG(mode):

@@ -79,8 +79,9 @@ def test_names_say_the_kind(kind: Kind) -> None:
         assert (output.kind, output.path) == (kind, Path(path))
     if kind.text:
         assert output_named(f"{kind.name}:-") == all_kinds.Output(kind, Path("-"))
+        assert output_named(f"{kind.name}:/dev/stdout") == all_kinds.Output(kind, Path("-"))
     else:
-        with pytest.raises(OutputError, match="cannot go to stdout"):
+        with pytest.raises(UsageError, match="cannot go to stdout"):
             output_named(f"{kind.name}:-")
 
 
@@ -269,6 +270,25 @@ def test_a_conversion_that_fails_replaces_nothing(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "clip.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("out", "made"),
+    [
+        ("{name}.csv", "walk.csv"),
+        ("csv:{name}/{name}.txt", "walk/walk.txt"),
+        ("there", "there/walk.csv"),
+        ("new/", "new/walk.csv"),
+    ],
+)
+def test_names_and_folders_are_as_for_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, made: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    convert(written(Path("walk.wide.csv")), "-o", out)
+    assert Path(made).is_file()
+    assert Path(f"{made}-metadata.json").is_file()
+
+
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     bare = written(tmp_path / "bare.csv")
     (tmp_path / "bare.csv-metadata.json").unlink()
@@ -289,6 +309,9 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
         (["clip.mot.txt", "-o", "a.csv"], InputError, "no file of poses that can be read back"),
         (["clip.gif", "-o", "a.csv"], InputError, "no file of poses that can be read back"),
         (["gone.jsonl", "-o", "a.csv"], DataError, "gone.jsonl"),
+        (["jsonl:-", "-o", "a.csv"], InputError, "stdin is a pipe or a device, and poses are read from files"),
+        (["jsonl:/dev/null", "-o", "a.csv"], InputError, "/dev/null is a pipe or a device"),
+        (["clip.jsonl", "-o", "csv:/dev/null", "--overwrite"], OutputError, "/dev/null is a device or a pipe"),
         (["clip.jsonl", "-o", "a.gif"], UsageError, "no kind of poses"),
         (["clip.jsonl", "-o", "clip.jsonl"], UsageError, "is a file that is read"),
         (["clip.jsonl", "-o", "there.csv"], OutputError, "there.csv-metadata.json exists"),
@@ -376,6 +399,8 @@ def test_posetracks_layout_is_known_without_its_ending(tmp_path: Path) -> None:
     convert(tmp_path / "walk.json", "-o", tmp_path / "plain.jsonl")
     convert(f"posetrack:{tmp_path}/walk.json", "-o", tmp_path / "stated.jsonl")
     assert (tmp_path / "plain.jsonl").read_bytes() == (tmp_path / "stated.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="has the joints of PoseTrack's layout"):
+        source_named(f"coco:{tmp_path}/walk.json")
     assert source_named(written(tmp_path / "coco.json")).kind.name == "coco"
     assert source_named(tmp_path / "gone.json").kind.name == "coco"
 

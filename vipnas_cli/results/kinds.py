@@ -11,7 +11,8 @@ from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 
-from vipnas_cli.errors import OutputError, UsageError
+from vipnas_cli.errors import InputError, OutputError, UsageError
+from vipnas_cli.files import shown
 from vipnas_cli.pose.skeletons import POSETRACK15, Skeleton
 from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.coco import CocoSink, read_coco
@@ -38,6 +39,7 @@ class Holds(StrEnum):
     empty = "frames without people"
 
 
+DEVICE = Path("/dev/stdout")
 ALL = frozenset(Holds)
 TABLE = ALL - {Holds.boxes, Holds.keys}
 SCORED = frozenset({Holds.scores, Holds.empty})
@@ -128,26 +130,39 @@ KINDS = (
 
 
 def output_named(name: Path | str) -> Output | None:
-    """The result that a name means, None if its ending is of no kind; OutputError for a kind that stdout cannot take.
+    """The result that a name means, None if its ending is of no kind; UsageError for a kind that stdout cannot take.
 
-    `-` alone is a tidy table on stdout.
+    `-` alone is a tidy table on stdout, which may be called /dev/stdout, too.
     """
     stated, colon, rest = str(name).partition(":")
     found = next((kind for kind in KINDS if colon and kind.name == stated), None)
     path = Path(rest if found else name)
+    path = STDOUT if path == DEVICE else path
     if found is None:
         found = CSV if path == STDOUT else _by_end(path)
     if found and path == STDOUT and not found.text:
-        raise OutputError(f"{found.name} cannot go to stdout", f"name it: out{found.end}")
+        raise UsageError(f"{found.name} cannot go to stdout", f"name it: out{found.end}")
     return Output(found, path) if found else None
 
 
 def source_named(name: Path | str) -> Output | None:
-    """The result that is read under a name: as in `output_named`, but what a .json holds tells PoseTrack from COCO."""
+    """The result that is read under a name: as in `output_named`, but what a .json holds tells PoseTrack from COCO.
+
+    InputError for stdin, a pipe or a device, UsageError for PoseTrack's layout that is said to be COCO's.
+    """
     output = output_named(name)
-    if output is not None and output.kind is COCO and is_posetrack(output.path):
-        return Output(POSETRACK, output.path)
-    return output
+    if output is None:
+        return None
+    path = output.path
+    if path == STDOUT or (path.exists() and not path.is_file() and not path.is_dir()):
+        what = "stdin" if path == STDOUT else shown(path)
+        raise InputError(f"{what} is a pipe or a device, and poses are read from files", "write them to a file first")
+    if output.kind is not COCO or not is_posetrack(path):
+        return output
+    if is_stated(name):
+        what = f"{shown(path)} has the joints of PoseTrack's layout, not of COCO's"
+        raise UsageError(what, f"leave {COCO.name}: out, or say {POSETRACK.name}:")
+    return Output(POSETRACK, path)
 
 
 def is_stated(name: Path | str) -> bool:

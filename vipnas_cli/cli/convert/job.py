@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from math import gcd
+from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
 
 from vipnas_cli.cli.console import message_console
 from vipnas_cli.cli.convert.options import ConvertOptions
+from vipnas_cli.cli.run.plan import NAME
 from vipnas_cli.errors import InputError, UsageError
-from vipnas_cli.files import check_outputs, shown
+from vipnas_cli.files import check_outputs, make_parent, shown
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.kinds import (
     COCO,
+    CSV,
     KINDS,
     POSETRACK,
     Holds,
@@ -26,7 +30,6 @@ from vipnas_cli.results.kinds import (
     output_named,
     source_named,
 )
-from vipnas_cli.results.sink import STDOUT
 
 READ = " ".join(kind.end for kind in KINDS if kind.read)
 WRITTEN = " ".join(kind.end for kind in KINDS)
@@ -44,14 +47,18 @@ INSTEAD = {
 def convert_job(options: ConvertOptions) -> None:
     """Writes the poses of a file as files of other kinds."""
     source = source_named(options.poses)
-    if source is None or source.kind.read is None or source.path == STDOUT:
+    if source is None or source.kind.read is None:
         raise InputError(f"{shown(options.poses)} is no file of poses that can be read back", f"known are {READ}")
-    outputs = [_checked(text) for text in options.out]
+    outputs = [_output(text, source.stem) for text in options.out]
     check_stdout(outputs, json=False)
     written = [path for output in outputs for path in output.files]
     check_outputs(written, source.files, options.overwrite)
     source.kind.check()
     results = source.kind.read(source.path)
+    for text, output in zip(options.out, outputs, strict=True):
+        # As for `run`: the folder of what was typed in full must be there.
+        if NAME in text or output_named(text) is None:
+            make_parent(output.path)
     _write(replace(results, header=replace(results.header, stride=_stride(results))), outputs)
     console = message_console(options.quiet)
     for note in notes(source, results, outputs):
@@ -89,12 +96,15 @@ def _write(results: Results, outputs: Iterable[Output]) -> None:
             sink.close()
 
 
-def _checked(text: str) -> Output:
+def _output(text: str, name: str) -> Output:
+    """The output that a word means, with the name of the poses where it has a place for it; in a folder a table."""
     output = output_named(text)
+    if output is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
+        output = Output(CSV, Path(text) / f"{NAME}{CSV.end}")
     if output is None:
         raise UsageError(f"{shown(text)} names no kind of poses that is known", f"use one of {WRITTEN}")
     output.kind.check()
-    return output
+    return replace(output, path=Path(str(output.path).replace(NAME, name)))
 
 
 def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[str]:

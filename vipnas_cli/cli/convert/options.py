@@ -28,7 +28,8 @@ class ConvertOptions:
             metavar="FILE",
             help="What it becomes, several allowed, named as for `run`: .csv .wide.csv .angles.csv .dlc.csv .dlc.h5 "
             ".jsonl .json .posetrack.json .openpose .trc .parquet .mot.txt; KIND:NAME says the kind for any name, "
-            "jsonl:- writes to stdout.",
+            "jsonl:- writes to stdout. {name} stands for the name of POSES without its ending, and a folder gets "
+            "NAME.csv.",
         ),
     ]
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False
