@@ -265,10 +265,25 @@ def test_results_for_other_programs_are_known_though_not_read(tmp_path: Path, na
     with output.open(OnnxEstimator.skeleton, ResultHeader("clip.mp4", 640, 360)) as sink:
         sink.write(FrameResult(0, 0, 0.0, people, True), None)
     found = describe(tmp_path / name)
-    assert "does not read back" in found.kind
+    assert found.kind.startswith("by its name a result for other programs")
     assert found.facts["kind"] == output.kind.name
     assert "ids of people" in found.facts["holds"]
     assert f"{25 if name == 'o.openpose' else 'all'} keypoints" in found.facts["holds"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("vid_000000000000_keypoints.json", "openpose"), ("subject01.trc", "trc")])
+def test_folders_of_other_programs_are_known_by_the_names_of_their_files(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).write_text("{}")
+    found = describe(tmp_path)
+    assert found.kind.startswith("by the names of its files a result for other programs")
+    assert (found.facts["kind"], found.facts["files"]) == (kind, 1)
+
+
+def test_what_is_a_file_in_place_of_a_folder_is_not_told_to_hold_anything(tmp_path: Path) -> None:
+    (tmp_path / "subject01.trc").write_text("PathFileType\t4\n")
+    found = describe(tmp_path / "subject01.trc")
+    assert found.kind.startswith("by its name a file of another program")
+    assert found.facts == {"kind": "trc"}
 
 
 @pytest.mark.parametrize("stated", ["", "mot:"])
@@ -279,7 +294,7 @@ def test_boxes_are_told_as_what_run_takes(tmp_path: Path, stated: str) -> None:
     with output.open(OnnxEstimator.skeleton, ResultHeader("clip.mp4", 640, 360)):
         pass
     found = describe(Path(f"{stated}{path}"))
-    assert found.kind == "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
+    assert found.kind == "by its name boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
     assert found.facts["holds"] == ["boxes", "ids of people"]
     assert found.next == f"vipnas run VIDEO --boxes '{path}'"
 

@@ -22,6 +22,7 @@ from vipnas_cli.cli.info_texts import (
     describe_results,
     describe_video,
     describe_written,
+    folder_kind,
 )
 from vipnas_cli.cli.options import InfoOptions
 from vipnas_cli.errors import InputError, VideoError
@@ -75,7 +76,8 @@ def describe(path: Path) -> Description:
     if path.name.endswith(FACTS_END):
         return describe_facts(path)
     if path.is_dir():
-        return describe_bundle(path)
+        kind = folder_kind(path)
+        return describe_written(path, kind, "the names of its files") if kind else describe_bundle(path)
     if path.name == MANIFEST:
         return describe_bundle(path.parent)
     describer = DESCRIBERS.get(path.suffix.lower())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vipnas_cli.bundle.reader import MANIFEST
 from vipnas_cli.cli.console import command_line
 from vipnas_cli.data.files.coco import LABELS, Labels
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind
@@ -17,7 +18,7 @@ from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.media.reader import open_video
 from vipnas_cli.pose.skeletons import POSETRACK18_FILE
 from vipnas_cli.results.facts import POSES, Results
-from vipnas_cli.results.kinds import CSV, MOT, Kind, output_named
+from vipnas_cli.results.kinds import CSV, KINDS, MOT, Kind, output_named
 from vipnas_cli.results.sink import FACTS_END
 from vipnas_cli.spec import ArchSpec, ImportedSpec, Plan, Schedule, SearchSpace, TemporalSpace
 
@@ -173,16 +174,30 @@ def describe_results(path: Path, stated: Kind | None = None) -> Description:
     return Description(f"keypoints of a video, as {layout}", facts)
 
 
-def describe_written(path: Path, kind: Kind) -> Description:
+def describe_written(path: Path, kind: Kind, told_by: str = "its name") -> Description:
     """What is known of a result for other programs, which is not read back, but for boxes, which a run takes."""
+    if path.is_dir() != bool(kind.inside):
+        found, wanted = ("folder", "file") if path.is_dir() else ("file", "folder")
+        about = (
+            f"by {told_by} a {found} of another program, as those of `vipnas run` are {wanted}s; vipnas reads neither"
+        )
+        return Description(about, {"kind": kind.name})
     files = sorted(path.iterdir()) if path.is_dir() else []
     count = "all" if kind.keypoints is None else len(kind.keypoints)
     holds = sorted((*(what.value for what in kind.holds), *[f"{count} keypoints"] * (count != 0), "ids of people"))
     facts = {"kind": kind.name, "holds": holds, "files": len(files) or ""}
     if kind is MOT:
-        about = "boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
+        about = f"by {told_by} boxes of people as MOTChallenge text, which `vipnas run --boxes` takes"
         return Description(about, facts, command_line("run", "VIDEO", "--boxes", path))
-    return Description("a result of `vipnas run` for other programs, which vipnas does not read back", facts)
+    about = f"by {told_by} a result for other programs, as `vipnas run` writes them, which vipnas does not read back"
+    return Description(about, facts)
+
+
+def folder_kind(path: Path) -> Kind | None:
+    """The kind of result that a folder holds by the names of its files, None for another folder."""
+    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+    kinds = (kind for kind in KINDS if kind.inside and any(name.endswith(kind.inside) for name in names))
+    return next(kinds, None) if MANIFEST not in names else None
 
 
 def describe_facts(path: Path) -> Description:

@@ -14,13 +14,14 @@ from pathlib import Path
 from vipnas_cli.errors import InputError, OutputError, UsageError
 from vipnas_cli.files import shown
 from vipnas_cli.pose.skeletons import POSETRACK15, Skeleton
+from vipnas_cli.results import openpose, trc
 from vipnas_cli.results.angles import AnglesSink
 from vipnas_cli.results.coco import CocoSink, read_coco
 from vipnas_cli.results.deeplabcut import DlcCsvSink, DlcH5Sink
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.jsonl import JsonlSink, read_jsonl
 from vipnas_cli.results.mot import MotSink
-from vipnas_cli.results.openpose import BODY_25, OpenPoseSink
+from vipnas_cli.results.openpose import OpenPoseSink
 from vipnas_cli.results.parquet import ParquetSink, read_parquet
 from vipnas_cli.results.posetrack import PoseTrackSink, is_posetrack, read_posetrack
 from vipnas_cli.results.sink import STDOUT, ResultFile, facts_path
@@ -43,6 +44,7 @@ DEVICE = Path("/dev/stdout")
 ALL = frozenset(Holds)
 TABLE = ALL - {Holds.boxes, Holds.keys}
 SCORED = frozenset({Holds.scores, Holds.empty})
+BODY = frozenset(openpose.BODY_25)
 NO_KEYPOINTS: frozenset[str] = frozenset()
 
 
@@ -50,9 +52,9 @@ NO_KEYPOINTS: frozenset[str] = frozenset()
 class Kind:
     """A kind of result file: what it is called, how names of it end, what writes it and what reads it.
 
-    `text` may go to stdout; `facts`: a file of facts stands beside it; `filled`: it has a row for each frame, also for
-    those between the frames that it is given; `keypoints`: those that it has places for, None for all that there are;
-    `needs`: packages of the extra `extra`.
+    `text` may go to stdout; `inside`: how names of files end in one that is a folder; `facts`: a file of facts stands
+    beside it; `filled`: it has a row for each frame, also for those between the frames that it is given; `keypoints`:
+    those that it has places for, None for all that there are; `needs`: packages of the extra `extra`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Kind:
     holds: frozenset[Holds]
     read: Callable[[Path], Results] | None = None
     text: bool = True
+    inside: str = ""
     facts: bool = False
     filled: bool = False
     keypoints: frozenset[str] | None = None
@@ -118,8 +121,8 @@ KINDS = (
     ),
     COCO,
     POSETRACK,
-    Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False, keypoints=frozenset(BODY_25)),
-    Kind("trc", ".trc", TrcSink, frozenset({Holds.times}), text=False),
+    Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False, inside=openpose.ENDING, keypoints=BODY),
+    Kind("trc", ".trc", TrcSink, frozenset({Holds.times}), text=False, inside=trc.ENDING),
     Kind("dlc", ".dlc.csv", DlcCsvSink, SCORED, filled=True),
     Kind(
         "dlc-h5", ".dlc.h5", DlcH5Sink, SCORED, text=False, filled=True, needs=("pandas", "tables"), extra="deeplabcut"
