@@ -34,6 +34,11 @@ def _columns(scorer: str, ids: Iterable[int], keypoints: tuple[str, ...]) -> lis
     return [(scorer, f"person{one}", name, kind) for one in ids for name in keypoints for kind in COORDINATES]
 
 
+def _individuals(spool: Spool) -> list[int]:
+    """The ids of the people; one who is never there if nobody was, as readers take a table without columns amiss."""
+    return list(spool.ids) or [0]
+
+
 def _scorer(header: ResultHeader) -> str:
     """Who found the points, as a name without commas."""
     return f"vipnas_{header.pipeline}".replace(",", "_").rstrip("_")
@@ -59,7 +64,8 @@ class DlcCsvSink(TextFile):
         super()._complete(keep)
 
     def _lines(self) -> Iterator[str]:
-        names = _columns(self._scorer, self._spool.ids, self._keypoints)
+        individuals = _individuals(self._spool)
+        names = _columns(self._scorer, individuals, self._keypoints)
         for level, name in enumerate(LEVELS):
             yield csv_row([name, *(column[level] for column in names)]) + "\n"
         absent = ABSENT * (len(self._keypoints) * len(COORDINATES))
@@ -68,7 +74,7 @@ class DlcCsvSink(TextFile):
                 person: "".join(f",{x:.2f},{y:.2f},{score:.3f}" for x, y, score in pose)
                 for person, pose in zip(row.ids.tolist(), row.values.tolist(), strict=True)
             }
-            yield f"{row.index}{''.join(cells.get(person, absent) for person in self._spool.ids)}\n"
+            yield f"{row.index}{''.join(cells.get(person, absent) for person in individuals)}\n"
 
 
 class DlcH5Sink(ResultFile):
@@ -93,15 +99,14 @@ class DlcH5Sink(ResultFile):
     def _write_table(self) -> None:
         import pandas as pd
 
-        places = {person: place for place, person in enumerate(self._spool.ids)}
+        individuals = _individuals(self._spool)
+        places = {person: place for place, person in enumerate(individuals)}
         rows = list(self._spool.rows())
         table = np.full((len(rows), len(places), len(self._keypoints), len(COORDINATES)), np.nan)
         for number, row in enumerate(rows):
             table[number, [places[person] for person in row.ids.tolist()]] = row.values
-        columns = _columns(self._scorer, self._spool.ids, self._keypoints)
-        names = pd.MultiIndex.from_arrays(
-            [list(level) for level in zip(*columns, strict=True)] or [[]] * 4, names=LEVELS
-        )
+        columns = _columns(self._scorer, individuals, self._keypoints)
+        names = pd.MultiIndex.from_arrays([list(level) for level in zip(*columns, strict=True)], names=LEVELS)
         values = table.reshape(len(rows), len(columns))
         frame = pd.DataFrame(values, index=[row.index for row in rows], columns=names)
         try:

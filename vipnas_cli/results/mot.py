@@ -11,7 +11,7 @@ from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import written_scores
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import ResultHeader
-from vipnas_cli.results.sink import TextFile
+from vipnas_cli.results.sink import TextFile, rounded_xywh
 
 
 class MotSink(TextFile):
@@ -27,10 +27,10 @@ class MotSink(TextFile):
         scores = written_scores(people.scores).mean(1)
         self._add_frame(
             "".join(
-                f"{result.frame_index + 1},{person},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},"
+                f"{result.frame_index + 1},{person},{left:.2f},{top:.2f},{width:.2f},{height:.2f},"
                 f"{score:.3f},-1,-1,-1\n"
-                for person, (left, top, right, bottom), score in zip(
-                    people.ids.tolist(), people.boxes_frame.tolist(), scores.tolist(), strict=True
+                for person, (left, top, width, height), score in zip(
+                    people.ids.tolist(), rounded_xywh(people.boxes_frame), scores.tolist(), strict=True
                 )
             )
         )

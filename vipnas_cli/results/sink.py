@@ -228,7 +228,7 @@ def csv_row(cells: Iterable[str]) -> str:
     return line.getvalue().removesuffix("\r\n")
 
 
-def rounded(pixels: NDArray[np.float32]) -> list[Any]:
+def rounded(pixels: NDArray[np.floating]) -> list[Any]:
     """Pixels as nested lists with two decimals."""
     result: list[Any] = np.round(pixels.astype(np.float64), 2).tolist()
     return result
@@ -241,7 +241,10 @@ def rounded_scores(scores: NDArray[np.float32]) -> list[Any]:
 
 
 def rounded_xywh(boxes_frame: NDArray[np.float32]) -> list[Any]:
-    """Boxes (P, 4) xyxy as lists of x, y, width and height with two decimals."""
-    with np.errstate(over="ignore"):
-        sizes = np.nan_to_num(boxes_frame[:, 2:] - boxes_frame[:, :2])
-    return rounded(np.concatenate([boxes_frame[:, :2], sizes], axis=1))
+    """Boxes (P, 4) xyxy as lists of x, y, width and height with two decimals.
+
+    Corners are rounded first, so that boxes read from another file, which has them so, become the same.
+    """
+    low, high = np.split(np.array(rounded(boxes_frame)).reshape(-1, 4), 2, axis=1)
+    with np.errstate(invalid="ignore"):  # of boxes without end
+        return rounded(np.concatenate([low, np.nan_to_num(high - low)], axis=1))

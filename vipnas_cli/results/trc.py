@@ -59,7 +59,13 @@ class TrcSink(FolderFile):
         if not self._times:
             self._first = result.frame_index
         # Tables have no frames without people: their times lie evenly between those that are known.
-        missing = (result.frame_index - self._first) // self._stride - len(self._times)
+        place, between = divmod(result.frame_index - self._first, self._stride)
+        missing = place - len(self._times)
+        if between or missing < 0:
+            raise OutputError(
+                f"{shown(self.path)} has rows {self._stride} frames apart, which frame {result.frame_index} is not",
+                "number the frames anew",
+            )
         check_missing(self.path, missing, self._first + (len(self._times) - 1) * self._stride)
         before = self._times[-1] if self._times else result.time_s
         self._times += np.linspace(before, result.time_s, missing + 2)[1:].tolist()
