@@ -7,16 +7,21 @@ or that which annotation tools give the frames of a video; every person carries 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vipnas_cli.documents import brief
+from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People, are_sure, pose_scores
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people, skeleton_of
+from vipnas_cli.results.numbers import check_lengths, floats_of, ids_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
 # COCO's marks: not labelled, labelled but hidden, which is what unsure keypoints count as, and visible.
@@ -118,19 +123,29 @@ class _Image(TypedDict):
     key: NotRequired[bool]
 
 
-class _Row(TypedDict):
-    """A person in a frame, as CocoSink writes it."""
+class Row(TypedDict):
+    """A person in a frame, as all COCO files of poses have it."""
 
     image_id: int
+    category_id: NotRequired[int]
     track_id: int
     bbox: tuple[float, float, float, float]
     keypoints: list[float]
+
+
+SomeRow = TypeVar("SomeRow", bound=Row)
+
+
+class _Row(Row):
+    """A person in a frame, as CocoSink writes it."""
+
     keypoint_scores: list[float]
 
 
 class _Category(TypedDict):
     """The keypoints."""
 
+    id: NotRequired[int]
     keypoints: list[str]
     skeleton: list[tuple[int, int]]
 
@@ -147,26 +162,55 @@ class _Document(TypedDict):
 def read_coco(path: Path | str) -> Results:
     """What a CocoSink wrote; DataError if it is something else, such as labels without times and track ids."""
     path = Path(path)
-    with POSES.told(path), np.errstate(over="raise"):
+    with POSES.told(path):
         document = POSES.read(path, _Document)
         (names,) = document["categories"]
-        skeleton = skeleton_of(names["keypoints"], [(start - 1, end - 1) for start, end in names["skeleton"]])
-        rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
-        for row in document["annotations"]:
-            rows[row["image_id"]].append(row)
-        frames = (_frame(image, rows[image["id"]], skeleton) for image in document["images"])
+        skeleton = skeleton_of(names["keypoints"], _limbs(names))
+        rows = rows_of((image["id"] for image in document["images"]), document["annotations"], names.get("id", PERSON))
+        frames = []
+        for image in document["images"]:
+            with POSES.told(f"{shown(path)}, image {brief(image['id'])}"):
+                frames.append(_frame(image, rows[image["id"]], skeleton))
         names_of = {image["frame_id"]: image.get("file_name", "") for image in document["images"]}
         pictures = {index: name for index, name in names_of.items() if name not in ("", _name(index))}
         return Results.of(replace(header_of(document["info"]), pictures=pictures), skeleton, frames)
 
 
+def _limbs(names: _Category) -> list[tuple[int, int]]:
+    """The limbs, keypoints counted from 0; ValueError for one that ends at no keypoint."""
+    count = len(names["keypoints"])
+    for start, end in names["skeleton"]:
+        if not (1 <= start <= count and 1 <= end <= count):
+            raise ValueError(f"the limb from {brief(start)} to {brief(end)} ends at none of {count} keypoints")
+    return [(start - 1, end - 1) for start, end in names["skeleton"]]
+
+
+def rows_of(images: Iterable[int], rows: Iterable[SomeRow], person: int) -> dict[int, list[SomeRow]]:
+    """The people of each image by its id; ValueError for one of no image, or of another category than `person`."""
+    found: dict[int, list[SomeRow]] = {image: [] for image in images}
+    for number, row in enumerate(rows):
+        if row["image_id"] not in found:
+            raise ValueError(f"annotations[{number}] has image_id {brief(row['image_id'])}, which no image has")
+        if row.get("category_id", person) != person:
+            raise ValueError(f"annotations[{number}] has category_id {brief(row['category_id'])}, people have {person}")
+        found[row["image_id"]].append(row)
+    return found
+
+
+def corners_of(rows: Sequence[Row]) -> NDArray[np.float32]:
+    """The boxes (P, 4) xyxy of people."""
+    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    with np.errstate(over="ignore"):  # a box without end is not known
+        boxes[:, 2:] += boxes[:, :2]
+    return floats_of(boxes)
+
+
 def _frame(image: _Image, rows: list[_Row], skeleton: Skeleton) -> FrameResult:
     count = len(skeleton.keypoints)
-    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    values = np.array([row["keypoints"] for row in rows], np.float32).reshape(len(rows), count, 3)
-    scores = np.array([row["keypoint_scores"] for row in rows], np.float32).reshape(len(rows), count)
-    ids = np.array([row["track_id"] for row in rows], np.int64)
+    check_lengths(((row["track_id"], row["keypoints"]) for row in rows), count, "keypoints", each=3)
+    check_lengths(((row["track_id"], row["keypoint_scores"]) for row in rows), count, "scores")
+    values = floats_of([row["keypoints"] for row in rows]).reshape(len(rows), count, 3)
+    scores = floats_of([row["keypoint_scores"] for row in rows]).reshape(len(rows), count)
     points = np.where(values[..., 2:] == UNKNOWN, np.float32(np.nan), values[..., :2])
-    people = People(ids, boxes.astype(np.float32), points, scores)
+    people = People(ids_of([row["track_id"] for row in rows]), corners_of(rows), points, scores)
     return FrameResult(image["frame_id"], image["pts"], image["time_s"], people, image.get("key", False))

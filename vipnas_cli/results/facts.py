@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vipnas_cli.documents import LARGEST_LABELS, DocumentKind, brief
 from vipnas_cli.errors import DataError
+from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult
 from vipnas_cli.media.limits import LAST_FRAME, LONGEST_S
 from vipnas_cli.pose.people import People, finite_places
@@ -27,6 +28,8 @@ SCHEMA = 1
 COORDINATES = "display pixels after rotation, x to the right and y down; 0,0 is the centre of the top-left pixel"
 SCORE = "share of the heatmap near its peak, 0 to 1: about the probability that the keypoint is there"
 POSES = DocumentKind("a file of poses as `run` writes it", DataError, "Give a file of `run`.", LARGEST_LABELS)
+# By so much a score may be outside 0 to 1, as other programs round.
+SCORE_SLACK = 1e-3
 # Times of tables have six decimals.
 MICROSECONDS = Fraction(1, 1_000_000)
 
@@ -64,7 +67,8 @@ class Results:
 
     @staticmethod
     def of(header: ResultHeader, skeleton: Skeleton, frames: Iterable[FrameResult], whole: bool = True) -> Results:
-        """Frames in any order; ValueError for a frame or a person that is there twice, and for no number of a frame.
+        """Frames in any order; ValueError for a frame or a person that is there twice, and for what is no number of a
+        frame, no time or no score.
 
         Keypoints without finite numbers are not known: NaN, with a score of 0.
         """
@@ -74,11 +78,12 @@ class Results:
             raise ValueError(f"frame {twice} is there twice")
         for frame in ordered:
             if not 0 <= frame.frame_index < LAST_FRAME:
-                raise ValueError(f"frame {brief(frame.frame_index)} is none of 0 to {LAST_FRAME}")
+                raise ValueError(f"frame {brief(frame.frame_index)} is none of 0 to {LAST_FRAME - 1}")
             if not abs(frame.time_s) < LONGEST_S:
                 raise ValueError(f"frame {frame.frame_index} has a time of {frame.time_s:g} s")
             if len(np.unique(frame.people.ids)) < len(frame.people):
                 raise ValueError(f"frame {frame.frame_index} holds a person twice")
+            check_scores(frame, skeleton)
         known = tuple(replace(frame, people=known_people(frame.people)) for frame in ordered)
         return Results(header, skeleton, known, whole)
 
@@ -112,6 +117,7 @@ class Facts(FrameFacts):
     stride: NotRequired[int]
     skeleton: NotRequired[str]
     keypoints: list[str]
+    pictures: NotRequired[list[tuple[int, str]]]
 
 
 def facts_of(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
@@ -132,21 +138,30 @@ def facts_of(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
+def table_facts(header: ResultHeader, skeleton: Skeleton) -> dict[str, Any]:
+    """The facts of a table, which has no other place for the names of pictures."""
+    pictures = {"pictures": tuple(header.pictures.items())} if header.pictures else {}
+    return {**facts_of(header, skeleton), **pictures}
+
+
 def header_of(facts: Facts) -> ResultHeader:
-    """The header of a file with such facts; ValueError for another schema, or a time base or stride that is none."""
+    """The header of a file with such facts; ValueError for another schema, and what is no size, time base or stride."""
     if facts["schema"] != SCHEMA:
         raise ValueError(f"schema {facts['schema']}, known is {SCHEMA}")
-    stride = facts.get("stride", 1)
+    width, height, stride = facts["width"], facts["height"], facts.get("stride", 1)
+    if any(size is not None and size < 1 for size in (width, height)):
+        raise ValueError(f"no picture has a size of {brief(width)} x {brief(height)}")
     if not 0 < stride < LAST_FRAME:
         raise ValueError(f"the stride {brief(stride)} is none of 1 to {LAST_FRAME - 1}")
     return ResultHeader(
         facts["source"],
-        facts["width"],
-        facts["height"],
+        width,
+        height,
         time_base_of(facts["time_base"]),
         facts["pipeline"],
         facts["smoothing"],
         stride,
+        dict(facts.get("pictures", ())),
     )
 
 
@@ -163,6 +178,15 @@ def ticks_of(time_s: str, time_base: Fraction) -> int:
     if not abs(float(time_s)) < LONGEST_S or re.search(r"[eE][+-]?[\d_]{4}", time_s):
         raise ValueError(f"the time {brief(time_s)} is none of a video")
     return round(Fraction(time_s) / time_base)
+
+
+def check_scores(frame: FrameResult, skeleton: Skeleton) -> None:
+    """ValueError for a score that is a number outside 0 to 1."""
+    scores = frame.people.scores
+    wrong = np.argwhere((scores < -SCORE_SLACK) | (scores > 1 + SCORE_SLACK))
+    for person, keypoint in wrong[:1].tolist():
+        place = f"frame {frame.frame_index}, person {frame.people.ids[person]}, {shown(skeleton.keypoints[keypoint])}"
+        raise ValueError(f"{place}: the score {scores[person, keypoint]:g} is none of 0 to 1")
 
 
 def known_people(people: People) -> People:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vipnas_cli.documents import brief
 from vipnas_cli.errors import DataError, OutputError
 from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.conversion import posetrack15_from_coco17
 from vipnas_cli.pose.people import People, finite_places
 from vipnas_cli.pose.skeletons import COCO17, POSETRACK15, POSETRACK18_FILE, Skeleton
+from vipnas_cli.results.coco import Row, corners_of, rows_of
 from vipnas_cli.results.facts import POSES, Facts, ResultHeader, Results, facts_of, header_of, known_people
+from vipnas_cli.results.numbers import check_lengths, floats_of, ids_of
 from vipnas_cli.results.sink import TextFile, rounded, rounded_scores, rounded_xywh
 
 PERSON = 1
@@ -114,13 +116,9 @@ class _Image(TypedDict):
     key: bool
 
 
-class _Row(TypedDict):
+class _Row(Row):
     """A person in a frame, as PoseTrackSink writes it."""
 
-    image_id: int
-    track_id: int
-    bbox: tuple[float, float, float, float]
-    keypoints: list[float]
     scores: list[float]
 
 
@@ -156,26 +154,24 @@ def is_posetrack(path: Path) -> bool:
 def read_posetrack(path: Path | str) -> Results:
     """What a PoseTrackSink wrote, with the joints of POSETRACK15; DataError if it is something else."""
     path = Path(path)
-    with POSES.told(path), np.errstate(over="raise"):
+    with POSES.told(path):
         document = POSES.read(path, _Document)
-        rows: dict[int, list[_Row]] = {image["id"]: [] for image in document["images"]}
-        for row in document["annotations"]:
-            rows[row["image_id"]].append(row)
-        frames = (
-            FrameResult(image["id"], image["pts"], image["time_s"], _people(rows[image["id"]]), image["key"])
-            for image in document["images"]
-        )
+        rows = rows_of((image["id"] for image in document["images"]), document["annotations"], PERSON)
+        frames = []
+        for image in document["images"]:
+            with POSES.told(f"{shown(path)}, image {brief(image['id'])}"):
+                people = _people(rows[image["id"]])
+            frames.append(FrameResult(image["id"], image["pts"], image["time_s"], people, image["key"]))
         names = {image["id"]: image.get("file_name", "") for image in document["images"]}
         pictures = {index: name for index, name in names.items() if name not in ("", _name(index))}
         return Results.of(replace(header_of(document["info"]), pictures=pictures), POSETRACK15, frames)
 
 
 def _people(rows: list[_Row]) -> People:
-    count = len(rows), len(POSETRACK18_FILE)
-    boxes: NDArray[np.float64] = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    values = np.array([row["keypoints"] for row in rows], np.float32).reshape(*count, 3)[:, PLACES]
-    scores = np.array([row["scores"] for row in rows], np.float32).reshape(*count)[:, PLACES]
-    ids = np.array([row["track_id"] for row in rows], np.int64)
+    count = len(POSETRACK18_FILE)
+    check_lengths(((row["track_id"], row["keypoints"]) for row in rows), count, "keypoints", each=3)
+    check_lengths(((row["track_id"], row["scores"]) for row in rows), count, "scores")
+    values = floats_of([row["keypoints"] for row in rows]).reshape(len(rows), count, 3)[:, PLACES]
+    scores = floats_of([row["scores"] for row in rows]).reshape(len(rows), count)[:, PLACES]
     points = np.where(values[..., 2:] == 0, np.float32(np.nan), values[..., :2])
-    return People(ids, boxes.astype(np.float32), points, scores)
+    return People(ids_of([row["track_id"] for row in rows]), corners_of(rows), points, scores)
