@@ -270,8 +270,9 @@ def test_keypoints_of_a_pose_come_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("0,0,0,nose,,2,1", "line 3, column x is empty"),
-        ("0,0,0,nose,1,2", "line 3, column score is empty"),
+        ("0,0,,nose,1,2,1", "line 3, column person is empty"),
+        ("0,0,0,nose,1,2", "line 3 has 6 cells, the header 7"),
+        ("0,0,0,nose,1,5,2,5,0,9", "line 3 has 10 cells, the header 7"),
         ("0,0,0,nose,1,wide,1", "line 3, column y holds 'wide', no number"),
         ("0,0,1.0,nose,1,2,1", "line 3, column person holds '1.0', no whole number"),
     ],
@@ -287,8 +288,8 @@ def test_what_is_no_number_is_told_with_its_line_and_column(tmp_path: Path, row:
 
 
 def test_what_is_no_number_in_a_wide_table_is_told_with_its_column(tmp_path: Path) -> None:
-    (tmp_path / "out.csv").write_text("frame,time_s,person,nose_x,nose_y,nose_score\n0,0,1,3,,1\n")
-    with pytest.raises(DataError, match="line 2, column nose_y is empty"):
+    (tmp_path / "out.csv").write_text("frame,time_s,person,nose_x,nose_y,nose_score\n0,0,1,3,high,1\n")
+    with pytest.raises(DataError, match="line 2, column nose_y holds 'high', no number"):
         read_table(tmp_path / "out.csv")
 
 
@@ -385,12 +386,13 @@ def test_foreign_files_raise_data_errors_with_the_path(tmp_path: Path, read, con
         read(tmp_path / "missing.txt")
 
 
-def test_a_truncated_pose_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cut", "words"), [("0,", "line 35 has 2 cells"), ("0,0.000000", "each keypoint once")])
+def test_a_truncated_pose_is_noticed(tmp_path: Path, cut: str, words: str) -> None:
     with CsvSink(tmp_path / "out.csv", COCO17, HEADER) as sink:
-        sink.write(result(0, 1))
+        sink.write(result(0, 2))
     text = (tmp_path / "out.csv").read_text(encoding="utf-8")
-    (tmp_path / "out.csv").write_text(text[: text.rindex("0,")], encoding="utf-8")
-    with pytest.raises(DataError, match="each keypoint once"):
+    (tmp_path / "out.csv").write_text(text[: text.rindex(cut)], encoding="utf-8")
+    with pytest.raises(DataError, match=words):
         read_table(tmp_path / "out.csv")
 
 

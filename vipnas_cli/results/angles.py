@@ -10,7 +10,7 @@ from vipnas_cli.pose.angles import angles_of, joint_angles
 from vipnas_cli.pose.people import SURE
 from vipnas_cli.pose.skeletons import Skeleton
 from vipnas_cli.results.csvw import FRAME, PERSON, TIME, Column, facts_text
-from vipnas_cli.results.facts import ResultHeader, facts_of
+from vipnas_cli.results.facts import ResultHeader, table_facts
 from vipnas_cli.results.sink import TextFile
 
 MEANING = (
@@ -31,7 +31,7 @@ class AnglesSink(TextFile):
     def __init__(self, path: Path | str, skeleton: Skeleton, header: ResultHeader) -> None:
         self._skeleton = skeleton
         key = ("frame", "person", "angle", "side")
-        facts = facts_text(Path(path), COLUMNS, key, facts_of(header, skeleton))
+        facts = facts_text(Path(path), COLUMNS, key, table_facts(header, skeleton))
         super().__init__(path, f"{','.join(column.name for column in COLUMNS)}\n", facts)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vipnas_cli.errors import InputError
 from vipnas_cli.files import PartialFile, cannot_write
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
 from vipnas_cli.pose.skeletons import Skeleton
-from vipnas_cli.results.csvw import KEYPOINT
+from vipnas_cli.results.csvw import FRAME, KEYPOINT
 from vipnas_cli.results.empty import FrameCounter, with_empty_frames
 from vipnas_cli.results.facts import (
     POSES,
@@ -27,17 +28,23 @@ from vipnas_cli.results.facts import (
     ResultHeader,
     Results,
     around,
-    facts_of,
     header_of,
     skeleton_of,
+    table_facts,
     ticks_of,
 )
+from vipnas_cli.results.numbers import floats_of
 from vipnas_cli.results.sink import ResultFile
 from vipnas_cli.results.table import COLUMNS, ROW
 
 # Poses that are written together, and the names of the facts in the metadata: those known at first, and at the end.
 GROUP = 4096
 FACTS, FRAME_FACTS = b"vipnas", b"vipnas_frames"
+
+
+def _types(pa: Any, number: Any) -> list[tuple[str, Any]]:
+    """The columns with their types in pyarrow, which takes long to import; `number` is that of places and scores."""
+    return list(zip(COLUMNS, (pa.int64(), pa.float64(), pa.int64(), pa.string(), *[number] * 3), strict=True))
 
 
 class ParquetSink(ResultFile):
@@ -49,15 +56,14 @@ class ParquetSink(ResultFile):
 
         super().__init__(path)
         self._names = list(skeleton.keypoints)
-        types = (pa.int64(), pa.float64(), pa.int64(), pa.string(), *[pa.float32()] * 3)
-        facts = {FACTS: json.dumps(facts_of(header, skeleton)).encode()}
-        self._schema = pa.schema(list(zip(COLUMNS, types, strict=True)), metadata=facts)
+        facts = {FACTS: json.dumps(table_facts(header, skeleton)).encode()}
+        self._schema = pa.schema(_types(pa, pa.float32()), metadata=facts)
         self._frames: list[FrameResult] = []
         self._waiting = 0
         self._counter = FrameCounter(header.stride)
         self._file = PartialFile(self.path)
         self._stream = self._file.bytes()
-        self._writer = ParquetWriter(self._stream, self._schema)
+        self._writer = ParquetWriter(self._stream, self._schema, write_page_checksum=True)
 
     def write(self, result: FrameResult, _image: Image | None = None, /) -> None:
         """Add the rows of a frame; the picture is not needed."""
@@ -110,29 +116,47 @@ class ParquetSink(ResultFile):
 def read_parquet(path: Path | str) -> Results:
     """What a ParquetSink wrote; DataError if it is something else.
 
-    Boxes are those around the keypoints, `key` is False.
+    Boxes are those around the keypoints, `key` is False. What another program wrote again has lost its facts.
     """
-    import pyarrow as pa
-    from pyarrow.parquet import read_metadata, read_table
-
     path = Path(path)
     POSES.read_bytes(path)  # tells what is no file to read
-    with POSES.told(path), np.errstate(over="raise"):
-        try:
-            table = read_table(path, columns=list(COLUMNS))
-            # Not among the metadata of the schema, which was written before.
-            counted = (read_metadata(path).metadata or {}).get(FRAME_FACTS, b"{}")
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(str(error).split("\n")[0]) from error
-        facts = POSES.parse((table.schema.metadata or {}).get(FACTS, b""), path, Facts)
-        header, skeleton = header_of(facts), skeleton_of(facts["keypoints"])
-        count = len(skeleton.keypoints)
-        if table[KEYPOINT.name].to_pylist() != list(skeleton.keypoints) * (table.num_rows // max(count, 1)):
-            raise ValueError("it does not hold each keypoint once")
-        poses = {name: table[name].to_numpy()[::count] for name in ROW}
-        values = np.stack([table[name].to_numpy() for name in ("x", "y", "score")], axis=1).astype(np.float32)
-        frames = _frames(poses, values.reshape(-1, count, 3), header.time_base)
-        return with_empty_frames(header, skeleton, frames, POSES.parse(counted, path, FrameFacts))
+    with POSES.told(path):
+        table, metadata = _columns(path)
+        found = table[KEYPOINT.name].to_pylist()
+        header, names, counted = ResultHeader(), list(dict.fromkeys(found)), None
+        if FACTS in metadata:
+            facts = POSES.parse(metadata[FACTS], path, Facts)
+            header, names = header_of(facts), facts["keypoints"]
+            counted = POSES.parse(metadata.get(FRAME_FACTS, b"{}"), path, FrameFacts)
+        skeleton, count = skeleton_of(names), len(names)
+        if found != names * (len(found) // max(count, 1)):
+            raise ValueError("it does not hold each keypoint once, in one order for all frames and people")
+        poses = {name: table[name].to_numpy()[:: max(count, 1)] for name in ROW}
+        values = floats_of(np.stack([table[name].to_numpy() for name in ("x", "y", "score")], axis=1))
+        frames = _frames(poses, values.reshape(len(poses[FRAME.name]), count, 3), header.time_base)
+        return with_empty_frames(header, skeleton, frames, counted)
+
+
+def _columns(path: Path) -> tuple[Any, dict[bytes, bytes]]:
+    """The table, an arrow one, and the metadata of a file; ValueError for what cannot be read."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path, page_checksum_verification=True) as file:
+            missing = next((name for name in COLUMNS if name not in file.schema_arrow.names), None)
+            if missing is not None:
+                raise ValueError(f"it has no column {missing}")
+            table = file.read(list(COLUMNS)).select(list(COLUMNS)).cast(pa.schema(_types(pa, pa.float64())))
+            blank = next((name for name in (*ROW, KEYPOINT.name) if table[name].null_count), None)
+            if blank is not None:
+                raise ValueError(f"column {blank} is blank in a row")
+            return table, file.metadata.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0]
+        if "CRC" in reason:
+            raise InputError("it was damaged after it was written", "Copy it again, or run again.") from error
+        raise ValueError(reason) from error
 
 
 def _frames(poses: dict[str, NDArray[Any]], values: NDArray[np.float32], time_base: Fraction) -> Iterator[FrameResult]:
@@ -145,4 +169,6 @@ def _frames(poses: dict[str, NDArray[Any]], values: NDArray[np.float32], time_ba
         points = values[here, :, :2]
         people = People(ids[here].astype(np.int64), around(points), points, values[here, :, 2])
         time_s = float(times[start])
+        if (times[here] != time_s).any():
+            raise ValueError(f"frame {index} has several times")
         yield FrameResult(int(index), ticks_of(f"{time_s:.6f}", time_base), time_s, people, False)

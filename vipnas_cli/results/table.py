@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from vipnas_cli.documents import brief
+from vipnas_cli.errors import InputError
 from vipnas_cli.files import shown
 from vipnas_cli.media.frames import FrameResult, Image
 from vipnas_cli.pose.people import People
@@ -36,20 +35,27 @@ from vipnas_cli.results.csvw import (
 from vipnas_cli.results.empty import FrameCounter, with_empty_frames
 from vipnas_cli.results.facts import (
     POSES,
+    SCHEMA,
+    Facts,
     ResultHeader,
     Results,
     around,
-    facts_of,
     header_of,
     skeleton_of,
+    table_facts,
     ticks_of,
-    time_base_of,
 )
-from vipnas_cli.results.sink import TextFile, csv_row
+from vipnas_cli.results.numbers import floats_of, ids_of
+from vipnas_cli.results.rows import check_columns, numbered
+from vipnas_cli.results.sink import TextFile, csv_row, facts_path
 
 TIDY = (FRAME, TIME, PERSON, KEYPOINT, x_column("x"), y_column("y"), score_column("score"))
 COLUMNS = tuple(column.name for column in TIDY)
 ROW = (FRAME.name, TIME.name, PERSON.name)
+# What spreadsheets, pandas and R write for a number that is not known, besides NaN.
+UNKNOWN = {"": "nan", "NA": "nan"}
+# The facts in the lines that begin with #, as earlier versions wrote them.
+OLD_FACTS = ("source", "size", "time_base", "pipeline", "smoothing", "keypoints")
 # How the columns of a keypoint end in a wide table.
 X, Y, SURE = "_x", "_y", "_score"
 
@@ -65,7 +71,7 @@ class _TableFile(TextFile):
         skeleton: Skeleton,
         header: ResultHeader,
     ) -> None:
-        self._columns, self._key, self._about = columns, key, facts_of(header, skeleton)
+        self._columns, self._key, self._about = columns, key, table_facts(header, skeleton)
         self._counter = FrameCounter(header.stride)
         opening = f"{csv_row(column.name for column in columns)}\n"
         super().__init__(path, opening, facts_text(Path(path), columns, key, self._about))
@@ -147,20 +153,20 @@ class _Pose(NamedTuple):
         values, lines = [self.values[row] for row in order], [self.lines[row] for row in order]
         return _Pose(self.start, names, values, lines, [self.columns[row] for row in order])
 
-    def check(self, skipped: int) -> None:
-        """ValueError for the first text that is no number, which names its line after those that were skipped."""
+    def check(self) -> None:
+        """ValueError for the first text that is no number, which names its line."""
         for column, text in zip(ROW, self.start, strict=True):
-            _check_number(text, self.lines[0] + skipped, column, int if column != TIME.name else float)
+            _check_number(text, self.lines[0], column, int if column != TIME.name else float)
         for place, line, columns in zip(self.values, self.lines, self.columns, strict=True):
             for text, column in zip(place, columns, strict=True):
-                _check_number(text, line + skipped, column, float)
+                _check_number(UNKNOWN.get(text, text), line, column, float)
 
 
-def _check_number(text: str | None, line: int, column: str, kind: type[int | float]) -> None:
+def _check_number(text: str, line: int, column: str, kind: type[int | float]) -> None:
     try:
-        kind(text or "")
+        kind(text)
     except ValueError:
-        found = "is empty" if not text else f"holds {brief(text)}, no {'whole ' * (kind is int)}number"
+        found = f"holds {brief(text)}, no {'whole ' * (kind is int)}number" if text else "is empty"
         raise ValueError(f"line {line}, column {shown(column)} {found}") from None
 
 
@@ -173,80 +179,118 @@ def read_table(path: Path | str) -> Results:
     path = Path(path)
     # Names may hold line breaks, within quotes; csv wants the ends of lines to keep them.
     lines = list(io.StringIO(POSES.read_text(path), newline=""))
-    old = bool(lines) and lines[0].startswith("#")
-    facts = None if old else read_facts(path)
-    with POSES.told(path), np.errstate(over="raise"):
+    old = list(takewhile(lambda line: line.startswith("#"), lines))
+    facts = _old_facts(path, old) if old else read_facts(path)
+    with POSES.told(path):
         try:
-            skipped = sum(1 for _ in takewhile(lambda line: line.startswith("#"), lines))
-            poses = _poses(csv.DictReader(lines[skipped:]))
-            first = next(poses, None)
-            names = first.names if first else ()
-            header = ResultHeader()
-            if old:
-                header, names = _old_facts(lines[:skipped])
-            elif facts:
-                header, names = header_of(facts), tuple(facts["keypoints"])
-            groups = groupby(chain([first] if first else [], poses), lambda pose: pose.start[0])
-            frames = tuple(_frame(list(group), header.time_base, names, skipped) for _, group in groups)
+            return _results(path, lines, len(old), facts)
         except csv.Error as error:
             raise ValueError(str(error)) from error
-        if any(one.frame_index > two.frame_index for one, two in pairwise(frames)):
-            raise ValueError("its rows are not in the order of the frames: sort them by frame and person")
-        return with_empty_frames(header, skeleton_of(names), frames, facts)
 
 
-def _old_facts(lines: Sequence[str]) -> tuple[ResultHeader, tuple[str, ...]]:
-    """The facts of a table that begins with `# name: value`, and its keypoints."""
+def _results(path: Path, lines: Sequence[str], skipped: int, facts: Facts | None) -> Results:
+    """The poses of the lines behind those that are skipped."""
+    poses = _poses(lines, skipped)
+    first = next(poses, None)
+    names = first.names if first else ()
+    header = header_of(facts) if facts else ResultHeader()
+    if facts:
+        known = tuple(facts["keypoints"])
+        if first and sorted(names) != sorted(known):
+            where = "its lines of #" if skipped else shown(facts_path(path).name)
+            _check_names({name for pose in _poses(lines, skipped) for name in pose.names}, known, where)
+        names = known
+    groups = groupby(chain([first] if first else [], poses), lambda pose: pose.start[0])
+    frames = tuple(_frame(list(group), header.time_base, names) for _, group in groups)
+    if any(one.frame_index > two.frame_index for one, two in pairwise(frames)):
+        raise ValueError("its rows are not in the order of the frames: sort them by frame and person")
+    return with_empty_frames(header, skeleton_of(names), frames, facts)
+
+
+def _check_names(found: set[str], known: Sequence[str], where: str) -> None:
+    """InputError if the keypoints of a table are others than those of its facts, which are in `where`."""
+    missing, new = [name for name in known if name not in found], sorted(found - set(known))
+    told = [f"lacks {_some(missing)}"] * bool(missing) + [f"has {_some(new)}"] * bool(new)
+    if told:
+        raise InputError(
+            f"its keypoints are not those in {where}: it {' and '.join(told)}",
+            f"Write the same names in both, or remove {where} to read the table without facts.",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(brief(name) for name in names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
+
+
+def _old_facts(path: Path, lines: Sequence[str]) -> Facts:
+    """The facts of a table that begins with `# name: value`; DataError if there are others."""
     told = (line.rstrip("\r\n") for line in lines)
     facts = dict(line[2:].split(": ", 1) for line in told if line.startswith("# ") and ": " in line)
-    width, height = facts["size"].split(" x ")
-    base = time_base_of(facts["time_base"])
-    header = ResultHeader(facts["source"], int(width), int(height), base, facts["pipeline"], facts["smoothing"])
-    return header, tuple(facts["keypoints"].split())
+    with POSES.told(path):
+        missing = next((name for name in OLD_FACTS if name not in facts), None)
+        if missing is not None:
+            raise InputError(
+                f"it begins with lines of #, none of which tells its {missing}",
+                "Remove the lines that begin with #.",
+            )
+        width, height = map(int, facts["size"].split(" x "))
+        return Facts(
+            schema=SCHEMA,
+            source=facts["source"],
+            width=width,
+            height=height,
+            time_base=facts["time_base"],
+            pipeline=facts["pipeline"],
+            smoothing=facts["smoothing"],
+            keypoints=facts["keypoints"].split(),
+        )
 
 
-def _poses(rows: csv.DictReader[str]) -> Iterator[_Pose]:
+def _poses(lines: Sequence[str], skipped: int) -> Iterator[_Pose]:
     """The people of a tidy or a wide table, frame by frame."""
+    rows = csv.DictReader(lines[skipped:])
     head = rows.fieldnames or ()
     tidy = KEYPOINT.name in head
     names = () if tidy else tuple(name.removesuffix(X) for name in head if name.endswith(X))
     wanted = COLUMNS if tidy else (*ROW, *(f"{name}{end}" for name in names for end in (X, Y, SURE)))
-    missing = [name for name in wanted if name not in head]
-    if missing or not (tidy or names):
-        raise ValueError(f"it has no column {missing[0] if missing else KEYPOINT.name}")
-    return _tidy(rows) if tidy else _wide(rows, names)
+    check_columns(head, wanted if tidy or names else COLUMNS)
+    found = numbered(rows, max(wanted, key=head.index), skipped)
+    return _tidy(found) if tidy else _wide(found, names)
 
 
-def _tidy(rows: csv.DictReader[str]) -> Iterator[_Pose]:
+def _tidy(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[_Pose]:
     columns = ("x", "y", "score")
-    numbered = ((rows.line_num, row) for row in rows)
-    for start, group in groupby(numbered, lambda one: tuple(one[1][name] for name in ROW)):
+    for start, group in groupby(rows, lambda one: tuple(one[1][name] for name in ROW)):
         pose = list(group)
         values = [[row[column] for column in columns] for _, row in pose]
         names, lines = tuple(row[KEYPOINT.name] for _, row in pose), [line for line, _ in pose]
         yield _Pose(start, names, values, lines, [columns] * len(pose))
 
 
-def _wide(rows: csv.DictReader[str], names: tuple[str, ...]) -> Iterator[_Pose]:
+def _wide(rows: Iterable[tuple[int, dict[str, str]]], names: tuple[str, ...]) -> Iterator[_Pose]:
     columns = [tuple(f"{name}{end}" for end in (X, Y, SURE)) for name in names]
-    for row in rows:
+    for line, row in rows:
         values = [[row[column] for column in place] for place in columns]
-        yield _Pose(tuple(row[name] for name in ROW), names, values, [rows.line_num] * len(names), columns)
+        yield _Pose(tuple(row[name] for name in ROW), names, values, [line] * len(names), columns)
 
 
-def _frame(found: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...], skipped: int) -> FrameResult:
+def _frame(found: Sequence[_Pose], time_base: Fraction, names: tuple[str, ...]) -> FrameResult:
     poses = [pose.in_order(names) for pose in found]
     try:
         return _of_numbers(poses, time_base)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError) as error:
         for pose in poses:
-            pose.check(skipped)
-        raise
+            pose.check()
+        raise ValueError(f"line {poses[0].lines[0]}: {error}") from error
 
 
 def _of_numbers(poses: Sequence[_Pose], time_base: Fraction) -> FrameResult:
     index, time_s, _ = poses[0].start
+    pts = ticks_of(time_s, time_base)
+    other = next((pose.start[1] for pose in poses if float(pose.start[1]) != float(time_s)), None)
+    if other is not None:
+        raise ValueError(f"frame {brief(index)} has the times {brief(time_s)} and {brief(other)}")
     ids = [int(person) for *_, person in (pose.start for pose in poses)]
-    array = np.array([[[float(text) for text in place] for place in pose.values] for pose in poses], np.float32)
-    people = People(np.array(ids, np.int64), around(array[..., :2]), array[..., :2], array[..., 2])
-    return FrameResult(int(index), ticks_of(time_s, time_base), float(time_s), people, False)
+    array = floats_of([[[float(UNKNOWN.get(text, text)) for text in place] for place in pose.values] for pose in poses])
+    people = People(ids_of(ids), around(array[..., :2]), array[..., :2], array[..., 2])
+    return FrameResult(int(index), pts, float(time_s), people, False)
