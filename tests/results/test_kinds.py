@@ -431,4 +431,5 @@ def test_frames_that_are_pictures_keep_their_names(tmp_path: Path, end: str) -> 
     assert names == ["img6.png", "img10.png", f"{'frame_' * (end == '.json')}000002.jpg"]
     convert(path, "-o", tmp_path / f"again{end}")
     assert (tmp_path / f"again{end}").read_bytes() == path.read_bytes()
-    assert "names of pictures" in convert(path, "-o", tmp_path / "out.jsonl")
+    assert "names of pictures" not in convert(path, "-o", tmp_path / "held.jsonl", "-o", tmp_path / "held.csv")
+    assert "names of pictures" in convert(tmp_path / "held.csv", "-o", tmp_path / "out.dlc.csv")

@@ -38,11 +38,13 @@ class Holds(StrEnum):
     boxes = "boxes"
     keys = "key frames"
     empty = "frames without people"
+    pictures = "names of pictures"
 
 
 DEVICE = Path("/dev/stdout")
 ALL = frozenset(Holds)
 TABLE = ALL - {Holds.boxes, Holds.keys}
+FACTS = frozenset({Holds.facts, Holds.times, Holds.pictures})
 SCORED = frozenset({Holds.scores, Holds.empty})
 BODY = frozenset(openpose.BODY_25)
 NO_KEYPOINTS: frozenset[str] = frozenset()
@@ -116,9 +118,7 @@ KINDS = (
     CSV,
     Kind("wide", ".wide.csv", WideSink, TABLE, read_table, facts=True),
     Kind("jsonl", ".jsonl", JsonlSink, ALL, read_jsonl),
-    Kind(
-        "angles", ".angles.csv", AnglesSink, frozenset({Holds.facts, Holds.times}), facts=True, keypoints=NO_KEYPOINTS
-    ),
+    Kind("angles", ".angles.csv", AnglesSink, FACTS, facts=True, keypoints=NO_KEYPOINTS),
     COCO,
     POSETRACK,
     Kind("openpose", ".openpose", OpenPoseSink, SCORED, text=False, inside=openpose.ENDING, keypoints=BODY),

@@ -19,10 +19,8 @@ from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.files import check_outputs, make_parent, shown
 from vipnas_cli.results.facts import ResultHeader, Results
 from vipnas_cli.results.kinds import (
-    COCO,
     CSV,
     KINDS,
-    POSETRACK,
     Holds,
     Kind,
     Output,
@@ -111,11 +109,11 @@ def notes(source: Output, results: Results, outputs: Iterable[Output]) -> list[s
     """What the outputs cannot hold of what was read, and what was written in place of what was not there."""
     known = source.kind.holds - ({Holds.facts} if _has_no_facts(results) else set())
     known -= set() if results.whole else {Holds.empty}
+    known -= set() if results.header.pictures else {Holds.pictures}
     found = []
     for output in outputs:
         lost = _lost_keypoints(results.keypoints, output.kind)
         lost += [what.value for what in Holds if what in known - output.kind.holds]
-        lost += ["names of pictures"] if results.header.pictures and output.kind not in (COCO, POSETRACK) else []
         if lost:
             found.append(f"{shown(output.path)} does not hold {_listed(lost)}.")
         instead = {**INSTEAD, Holds.empty: _rows(_stride(results))} if output.kind.filled else INSTEAD
