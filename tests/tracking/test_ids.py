@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
 
 from vipnas_cli.errors import UsageError
 from vipnas_cli.pose import COCO17, People
@@ -218,15 +217,3 @@ def test_after_forgetting_nobody_is_recognised_and_no_id_is_used_again() -> None
     assert tracker.match(boxes, points, scores, 0.0).tolist() == [0]
     tracker.forget()
     assert tracker.match(boxes, points, scores, 0.03).tolist() == [1]
-
-
-@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (1, 1)])
-def test_one_person_is_assigned_as_the_solver_would(shape: tuple[int, int]) -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        similarity = generator.random(shape)
-        near = generator.random(shape) > 0.5
-        rows, columns = linear_sum_assignment(np.where(near, similarity, 0.0), maximize=True)
-        kept = near[rows, columns]
-        found = IdentityTracker()._assign(similarity, near)
-        assert [list(part) for part in found] == [list(rows[kept]), list(columns[kept])]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vipnas_cli.errors import UsageError
 from vipnas_cli.pose import COCO17, People, Skeleton
 from vipnas_cli.tracking.appearance import PARTS, blended_look, look_agreement
+from vipnas_cli.tracking.assignment import best_assignment
 from vipnas_cli.tracking.memory import Memory, Sighting, nobody_known
 from vipnas_cli.tracking.similarity import (
     Floats,
@@ -128,7 +129,7 @@ class IdentityTracker:
             if not len(free) or not chosen.any():
                 continue
             group = memory[chosen]
-            rows, columns = self._assign(*self._similarity(group, found[free], looks[free], time_s))
+            rows, columns = best_assignment(*self._similarity(group, found[free], looks[free], time_s))
             ids[free[columns]] = group.ids[rows]
         new = ids < 0 if may_be_new is None else (ids < 0) & may_be_new
         ids[new] = self._next_id + np.arange(np.count_nonzero(new))
@@ -250,21 +251,6 @@ class IdentityTracker:
         distances = np.linalg.norm(offsets, axis=-1) / sizes[..., None]
         spreads = np.hypot(self._spreads, drifts[:, None, None])
         return pose_agreement(distances, weights, spreads), weights.mean(-1)
-
-    def _assign(self, similarity: Floats, near: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns of the best one-to-one assignment among the pairs that are `near`."""
-        if not similarity.size:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        if min(similarity.shape) == 1:
-            # One person needs no solver; loading scipy.optimize takes longer than everything else here.
-            row, column = np.unravel_index(np.where(near, similarity, -1).argmax(), similarity.shape)
-            kept = slice(None) if near[row, column] else slice(0)
-            return np.array([row])[kept], np.array([column])[kept]
-        from scipy.optimize import linear_sum_assignment
-
-        rows, columns = linear_sum_assignment(np.where(near, similarity, 0.0), maximize=True)
-        keep = near[rows, columns]
-        return rows[keep], columns[keep]
 
     def _velocities(self, old: Sighting, people: People, time_s: float) -> Floats:
         """Velocities (P, 2) of people from their last sightings, smoothed over `velocity_time_s`."""
