@@ -14,6 +14,7 @@ from vipnas_cli.cli.run.plan import found_inputs, make_folders, planned
 from vipnas_cli.errors import InputError, UsageError
 from vipnas_cli.media.frames import VideoInfo
 from vipnas_cli.media.writer import VideoWriter
+from vipnas_cli.results.kinds import output_named
 
 TREE = ("a/cam.mp4", "a/notes.txt", "a/.hidden.mp4", "b/cam.MOV", "b/shot10.png", "c/2.png", "c/10.png", "top.mkv")
 
@@ -132,7 +133,13 @@ def test_results_change_no_names(tree: Path) -> None:
 
 def test_stdout_has_one_name(tree: Path) -> None:
     out = ("/dev/stdout", "jsonl:/dev/stdout", "{name}.csv")
-    assert results("clips/top.mkv", out=out, skip_existing=True) == [("-", "jsonl:-", "top.csv")]
+    (texts,) = results("clips/top.mkv", out=out, skip_existing=True)
+    named = [output_named(text) for text in texts]
+    assert [(one.kind.name, str(one.path)) for one in named if one] == [
+        ("csv", "-"),
+        ("jsonl", "-"),
+        ("csv", "top.csv"),
+    ]
 
 
 def test_a_table_of_angles_beside_none_is_named_after_its_input(tree: Path) -> None:

@@ -119,9 +119,12 @@ class KeyView:
         return len(self.keep) < len(self.people)
 
     def echoes(self, skeleton: Skeleton, alike: float) -> Flags:
-        """Whose box of the kept ones was carried on, and shows the pose of another one (OKS from `alike` on)."""
+        """Whose box of the kept ones was carried on, and shows the pose of another one (OKS from `alike` on).
+
+        Nobody's where no box was found, as no id goes elsewhere then.
+        """
         carried = self.asked.followed[self.keep] != NOBODY
-        if len(carried) < 2 or not carried.any():
+        if not carried.any() or carried.all():
             return np.zeros(len(carried), np.bool_)
         people = self.people[self.keep]
         shared = shared_bodies(people.boxes_frame, people.points_frame, people.scores, skeleton)

@@ -41,6 +41,7 @@ class Holds(StrEnum):
     pictures = "names of pictures"
 
 
+# Another name of stdout.
 DEVICE = Path("/dev/stdout")
 ALL = frozenset(Holds)
 TABLE = ALL - {Holds.boxes, Holds.keys}

@@ -186,11 +186,8 @@ def _results(out: tuple[str, ...], one: Found) -> tuple[str, ...]:
         if output_named(text) is None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
             found += (_as_file(str(Path(text) / f"{one.name}_pose{ending}")) for ending in (drawn, ".csv"))
         else:
-            kind, colon, place = text.rpartition(":")
-            # One name for stdout, as for stdin.
             made = text.replace(NAME, one.name)
-            made = _as_file(made) if text.startswith(NAME) else made
-            found.append(f"{kind}{colon}{STDOUT}" if place == "/dev/stdout" else made)
+            found.append(_as_file(made) if text.startswith(NAME) else made)
     return tuple(found)
 
 
