@@ -103,8 +103,37 @@ def test_people_are_computed_side_by_side_as_far_as_cores_or_threads_go(monkeypa
     monkeypatch.setattr("vipnas_cli.inference.sessions.usable_cores", lambda: 2)
     options = (RuntimeOptions(), RuntimeOptions(1), RuntimeOptions(4), RuntimeOptions(1, side_by_side=2))
     found = [(each.resolved_threads, each.resolved_side_by_side) for each in options]
-    # With two cores a second thread for one network only disturbs decoding.
-    assert found == [(1, 2), (1, 1), (4, 4), (1, 2)]
+    assert found == [(2, 2), (1, 1), (4, 4), (1, 2)]
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 6, 64])
+def test_threads_grow_with_cores_and_with_the_work_of_a_network(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vipnas_cli.inference.sessions.usable_cores", lambda: cores)
+    works = (0, 1e6, 5e7, 1.6e8, 3e8, 1e12)
+    unasked = [RuntimeOptions().threads_for(macs) for macs in works]
+    assert unasked == sorted(unasked)
+    assert unasked[0] == 1
+    assert unasked[-1] == RuntimeOptions().resolved_threads <= cores
+    assert [RuntimeOptions(3).threads_for(macs) for macs in works] == [1, 1, 1, 2, 3, 3]
+
+
+def test_key_networks_of_the_bundle_take_a_second_core_and_followers_leave_it_alone() -> None:
+    runtime = RuntimeOptions(2)
+    for pipeline in open_bundle(bundled_weights()).pipelines:
+        key, *followers = (runtime.threads_for(network.macs) for network in pipeline.networks)
+        assert key == 2
+        assert set(followers) <= {1}
+
+
+@pytest.mark.parametrize("pipeline", [0, -1])
+def test_a_large_network_says_the_same_on_several_threads(pipeline: int) -> None:
+    bundled = open_bundle(bundled_weights()).by_cost[pipeline]
+    arch = bundled.schedule.plan(0).arch
+    seen = np.random.default_rng(0).integers(0, 256, (3, arch.height, arch.width, 3), np.uint8)
+    one, two = (OnnxEstimator(bundled, RuntimeOptions(threads, "cpu")) for threads in (1, 2))
+    for people in (1, 3):
+        found = [onnx.estimate(0, seen[:people], None) for onnx in (one, two)]
+        np.testing.assert_allclose(*found, atol=1e-5)
 
 
 def test_the_second_person_needs_no_file(bundle: Bundle, tmp_path: Path) -> None:

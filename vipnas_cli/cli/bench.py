@@ -22,7 +22,7 @@ class BenchOptions:
     ] = None
     threads: Annotated[
         str | None,
-        typer.Option(metavar="1,2", help="Threads per network to try. Default: one, two, and what run would take."),
+        typer.Option(metavar="1,2", help="Most threads per network to try. Default: one, two, and what run takes."),
     ] = None
     provider: Annotated[Provider, typer.Option(help="What the networks run on; auto: CUDA if there, else the CPU.")] = (
         Provider.auto

@@ -9,7 +9,7 @@ from vipnas_cli.bundle.pipelines import Bundle, Pipeline
 from vipnas_cli.bundle.reader import bundled_weights, open_bundle, with_detector
 from vipnas_cli.cli.bench import BenchOptions
 from vipnas_cli.cli.bench_report import HALF_BUSY, BenchReport, print_bench, write_csv
-from vipnas_cli.cli.console import message_console, plural, print_json, result_console
+from vipnas_cli.cli.console import message_console, per_network, print_json, result_console
 from vipnas_cli.cli.example import example_clip
 from vipnas_cli.errors import OutputError, UsageError
 from vipnas_cli.files import check_outputs
@@ -91,7 +91,7 @@ def _measure(
     rows: list[Row] = []
     measured: dict[str, ByThreads] = {pipeline_key(pipeline, bundle.detector): {} for pipeline in pipelines}
     for threads in options.thread_counts or default_threads(usable_cores()):
-        tell(f"Measuring with {plural(threads, 'thread')} per network …")
+        tell(f"Measuring with {per_network(threads)} …")
         runtime = RuntimeOptions(threads, options.provider)
         rows += network_rows(pipelines, runtime, options.seconds)
         if bundle.detector is not None:

@@ -223,6 +223,11 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
     return f"{count} {noun}{'' if count == 1 else ending}"
 
 
+def per_network(threads: int) -> str:
+    """The threads of a network: a large one's, as smaller ones have fewer."""
+    return f"{'up to ' if threads > 1 else ''}{plural(threads, 'thread')} per network"
+
+
 def command_line(*words: str | Path) -> str:
     """A command of vipnas as a shell takes it."""
     return shlex.join(("vipnas", *map(str, words)))

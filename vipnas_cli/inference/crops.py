@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
+import cv2
 import numpy as np
 
 from vipnas_cli.arrays import Boxes, Flags, Heatmaps, Ids, Image, Points, Scores
@@ -108,7 +109,8 @@ class Crops:
     def show_something(self) -> Flags:
         """Which of the crops (P,) are not of one colour."""
         # A pixel of every 8 by 8 tells.
-        return np.array([picture[::8, ::8].std() >= LEAST_CONTRAST for picture in self.pictures], np.bool_)
+        deviations = [cv2.meanStdDev(picture[::8, ::8].reshape(-1))[1].item() for picture in self.pictures]
+        return np.array([deviation >= LEAST_CONTRAST for deviation in deviations], np.bool_)
 
     def decoded(self, heatmaps: Heatmaps, codec: HeatmapCodec) -> CropPoses:
         """The poses that heatmaps (P, K, h, w) of these crops show; WeightsError for NaN.

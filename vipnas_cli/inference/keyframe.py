@@ -218,7 +218,8 @@ class KeyFrames:
         # Of boxes that need no evidence even those with scores below 0 are believed, as some trackers write -1.
         unasked = self.options.new_evidence <= 0
         proven = seen_before | unasked | (evidence_of(asked.confidence, scores) >= self.options.new_evidence)
-        return np.flatnonzero((scores >= needed) & proven & ~np.isin(asked.followed, again[again >= 0]))
+        believed, found = (scores >= needed) & proven, again >= 0
+        return np.flatnonzero(believed & ~np.isin(asked.followed, again[found]) if found.any() else believed)
 
     def _distinct(self, poses: People, left: Ids) -> Ids:
         """Those of the indices `left`, of people with these poses, who are nobody else of them."""

@@ -75,18 +75,20 @@ def pipeline_from_onnx(path: Path) -> Pipeline:
     return Pipeline(path.stem, (file,), {})
 
 
+# A network on so many threads, for one crop at a time or for many.
+_Opened = Callable[[NetworkFile, int, bool], ort.InferenceSession]
+
+
 class _Sessions:
-    """The networks of a cycle, `files` what each is; a network that serves several positions is loaded once."""
+    """The networks of a cycle, on so many `threads` each; one that serves several positions is loaded once."""
 
     def __init__(
-        self, networks: Sequence[NetworkFile], files: Mapping[NetworkFile, bytes], options: RuntimeOptions
+        self, networks: Sequence[NetworkFile], threads: Mapping[NetworkFile, int], opened: _Opened, on_cpu: bool
     ) -> None:
-        pixels = PIXELS_AT_ONCE * options.resolved_threads if provider_named(options.provider) == CPU else sys.maxsize
-        most = {network: _crops_at_once(network, pixels) for network in networks}
-        loaded = {
-            network: open_session(files[network], str(network.path), options, alone=count == 1)
-            for network, count in most.items()
-        }
+        self.threads = [threads[network] for network in networks]
+        each = threads.items()
+        most = {network: _crops_at_once(network, count) if on_cpu else sys.maxsize for network, count in each}
+        loaded = {network: opened(network, count, most[network] == 1) for network, count in each}
         self._sessions = [loaded[network] for network in networks]
         # A network of others may take one crop at a time only.
         self._most = [1 if loaded[n].get_inputs()[0].shape[0] == 1 else most[n] for n in networks]
@@ -117,14 +119,14 @@ class _Sessions:
         return heatmaps
 
 
-def _crops_at_once(network: NetworkFile, pixels: int) -> int:
-    """How many crops of so many pixels in all a network computes at once."""
-    return max(1, pixels // (network.plan.arch.height * network.plan.arch.width))
+def _crops_at_once(network: NetworkFile, threads: int) -> int:
+    """How many crops a network computes at once on so many threads of the CPU."""
+    return max(1, PIXELS_AT_ONCE * threads // (network.plan.arch.height * network.plan.arch.width))
 
 
 class OnnxEstimator:
     """The networks of a pipeline. On the CPU several people are computed side by side, each on a thread of its own,
-    which is faster than many threads for one after the other."""
+    which is faster than many threads for one after the other, unless there are no more cores than one can use."""
 
     skeleton: Skeleton = COCO17
 
@@ -132,14 +134,21 @@ class OnnxEstimator:
         self.schedule: Schedule = pipeline.schedule
         # Read once, as files may be gone when the second person comes.
         files = {network: network.read() for network in set(pipeline.networks)}
-        self._of_one = _Sessions(pipeline.networks, files, options)
+
+        @cache
+        def opened(network: NetworkFile, threads: int, alone: bool) -> ort.InferenceSession:
+            return open_session(files[network], str(network.path), replace(options, threads=threads), alone)
+
+        on_cpu = provider_named(options.provider) == CPU
+        alone = {network: options.threads_for(network.macs) for network in files}
+        self._of_one = _Sessions(pipeline.networks, alone, opened, on_cpu)
         self.provider = self._of_one.provider
         self._home = Home.of(self.provider, options)
         self._side_by_side = options.resolved_side_by_side if self.provider == CPU else 1
         self._workers = Workers(self._side_by_side - 1, "networks")
-        self._of_many: Callable[[], _Sessions] = lambda: self._of_one
-        if options.resolved_threads > 1 and self._side_by_side > 1:
-            self._of_many = cache(partial(_Sessions, pipeline.networks, files, replace(options, threads=1)))
+        # Where a network takes all cores for one person, a second session would take memory and no less time.
+        together = {network: count if count >= self._side_by_side else 1 for network, count in alone.items()}
+        self._of_many = cache(partial(_Sessions, pipeline.networks, together, opened, on_cpu))
 
     def estimate(self, position: int, crops: Crops, previous: Heatmaps | None) -> Heatmaps:
         """Heatmaps (P, K, h, w) of RGB crops (P, H, W, 3); see PoseEstimator.
@@ -155,12 +164,12 @@ class OnnxEstimator:
                     f"position {position} of the cycle needs previous heatmaps", "start with a key frame"
                 )
             inputs["previous_heatmaps"] = previous
-        if len(crops) < 2 or self._side_by_side == 1:
-            found = [self._of_one.run(place, inputs, part) for part in self._of_one.parts(place, len(crops), 1)]
+        sessions = self._of_one if len(crops) < 2 else self._of_many()
+        run = partial(sessions.run, place, inputs)
+        if sessions.threads[place] >= self._side_by_side:
+            found = [run(part) for part in sessions.parts(place, len(crops), 1)]
         else:
-            sessions = self._of_many()
-            parts = sessions.parts(place, len(crops), self._side_by_side)
-            found = self._workers.side_by_side(partial(sessions.run, place, inputs), parts)
+            found = self._workers.side_by_side(run, sessions.parts(place, len(crops), self._side_by_side))
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
@@ -171,7 +180,8 @@ class OnnxDetector:
         self.letterbox = file.letterbox
         self.threshold = file.threshold
         self.verifier = None if file.verifier is None else OnnxVerifier(file.verifier, options)
-        self._session = open_session(file.read(), str(file.path), options)
+        working = replace(options, threads=options.threads_for(file.macs))
+        self._session = open_session(file.read(), str(file.path), working)
         self._home = Home.of(self._session.get_providers()[0], options)
 
     def detect(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -307,7 +307,7 @@ def _missing_s(last: _LastFrame, people: People, time_s: float) -> float:
     did since somebody came."""
     if went_behind(last.people, people):
         return time_s
-    return -math.inf if (~np.isin(people.ids, last.people.ids)).any() else last.missing_s
+    return last.missing_s if set(people.ids.tolist()) <= set(last.people.ids.tolist()) else -math.inf
 
 
 def _updated(before: People, now: People, fresh: NDArray[np.bool_]) -> People:

@@ -30,6 +30,9 @@ FACTS = DocumentKind("a network that vipnas exported", WeightsError, "use `vipna
 
 # Runs of networks for several people that are worth their threads.
 MOST_SIDE_BY_SIDE = 8
+# Threads that a network gets unasked, and the multiply-accumulates that are worth one: with a smaller share each waits
+# longer for the others than it computes.
+MOST_UNASKED, WORK_PER_THREAD = 8, 80e6
 
 # What the runtime raises for data that is no network, or one that it cannot run.
 _LOAD_ERRORS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
@@ -46,7 +49,8 @@ PROVIDERS = {
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How ONNX Runtime computes; `threads` 0 leaves room for decoding and encoding.
+    """How ONNX Runtime computes; a network gets at most so many `threads`, 0: as many as leave room for decoding and
+    encoding.
 
     `provider` is auto, cpu, cuda, openvino or coreml; auto takes CUDA where it works and the CPU elsewhere.
     `side_by_side`: how many people of a frame are computed at the same time on the CPU, 0: as many as `threads`, or as
@@ -65,19 +69,37 @@ class RuntimeOptions:
 
     @property
     def resolved_threads(self) -> int:
-        """Threads per network: one of three cores is left to decoding, drawing and encoding."""
-        return self.threads or max(1, min(8, usable_cores() * 2 // 3))
+        """Threads of a large network: of more than two cores one in three is left to decoding, drawing and encoding."""
+        cores = usable_cores()
+        return self.threads or min(MOST_UNASKED, cores, max(2, cores * 2 // 3))
 
     @property
     def resolved_side_by_side(self) -> int:
         """People of a frame that are computed at the same time."""
         return self.side_by_side or self.threads or min(MOST_SIDE_BY_SIDE, usable_cores())
 
+    def threads_for(self, macs: float) -> int:
+        """Threads that a network of so many multiply-accumulates is worth, those of a large one at most."""
+        return max(1, min(self.resolved_threads, int(macs / WORK_PER_THREAD)))
+
 
 def available_providers() -> tuple[str, ...]:
     """The providers that this build of ONNX Runtime has, by the names of RuntimeOptions."""
     built = ort.get_available_providers()
     return tuple(name for name, long in PROVIDERS.items() if long in built)
+
+
+def session_settings(threads: int) -> ort.SessionOptions:
+    """The settings of a session of so many threads."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # To wake a thread for a layer takes as long as the layer, so they spin in between, but not in between runs, where
+    # that would starve decoding and encoding.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    return settings
 
 
 def open_session(data: bytes, name: str, options: RuntimeOptions, alone: bool = False) -> ort.InferenceSession:
@@ -87,12 +109,7 @@ def open_session(data: bytes, name: str, options: RuntimeOptions, alone: bool = 
     left to be computed; networks of others compute many.
     """
     _check_whole(data, name)
-    settings = ort.SessionOptions()
-    settings.intra_op_num_threads = options.resolved_threads
-    settings.inter_op_num_threads = 1
-    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Spinning workers would starve the decoding and encoding threads.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings = session_settings(options.resolved_threads)
     settings.log_severity_level = 4
     if alone:
         settings.add_free_dimension_override_by_name(PEOPLE, 1)

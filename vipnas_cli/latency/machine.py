@@ -24,6 +24,8 @@ from vipnas_cli.locks import in_turn
 
 SCHEMA = 1
 MEASUREMENTS = DocumentKind("a file of measurements", InputError, "measure again with `vipnas bench`", 4_000_000)
+# Counts the changes of what threads a network gets and how they wait: what was measured before each holds no more.
+SETTINGS = 1
 # A setting within this share of the best is as good: runs differ by as much.
 NEARLY = 0.95
 # Frames whose sides and rate differ by less than this factor take nearly as long.
@@ -46,7 +48,8 @@ class Machine:
     @property
     def key(self) -> str:
         """A short name that differs where measurements must not be carried over."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        decides = {**asdict(self), "settings": SETTINGS}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

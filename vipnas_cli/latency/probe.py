@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vipnas_cli.errors import VipnasError
 from vipnas_cli.files import scratch_folder
 from vipnas_cli.inference.frozen import OnnxKey
-from vipnas_cli.inference.sessions import RuntimeOptions, open_session
+from vipnas_cli.inference.sessions import RuntimeOptions, open_session, session_settings
 from vipnas_cli.latency.lanes import Lanes, drop_norms, lane_of
 from vipnas_cli.latency.table import layer_key
 from vipnas_cli.nets.posenet import HEATMAP_STRIDE, PoseNet
@@ -43,7 +43,8 @@ _SCOPE = re.compile(r"lanes\.(\d+)/(before|skip|body|after)")
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How to measure: threads of ONNX Runtime, runs of each layer, and rounds × runs of each whole network."""
+    """How to measure: threads of a network, of whatever size it is; runs of each layer, and rounds × runs of each whole
+    network."""
 
     threads: int = 1
     keypoints: int = 17
@@ -179,11 +180,7 @@ class _ProfiledGraph:
             drop_norms(net)
         data, self._inputs = _graph(net)
         self._count = len(layers)
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = threads
-        settings.inter_op_num_threads = 1
-        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings = session_settings(threads)
         settings.log_severity_level = 3
         settings.enable_profiling = True
         settings.profile_file_prefix = str(folder / "profile")

@@ -48,7 +48,7 @@ class ModelOptions:
         typer.Option(
             min=0,
             max=MOST_THREADS,
-            help="Threads per network, and people at the same time; 0 takes what `vipnas bench` found, and all cores.",
+            help="Most threads per network, and people at the same time; 0: what `vipnas bench` found, and all cores.",
             rich_help_panel="Speed",
         ),
     ] = 0

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from vipnas_cli import __version__
 from vipnas_cli.api import PoseTracker
-from vipnas_cli.cli.console import plural
+from vipnas_cli.cli.console import per_network, plural
 from vipnas_cli.cli.run.notes import LISTED_PEOPLE, RunNotes
 from vipnas_cli.cli.run.options import RunOptions
 from vipnas_cli.files import shown
@@ -242,4 +242,4 @@ def _threads(choice: Choice) -> str:
     known = {"option": "by --threads or --jobs", "bench": "remembered from vipnas bench", "default": "the default"}
     threads, people = choice.runtime.resolved_threads, choice.runtime.resolved_side_by_side
     together = f", {people} people at the same time" if people > 1 else ""
-    return f"{plural(threads, 'thread')} per network{together}, {known[choice.threads_from]}"
+    return f"{per_network(threads)}{together}, {known[choice.threads_from]}"
